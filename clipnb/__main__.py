@@ -1,0 +1,109 @@
+"""The command line: `python -m clipnb train | evaluate | search | download | report`."""
+
+import argparse
+import dataclasses
+import os
+import sys
+
+from clipnb.recipes import RECIPES
+
+
+def parser():
+    """All commands and their options."""
+    main = argparse.ArgumentParser("python -m clipnb", description="CLIP from scratch: train it, judge it, search with it.",
+                                   epilog="A first try, no download needed: python -m clipnb train --recipe quick")
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, help, run=True):
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.add_argument("--data-dir", metavar="DIR", help="folder that contains the dataset's folder (otherwise CLIPNB_DATA, otherwise data/)")
+        if run:
+            sub.add_argument("--recipe", default="quick", help=f"what to train and how: {', '.join(RECIPES)} (default: quick)")
+            sub.add_argument("--dataset", help="scenes, flickr8k, or the name of your own folder in the data dir (otherwise the recipe's)")
+            sub.add_argument("--seed", type=int, default=0, help="another seed, another run (default: 0)")
+        return sub
+
+    train = command("train", "Train a recipe and say how well it retrieves on dev.")
+    train.add_argument("--resume", action="store_true", help="go on with an interrupted run of this recipe and seed")
+    evaluate = command("evaluate", "Recall of a trained run, both ways, beside chance.")
+    evaluate.add_argument("--split", default="dev", help="which pictures: dev while you try things out, test once at the end (default: dev)")
+    evaluate.add_argument("--record", action="store_true", help="also write dev and test into results/runs/, where the README's tables come from")
+    search = command("search", "Find pictures by words, with a trained run.")
+    search.add_argument("query", help='for example "two dogs in the snow"')
+    search.add_argument("-k", type=int, default=5, help="how many pictures (default: 5)")
+    search.add_argument("--split", default="test", help="which pictures to search (default: test)")
+    download = command("download", "Fetch a dataset.", run=False)
+    download.add_argument("name", choices=["flickr8k"])
+    command("report", "Write the tables of README.md anew from results/.", run=False)
+    return main
+
+
+def chosen_recipe(arguments):
+    """The recipe the options name, on the dataset they name."""
+    if arguments.recipe not in RECIPES:
+        raise ValueError(f"no recipe {arguments.recipe!r}; there are {', '.join(RECIPES)}.")
+    recipe = RECIPES[arguments.recipe]
+    return dataclasses.replace(recipe, dataset=arguments.dataset) if arguments.dataset else recipe
+
+
+def show_metrics(metrics, chance):
+    """Recalls both ways as a small table, chance beside them."""
+    print(f"{'':16}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'median rank':>13}")
+    for direction in "image_to_text", "text_to_image":
+        for label, values in (direction.replace("_", " "), metrics), ("  chance", chance):
+            recalls = "".join(f"{values[f'{direction}_R@{k}']:7.1f}" for k in (1, 5, 10))
+            print(f"{label:16}{recalls}{values[f'{direction}_median_rank']:13.0f}")
+    print(f"mean recall {metrics['mean_recall']:.1f} (chance {chance['mean_recall']:.1f})")
+
+
+def run_command(arguments):
+    """Carry out one parsed command."""
+    if arguments.data_dir:
+        os.environ["CLIPNB_DATA"] = arguments.data_dir
+    if arguments.command == "download":
+        from clipnb.download import download_flickr8k
+        from clipnb.runtime import data_dir
+
+        return download_flickr8k(data_dir() / "flickr8k")
+    if arguments.command == "report":
+        from clipnb.report import update_readme
+
+        return update_readme()
+
+    from clipnb import chance, evaluate, load_dataset, load_run, run_folder, train
+
+    recipe = chosen_recipe(arguments)
+    if arguments.command == "train":
+        run = train(recipe, arguments.seed, resume=arguments.resume)
+        print(f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after {run.metrics['train_seconds']:.0f} s of training:")
+        return show_metrics(run.metrics["dev"], chance(len(load_dataset(recipe.dataset, "dev", recipe.image_size))))
+    run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
+    if arguments.command == "evaluate" and arguments.record:
+        from clipnb.report import record_run
+
+        return print(f"wrote {record_run(run)}")
+    dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
+    if arguments.command == "evaluate":
+        print(f"{run} on {dataset}:")
+        return show_metrics(evaluate(run.model, run.tokenizer, dataset), chance(len(dataset), len(dataset.captions[0])))
+    from clipnb import ImageIndex
+
+    hits = ImageIndex.build(run.model, run.tokenizer, dataset).search(arguments.query, arguments.k)
+    for hit in hits:
+        print(f"{hit.score:6.3f}  {hit.image_id:28}  {hit.caption}")
+    if not hits:
+        print("Nothing to search for: the query is empty, or the model's captions never held a word of it.")
+
+
+def main():
+    """Run a command; errors a person can mend are told in one line, Ctrl-C is no error."""
+    try:
+        run_command(parser().parse_args())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        sys.exit(f"clipnb: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Recipes: all that decides a training run, in one frozen object. A run is a recipe and a seed."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run but the seed. To change one field: `dataclasses.replace(RECIPES["quick"], epochs=3)`."""
+
+    name: str
+    dataset: str
+    # the model
+    image_encoder: str  # tiny_cnn, residual_cnn or vit
+    text_encoder: str  # transformer or bag_of_words
+    image_size: int = 64  # pixels a side, as the encoder sees them
+    tokenizer: str = "captions"  # "clip": CLIP's own vocabulary; "captions": one trained on the training captions
+    vocab_size: int = 4096  # rows of the token embedding; with "captions" an upper bound
+    context_length: int = 77  # longer texts are cut
+    embed_dim: int = 512
+    dropout: float = 0.1  # in the text transformer
+    # the optimisation
+    epochs: int = 20  # an epoch visits every picture once, with one of its captions
+    batch_size: int = 128
+    learning_rate: float = 1e-3  # the peak, after the warm-up
+    warmup: float = 0.1  # share of the steps
+    weight_decay: float = 0.05  # not on gains, biases and the scale
+    clip_norm: float = 1.0  # gradients longer than this are shortened to it
+    label_smoothing: float = 0.0
+    # the augmentation of a training batch; evaluation always sees whole, unchanged pictures
+    stored_size: int = 64  # training pictures are kept at this size, crops are scaled to image_size
+    min_crop: float = 1.0  # smallest share of the area that a random crop keeps; 1: no crops
+    flip: bool = False  # left and right swapped every other time; wrong where captions speak of sides
+    colour: float = 0.0  # strength of random brightness and contrast
+    word_dropout: float = 0.0  # share of the tokens left out of a caption
+
+    def digest(self):
+        """Eight hexadecimal digits that change when any field does."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self)).encode()).hexdigest()[:8]
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [
+        # what the notebooks run: about a minute on two cores
+        Recipe("quick", "scenes", "residual_cnn", "bag_of_words", epochs=8),
+        # the exact replication: 7,351,489 parameters, 224 px, CLIP's vocabulary, no augmentation
+        Recipe("baseline", "flickr8k", "tiny_cnn", "transformer", image_size=224, stored_size=224, tokenizer="clip", vocab_size=49408,
+               epochs=20, batch_size=128),
+        # a first better one: batch norm and shortcuts, no word order, a small vocabulary, and augmentation against overfitting
+        Recipe("residual_bag", "flickr8k", "residual_cnn", "bag_of_words", stored_size=80, epochs=40, weight_decay=0.5,
+               label_smoothing=0.1, min_crop=0.5, flip=True, colour=0.4, word_dropout=0.2),
+    ]
+}

@@ -1,0 +1,161 @@
+"""Making a model: one step, the whole loop, a run that can be interrupted, and its evaluation."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from clipnb import runs
+from clipnb.augment import augment, drop_words
+from clipnb.datasets import load_dataset
+from clipnb.losses import clip_loss
+from clipnb.metrics import retrieval_metrics
+from clipnb.model import create_model
+from clipnb.runs import Run
+from clipnb.runtime import autocast, get_device, progress, seed_everything, shown
+from clipnb.tokenizer import clip_tokenizer, padding_mask, train_tokenizer
+
+
+def make_tokenizer(recipe, captions):
+    """The tokenizer a recipe asks for; `captions` (N lists of K strings) are those of the training split."""
+    if recipe.tokenizer == "clip":
+        return clip_tokenizer(recipe.context_length)
+    return train_tokenizer([c for five in captions for c in five], recipe.vocab_size, recipe.context_length)
+
+
+def make_optimizer(model, recipe):
+    """AdamW with weight decay on matrices only: not on gains, biases and `logit_scale` (paper §2.5)."""
+    decay = [p for p in model.parameters() if p.ndim >= 2]
+    no_decay = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": no_decay, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+def learning_rate_at(step, steps, recipe):
+    """Linear warm-up, then half a cosine down to zero (paper §2.5). step: 0 to steps - 1."""
+    warmup = max(1, round(recipe.warmup * steps))
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    return recipe.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def batches(dataset, tokens, recipe, device):
+    """One epoch of (images, tokens): every picture once, in random order, with one of its captions drawn at random.
+
+    No two rows of a batch share a picture, which would make false negatives; a last batch that is too small is left out.
+    tokens: int64 (N, K, T). Yields float32 (B, 3, S, S) and int64 (B, t), t the longest caption of the batch.
+    """
+    N, K = tokens.shape[:2]
+    batch_size = min(recipe.batch_size, N)
+    order = torch.randperm(N)[: N - N % batch_size].view(-1, batch_size)
+    for indices in order:
+        rows = tokens[indices, torch.randint(K, (batch_size,))]
+        rows = drop_words(rows, recipe.word_dropout)
+        rows = rows[:, : padding_mask(rows).sum(dim=1).max()]
+        pictures = torch.from_numpy(dataset.images[indices.numpy()]).to(device, non_blocking=True)
+        yield augment(pictures, recipe), rows.to(device, non_blocking=True)
+
+
+def train_step(model, optimizer, images, tokens, recipe):
+    """One step on a batch of pairs; returns the loss as a tensor."""
+    with autocast(images.device):
+        image_features, text_features, scale = model(images, tokens)
+    loss = clip_loss(image_features.float(), text_features.float(), scale, recipe.label_smoothing)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+    optimizer.step()
+    model.clamp_logit_scale()
+    return loss.detach()
+
+
+@torch.no_grad()
+def encode_dataset(model, tokenizer, dataset, batch_size=250):
+    """All of a dataset -> image features (N, D) and text features (N, K, D), of unit length, float32, on the CPU."""
+    device, was_training = model.logit_scale.device, model.training
+    model.eval()
+    images = [torch.from_numpy(dataset.images[i : i + batch_size].copy()) for i in range(0, len(dataset), batch_size)]
+    image_features = torch.cat([model.encode_image(batch.to(device), normalize=True).cpu() for batch in images])
+    tokens = tokenizer([caption for captions in dataset.captions for caption in captions])  # (N*K, T)
+    text_features = torch.cat([model.encode_text(batch.to(device), normalize=True).cpu() for batch in tokens.split(4 * batch_size)])
+    model.train(was_training)
+    return image_features, text_features.view(len(dataset), -1, text_features.shape[-1])
+
+
+def evaluate(model, tokenizer, dataset):
+    """`retrieval_metrics` of a model on all pictures and captions of a dataset, in percent."""
+    return retrieval_metrics(*encode_dataset(model, tokenizer, dataset))
+
+
+def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, dev_set=None):
+    """Train a recipe; returns the `Run`, with the weights of the epoch that did best on dev (mean recall).
+
+    folder: where the run is kept (default: `run_folder(recipe, seed)`). resume: go on where an interrupted run there stopped,
+    to the same result as if it had not been. root: the folder that contains the dataset's. train_set, dev_set: datasets to use
+    instead of the recipe's. After each epoch the state is saved: Ctrl-C costs one epoch at most.
+    Raises ValueError if the folder holds a run of another recipe or seed.
+    """
+    folder = Path(folder or runs.run_folder(recipe, seed))
+    runs.check_same_run(folder, recipe, seed)
+    train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root)
+    dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
+    device = get_device()
+    seed_everything(seed)
+    tokenizer = make_tokenizer(recipe, train_set.captions)
+    tokens = tokenizer([caption for five in train_set.captions for caption in five])  # (N*K, T)
+    tokens = tokens.view(len(train_set), -1, tokens.shape[1])  # (N, K, T)
+    model = create_model(recipe).to(device, memory_format=torch.channels_last)
+    optimizer = make_optimizer(model, recipe)
+    run = Run(model, tokenizer, recipe, seed, folder)
+    (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
+    if resume and (folder / "state.pt").exists():
+        runs.load_state(run, optimizer)
+    else:
+        runs.save_start(run)
+    try:
+        train_epochs(run, optimizer, train_set, dev_set, tokens)
+    except KeyboardInterrupt:
+        print(f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in {shown(folder)}; resume=True (--resume) goes on from there.")
+        raise
+    runs.write(folder / "metrics.json", json.dumps(run.metrics, indent=1))
+    return runs.load_run(folder)
+
+
+def train_epochs(run, optimizer, train_set, dev_set, tokens):
+    """The epochs that `run` still lacks. After each one its history grows by a row and everything is saved."""
+    recipe, model = run.recipe, run.model
+    steps_per_epoch = max(1, len(train_set) // recipe.batch_size)
+    with progress(total=recipe.epochs * steps_per_epoch, initial=len(run.history) * steps_per_epoch, unit="step") as bar:
+        for epoch in range(len(run.history), recipe.epochs):
+            start, losses = time.perf_counter(), []
+            seed_everything(run.seed, epoch)  # an epoch depends on nothing random before it, so a resumed one is the same
+            model.train()
+            for i, (images, batch_tokens) in enumerate(batches(train_set, tokens, recipe, model.logit_scale.device)):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate_at(epoch * steps_per_epoch + i, recipe.epochs * steps_per_epoch, recipe)
+                losses.append(train_step(model, optimizer, images, batch_tokens, recipe))
+                bar.update()
+            loss, seconds = torch.stack(losses).mean().item(), time.perf_counter() - start
+            dev = evaluate(model, run.tokenizer, dev_set)
+            scale = model.logit_scale.exp().item()
+            run.history.append({"epoch": epoch + 1, "loss": loss, "logit_scale": scale, "dev_mean_recall": dev["mean_recall"], "seconds": seconds})
+            bar.set_postfix(loss=f"{loss:.2f}", scale=f"{scale:.1f}", dev_recall=f"{dev['mean_recall']:.1f}")
+            if dev["mean_recall"] > run.metrics.get("dev", {}).get("mean_recall", -1):
+                run.metrics |= {"dev": dev, "best_epoch": epoch + 1}
+                runs.save_weights(run)
+            run.metrics["train_seconds"] = sum(row["seconds"] for row in run.history)
+            run.metrics["images_seen"] = (epoch + 1) * steps_per_epoch * min(recipe.batch_size, len(train_set))
+            runs.save_epoch(run, optimizer)
+
+
+def load_or_train(recipe, seed=0, root=None):
+    """The finished run of a recipe (or of a recipe's name): loaded if it exists, else trained now, going on with an interrupted one."""
+    from clipnb.recipes import RECIPES
+
+    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    folder = runs.run_folder(recipe, seed)
+    if runs.is_finished(folder):
+        return runs.load_run(folder, recipe, seed)
+    return train(recipe, seed, resume=True, root=root)

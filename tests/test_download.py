@@ -1,0 +1,286 @@
+"""The downloader against a server on this machine that does what servers and networks do: resets, ranges ignored, 404."""
+
+import errno
+import hashlib
+import io
+import random
+import socket
+import struct
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from clipnb import download
+from clipnb.download import DownloadError, download_flickr8k
+from clipnb.flickr8k import read_dataset_folder
+
+NAMES = [f"{i}_x.jpg" for i in range(10)]
+
+
+def zip_bytes(members):
+    """A zip archive as bytes; members: list of (name or ZipInfo, content)."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in members:
+            packed.writestr(name, content)
+    return file.getvalue()
+
+
+def good_archives():
+    """The two archives in small: photos under their folder, texts flat, both with macOS's leftovers."""
+    rng = random.Random(0)
+    photos = [(f"Flicker8k_Dataset/{name}", rng.randbytes(40_000)) for name in NAMES]  # never decoded here: any bytes will do
+    texts = [("Flickr8k.token.txt", "".join(f"{name}#{k}\tA dog number {k} .\n" for name in NAMES for k in range(5)))]
+    for split, names in (("train", NAMES[:6]), ("dev", NAMES[6:8]), ("test", NAMES[8:])):
+        texts.append((f"Flickr_8k.{split}Images.txt", "\n".join(names) + "\n"))
+    return {"/Flickr8k_Dataset.zip": zip_bytes([("Flicker8k_Dataset/", ""), *photos, ("__MACOSX/Flicker8k_Dataset/._0_x.jpg", "x")]),
+            "/Flickr8k_text.zip": zip_bytes([*texts, ("__MACOSX/._readme.txt", "x")])}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`. cut_after: byte counts after which the next responses end; reset: by a TCP reset; honour_range: whether ranges work."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.etag = good_archives(), '"v1"'
+        self.cut_after, self.reset, self.honour_range = [], False, True
+        self.requests, self.bytes_sent = [], 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        server.requests.append((self.path, self.headers.get("Range")))
+        content = server.files.get(self.path)
+        if content is None:
+            return self.send_error(404)
+        start, wanted = 0, self.headers.get("Range")
+        if wanted and server.honour_range and self.headers.get("If-Range") in (None, server.etag):
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                return self.end_headers()
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", len(content) - start)
+        self.send_header("ETag", server.etag)
+        self.end_headers()
+        cut = server.cut_after.pop(0) if server.cut_after else None
+        body = content[start:] if cut is None else content[start:start + cut]
+        self.wfile.write(body)
+        server.bytes_sent += len(body)
+        if cut is not None and server.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.close(self.connection.detach())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("CLIPNB_PROGRESS", "0")
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def files_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def assert_complete(target):
+    """Exactly the dataset lies in `target`: no archive, no .part, no leftovers of macOS."""
+    texts = ["Flickr8k.token.txt", *(f"Flickr_8k.{split}Images.txt" for split in ("dev", "test", "train"))]
+    assert files_in(target) == sorted([*(f"Flicker8k_Dataset/{n}" for n in NAMES), *(f"Flickr8k_text/{t}" for t in texts)])
+    assert len(read_dataset_folder(target).image_paths) == 10
+
+
+def test_whole(server, tmp_path, capsys):
+    sums = {path[1:]: hashlib.sha256(content).hexdigest() for path, content in server.files.items()}
+    download_flickr8k(tmp_path / "flickr8k", server.url, sums)
+    assert_complete(tmp_path / "flickr8k")
+    said = capsys.readouterr().out
+    assert "Hodosh" in said and "research" in said and "10 pictures (6 train, 2 dev, 2 test" in said
+
+
+def test_second_call_does_nothing(server, tmp_path, capsys):
+    download_flickr8k(tmp_path, server.url)
+    asked = len(server.requests)
+    capsys.readouterr()
+    download_flickr8k(tmp_path, server.url)
+    assert len(server.requests) == asked
+    assert "already complete" in capsys.readouterr().out
+
+
+def test_early_end_is_resumed_by_the_same_call(server, tmp_path):
+    server.cut_after = [100_000, 150_000]
+    download_flickr8k(tmp_path, server.url)
+    assert_complete(tmp_path)
+    assert [wanted for _, wanted in server.requests[:3]] == [None, "bytes=100000-", "bytes=250000-"]
+    assert server.bytes_sent == sum(map(len, server.files.values()))  # not a byte twice
+
+
+def test_connection_reset_in_the_middle(server, tmp_path):
+    server.cut_after, server.reset = [100_000, 100_000], True
+    download_flickr8k(tmp_path, server.url)
+    assert_complete(tmp_path)
+
+
+def test_interrupted_then_resumed_by_the_next_call(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "TRIES", 1)
+    server.cut_after = [300_000]
+    with pytest.raises(DownloadError, match="run the same command again"):
+        download_flickr8k(tmp_path, server.url)
+    assert (tmp_path / "Flickr8k_Dataset.zip.part").stat().st_size == 300_000
+    download_flickr8k(tmp_path, server.url)
+    assert server.requests[1] == ("/Flickr8k_Dataset.zip", "bytes=300000-")
+    assert server.bytes_sent < 2 * len(server.files["/Flickr8k_Dataset.zip"])
+    assert_complete(tmp_path)
+
+
+def test_ctrl_c_keeps_what_has_arrived(server, tmp_path, monkeypatch):
+    class Interrupted(io.FileIO):
+        def write(self, block):
+            super().write(block)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "open", lambda path, mode: Interrupted(path, mode), raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            download_flickr8k(tmp_path, server.url)
+    have = (tmp_path / "Flickr8k_Dataset.zip.part").stat().st_size
+    download_flickr8k(tmp_path, server.url)
+    assert have > 0 and server.requests[1][1] == f"bytes={have}-"
+    assert_complete(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["ranges are ignored", "the file has changed"])
+def test_starts_anew_when_it_cannot_resume(server, tmp_path, change):
+    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(b"an older beginning")
+    (tmp_path / "Flickr8k_Dataset.zip.part.etag").write_text('"v0"')
+    server.honour_range = change != "ranges are ignored"
+    download_flickr8k(tmp_path, server.url)
+    assert server.requests[0][1] == "bytes=18-"
+    assert_complete(tmp_path)
+
+
+def test_part_file_that_was_already_whole(server, tmp_path):
+    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(server.files["/Flickr8k_Dataset.zip"])
+    download_flickr8k(tmp_path, server.url)
+    assert_complete(tmp_path)
+    assert server.bytes_sent == len(server.files["/Flickr8k_text.zip"])
+
+
+def test_part_file_longer_than_the_file(server, tmp_path):
+    (tmp_path / "Flickr8k_text.zip.part").write_bytes(b"x" * 1_000_000)
+    download_flickr8k(tmp_path, server.url)
+    assert_complete(tmp_path)
+
+
+def flip(content):
+    """The same archive with one byte changed in the middle of a photo."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1:]
+
+
+@pytest.mark.parametrize("damage", [flip, lambda content: content[:-5000], lambda content: b"<html>Please log in</html>"])
+def test_corrupt_archive_is_deleted_and_said(server, tmp_path, damage):
+    server.files["/Flickr8k_Dataset.zip"] = damage(server.files["/Flickr8k_Dataset.zip"])
+    with pytest.raises(DownloadError, match="Flickr8k_Dataset.zip is damaged .* deleted"):
+        download_flickr8k(tmp_path, server.url)
+    assert files_in(tmp_path) == []
+    server.files = good_archives()
+    download_flickr8k(tmp_path, server.url)
+    assert_complete(tmp_path)
+
+
+def test_wrong_checksum(server, tmp_path):
+    with pytest.raises(DownloadError, match="SHA-256"):
+        download_flickr8k(tmp_path, server.url, {"Flickr8k_Dataset.zip": "0" * 64})
+    assert files_in(tmp_path) == []
+
+
+def test_404_is_said_at_once(server, tmp_path):
+    server.files = {}
+    with pytest.raises(DownloadError, match="404 .* may have moved"):
+        download_flickr8k(tmp_path, server.url)
+    assert len(server.requests) == 1 and files_in(tmp_path) == []
+
+
+def test_no_server_at_all(server, tmp_path):
+    with pytest.raises(DownloadError, match="the connection failed .* run the same command again"):
+        download_flickr8k(tmp_path, "http://127.0.0.1:1/")
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk with room for 100,000 bytes."""
+
+    def write(self, block):
+        room = 100_000 - self.tell()
+        if len(block) > room:
+            super().write(block[:room])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(block)
+
+
+def test_disk_full_while_downloading(server, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "open", lambda path, mode: FullDisk(path, mode), raising=False)
+        with pytest.raises(DownloadError, match="disk is full.*1.1 GB.*make room"):
+            download_flickr8k(tmp_path, server.url)
+    assert (tmp_path / "Flickr8k_Dataset.zip.part").stat().st_size == 100_000
+    download_flickr8k(tmp_path, server.url)
+    assert server.requests[1][1] == "bytes=100000-"
+    assert_complete(tmp_path)
+
+
+def test_disk_full_while_unpacking_keeps_the_archive(server, tmp_path, monkeypatch):
+    def full(source, file):
+        file.write(b"something")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download.shutil, "copyfileobj", full)
+        with pytest.raises(DownloadError, match="disk is full"):
+            download_flickr8k(tmp_path, server.url)
+    assert files_in(tmp_path) == ["Flickr8k_Dataset.zip"]
+    download_flickr8k(tmp_path, server.url)
+    assert [path for path, _ in server.requests] == ["/Flickr8k_Dataset.zip", "/Flickr8k_text.zip"]  # not fetched twice
+    assert_complete(tmp_path)
+
+
+def test_target_that_cannot_be_written(server, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DownloadError, match="cannot write to .*--data-dir"):
+        download_flickr8k(tmp_path / "file" / "flickr8k", server.url)
+
+
+def link_member():
+    """A symbolic link as zip archives store it: a small file whose mode says link and whose content is where it points."""
+    info = zipfile.ZipInfo("Flicker8k_Dataset/link.jpg")
+    info.create_system, info.external_attr = 3, 0o120777 << 16
+    return info
+
+
+@pytest.mark.parametrize("member", ["../evil.txt", "Flicker8k_Dataset/../../evil.txt", "/tmp/clipnb-evil.txt", "..\\evil.txt",
+                                    "C:/evil.txt", "Flicker8k_Dataset/C:/evil.txt", link_member()], ids=str)
+def test_no_member_may_leave_the_target(server, tmp_path, member):
+    server.files["/Flickr8k_Dataset.zip"] = zip_bytes([("Flicker8k_Dataset/0_x.jpg", "fine"), (member, "/etc/passwd")])
+    with pytest.raises(DownloadError, match="outside of its folder|is a link"):
+        download_flickr8k(tmp_path / "data" / "flickr8k", server.url)
+    assert files_in(tmp_path) == []
