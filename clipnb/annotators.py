@@ -5,6 +5,8 @@ A caption is built from the scene alone with pure-Python randomness, so it is th
 
 import random
 
+from clipnb.pictograms import FLIERS
+
 NOUNS = {  # plain name, other names, and a vague one; each as (one, several)
     "dog": ([("dog", "dogs")], [("puppy", "puppies"), ("pup", "pups"), ("hound", "hounds")], ("animal", "animals")),
     "cat": ([("cat", "cats")], [("kitten", "kittens"), ("kitty", "kitties")], ("animal", "animals")),
@@ -17,7 +19,8 @@ NOUNS = {  # plain name, other names, and a vague one; each as (one, several)
     "ball": ([("ball", "balls")], [("rubber ball", "rubber balls"), ("toy ball", "toy balls")], ("toy", "toys")),
     "kite": ([("kite", "kites")], [("paper kite", "paper kites"), ("toy kite", "toy kites")], ("toy", "toys")),
     "flower": ([("flower", "flowers")], [("blossom", "blossoms"), ("bloom", "blooms")], ("plant", "plants")),
-    "plane": ([("plane", "planes")], [("airplane", "airplanes"), ("aeroplane", "aeroplanes"), ("aircraft", "aircraft")], ("flying machine", "flying machines")),
+    "plane": ([("plane", "planes")], [("airplane", "airplanes"), ("aeroplane", "aeroplanes"), ("aircraft", "aircraft")],
+              ("flying machine", "flying machines")),
 }
 HUES = {"red": ["scarlet", "crimson"], "orange": ["tangerine"], "yellow": ["golden"], "green": ["emerald"], "blue": ["azure"],
         "purple": ["violet"], "black": ["ebony", "pitch-black"], "white": ["ivory", "pale"]}
@@ -25,13 +28,13 @@ SIZES = {"small": ["small", "little", "tiny"], "big": ["big", "large", "huge"]}
 DOING = {  # what can be seen whatever the place: (one, several, participle)
     "dog": [("stands", "stand", "standing"), ("looks around", "look around", "looking around"), ("waits", "wait", "waiting")],
     "cat": [("sits", "sit", "sitting"), ("stares at the camera", "stare at the camera", "staring at the camera")],
-    "bird": [("flies", "fly", "flying"), ("flaps its wings", "flap their wings", "flapping its wings")],
-    "fish": [("shows its fins", "show their fins", "showing its fins"), ("rests", "rest", "resting")],
+    "bird": [("flies", "fly", "flying"), ("flaps its wings", "flap their wings", "with open wings")],
+    "fish": [("shows its fins", "show their fins", "seen from the side"), ("rests", "rest", "resting")],
     "car": [("is parked", "are parked", "parked"), ("stands", "stand", "standing")],
     "boat": [("has its sails up", "have their sails up", "with sails up"), ("rests", "rest", "resting")],
     "house": [("stands", "stand", "standing")], "tree": [("grows", "grow", "growing"), ("stands", "stand", "standing")],
     "ball": [("lies", "lie", "lying"), ("rests", "rest", "resting")],
-    "kite": [("flies", "fly", "flying"), ("trails its tail", "trail their tails", "trailing its tail")],
+    "kite": [("flies", "fly", "flying"), ("dances in the wind", "dance in the wind", "dancing in the wind")],
     "flower": [("blooms", "bloom", "blooming"), ("grows", "grow", "growing")],
     "plane": [("flies", "fly", "flying"), ("glides", "glide", "gliding")],
 }
@@ -56,7 +59,6 @@ WHERE = {  # with things on the ground, with nothing but things in the air, and 
 RELATIONS = {"left of": ["left of", "to the left of", "on the left of"], "right of": ["right of", "to the right of", "on the right of"],
              "above": ["above", "higher than"], "below": ["below", "under", "beneath"]}
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-FLIERS = ("bird", "kite", "plane")
 
 
 def pick(rng, options):
@@ -169,10 +171,9 @@ def vague(rng, scene):
     first, where = things[0], _where(rng, scene, scene.things)
     start = _thing(rng, first, 0.75, 0.5, names, exact=False)
     if len(things) == 2 and maybe(rng, 0.6):
-        return f"{start} {pick(rng, ['next to', 'near', 'and'])} {_thing(rng, things[1], 0.5, 0.2, exact=False)} {where}"
+        beside = ["near", "and", "with"] if scene.relation in ("above", "below") else ["next to", "beside", "near", "and"]
+        return f"{start} {pick(rng, beside)} {_thing(rng, things[1], 0.5, 0.2, exact=False)} {where}"
     participle = pick(rng, DOING[first.kind])[2]
-    if first.count > 1:
-        participle = participle.replace("its", "their").replace("tail", "tails")
     return f"{start} {participle} {where}" if maybe(rng, 0.6) else f"there {_being(first)} {start} {where}"
 
 

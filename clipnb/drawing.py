@@ -5,17 +5,18 @@ import math
 import random
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from clipnb.landscapes import CLUTTER, HORIZON, PLACES, between, mixed, odds_and_ends
-from clipnb.pictograms import OUTLINES, PICTOGRAMS, oval
+from clipnb.pictograms import FLIERS, OUTLINES, PICTOGRAMS, oval
 
 STYLES = ("painted", "sketch", "negative", "blurred", "noisy")
-FLIERS = ("bird", "kite", "plane")
 
-# How hard the pictures are to read. Heights of things in parts of the picture; the two sizes must not meet.
-HEIGHT = {"small": (0.20, 0.255), "big": (0.34, 0.43)}
-CROWDED = {"small": (0.18, 0.225), "big": (0.28, 0.33)}  # when four or more things share the picture
+# How hard the pictures are to read. Heights of things in parts of the picture; within a picture the two sizes must not meet.
+HEIGHT = {"small": (0.27, 0.33), "big": (0.42, 0.52)}
+CROWDED = {"small": (0.22, 0.27), "big": (0.32, 0.38)}  # when four or more things share the picture
+GAP = 0.36  # between the middles of two things, in parts of their heights together: 0.5 touch, less overlap
 TURN = {"kite": 25, "plane": 12, "bird": 12, "ball": 40, "fish": 12}  # degrees either way; 6 for the others
 LIGHT = (0.82, 1.10)  # brightness of the whole picture
 TINT = 0.05  # how far warm or cold light moves red against blue
@@ -61,44 +62,53 @@ class Canvas:
     def gradient(self, top, bottom):
         column = Image.new("RGB", (1, 32))
         column.putdata([mixed(top, bottom, i / 31) for i in range(32)])
-        self.image.paste(column.resize((self.side, self.side), Image.Resampling.BILINEAR))
+        column = column.resize((1, self.side), Image.Resampling.BILINEAR)
+        self.image.paste(column.resize((self.side, self.side), Image.Resampling.NEAREST))
 
 
-def _zones(scene):
+def _zones(scene, heights):
     """For each thing the middle of its group, and how far its members may lie from it: (x, y, dx, dy)."""
     rng = random.Random(f"zones-{scene.seed}")
-    horizon, things = HORIZON[scene.place], scene.things
+    low, things = HORIZON[scene.place] + 0.14, scene.things  # a thing with its middle below `low` stands on the ground
     in_the_air = [t.kind in FLIERS for t in things]
-    spread = [0.05 * (t.count - 1) for t in things]
+    room = [sum(heights[t.size]) / 2 * (t.count - 1) for t in things]
     if scene.relation is None:
-        y = between(rng, 0.2, 0.5) if in_the_air[0] else between(rng, horizon + 0.14, 0.78)
-        return [(between(rng, 0.3, 0.7), y, 0.10 + 3 * spread[0], 0.06 + 2 * spread[0])]
+        y = between(rng, 0.2, 0.5) if in_the_air[0] else between(rng, low, 0.78)
+        return [(between(rng, 0.3, 0.7), y, 0.10 + 0.5 * room[0], 0.06 + 0.4 * room[0])]
     if scene.relation in ("left of", "right of"):
-        y = between(rng, 0.25, 0.45) if all(in_the_air) else between(rng, horizon + 0.14, 0.72)
-        zones = [(x, y, 0.07 + spread[0] * 0.7, 0.05 + 2 * spread[0]) for x in (between(rng, 0.24, 0.27), between(rng, 0.73, 0.76))]
-        return zones if scene.relation == "left of" else zones[::-1]
-    x = between(rng, 0.4, 0.6)
-    zones = [(x, y, 0.08 + 3 * s, 0.03 + s * 0.5) for y, s in zip((between(rng, 0.22, 0.28), between(rng, 0.74, 0.80)), spread)]
-    return zones if scene.relation == "above" else zones[::-1]
+        y = between(rng, 0.25, 0.45) if all(in_the_air) else between(rng, low, 0.72)
+        zones = [(x, y, 0.07 + 0.1 * r, 0.05 + 0.5 * r) for x, r in zip((between(rng, 0.23, 0.26), between(rng, 0.74, 0.77)), room)]
+        return zones if scene.relation == "left of" else [zones[1][:2] + zones[0][2:], zones[0][:2] + zones[1][2:]]
+    x, upper, lower = between(rng, 0.4, 0.6), between(rng, 0.22, 0.28), between(rng, 0.74, 0.80)
+    return [(x, y, 0.08 + 0.6 * r, 0.03 + 0.08 * r) for y, r in zip((upper, lower) if scene.relation == "above" else (lower, upper), room)]
+
+
+def _gap(spot, others):
+    """Distance of (x, y, height) from the nearest of `others`, in parts of the two heights together."""
+    return min((math.hypot(spot[0] - x, spot[1] - y) / (spot[2] + h) for x, y, h in others), default=1.0)
 
 
 def layout(scene):
     """Where everything stands: a list of `Placed`, things in order. Depends on the scene alone, not on size or style."""
     rng = random.Random(f"layout-{scene.seed}")
     heights = HEIGHT if sum(t.count for t in scene.things) < 4 else CROWDED
-    placed = []
-    for i, (thing, (x, y, dx, dy)) in enumerate(zip(scene.things, _zones(scene))):
-        for _ in range(thing.count):
-            height, best = between(rng, *heights[thing.size]), None
-            edge = 0.42 * height  # things stay inside the picture, but for a tail or a wing
-            for _ in range(20):  # of twenty random spots the one farthest from what stands there already
-                a = min(max(between(rng, x - dx, x + dx), edge), 1 - edge)
-                b = min(max(between(rng, y - dy, y + dy), edge), 0.97 - height / 2)
-                gap = min((math.hypot(a - p.x, b - p.y) / (height + p.height) for p in placed), default=0)
-                if best is None or gap > best[0]:
-                    best = (gap, a, b)
-            limit = TURN.get(thing.kind, 6)
-            placed.append(Placed(i, thing.kind, best[1], best[2], height, between(rng, -limit, limit), rng.random() < 0.5))
+    placed, taken = [], []
+    for i, (thing, (x, y, dx, dy)) in enumerate(zip(scene.things, _zones(scene, heights))):
+        tall, best, widest = [between(rng, *heights[thing.size]) for _ in range(thing.count)], None, -1
+        for _ in range(60):  # throw the group until its members do not hide one another, or keep the best throw
+            group, gap = [], 1.0
+            for h in tall:
+                a, b = between(rng, x - dx, x + dx), between(rng, y - dy, y + dy)
+                spot = (min(max(a, 0.44 * h), 1 - 0.44 * h), min(max(b, 0.46 * h), 0.97 - h / 2), h)
+                gap = min(gap, _gap(spot, taken + group))
+                group.append(spot)
+            if gap > widest:
+                best, widest = group, gap
+            if gap >= GAP:
+                break
+        limit = TURN.get(thing.kind, 6)
+        placed += [Placed(i, thing.kind, *spot, between(rng, -limit, limit), rng.random() < 0.5) for spot in best]
+        taken += best
     return placed
 
 
@@ -120,24 +130,18 @@ def paint_thing(canvas, placed, colour, rng):
     paints = {**PAINTS, **shades(colour, rng)}
     if colour == "black":
         paints["ink"] = (214, 210, 190)  # eyes that shine
-    scale, turn = placed.height / 100, math.radians(placed.turn)
-    cos, sin, side = scale * math.cos(turn), scale * math.sin(turn), -1 if placed.mirrored else 1
+    scale, turn, way = placed.height / 100 * canvas.side, math.radians(placed.turn), -1 if placed.mirrored else 1
+    cos, sin, x0, y0 = scale * math.cos(turn), scale * math.sin(turn), placed.x * canvas.side, placed.y * canvas.side
 
-    def put(points):
-        return [(placed.x + side * (x - 50) * cos - (y - 50) * sin, placed.y + side * (x - 50) * sin + (y - 50) * cos) for x, y in points]
+    def put(points, paint):  # from the pictogram's box straight to pixels
+        points = [(x0 + way * (x - 50) * cos - (y - 50) * sin, y0 + way * (x - 50) * sin + (y - 50) * cos) for x, y in points]
+        canvas.opaque.polygon(points, fill=paints[paint])
 
     solids, details = PICTOGRAMS[placed.kind]
     for points in OUTLINES[placed.kind]:  # all outlines first: the parts then melt into one figure
-        canvas.polygon(put(points), paints["outline"])
+        put(points, "outline")
     for paint, points in solids + details:
-        canvas.polygon(put(points), paints[paint])
-
-
-def _hill(canvas, placed, colour):
-    """Something to stand on for what is not on the ground and cannot fly."""
-    foot, wide = placed.y + 0.47 * placed.height, 0.75 * placed.height + 0.08
-    bell = [(placed.x + wide * t, foot + 0.34 * (1 - math.exp(-2.2 * t * t)) - 0.012) for t in (i / 10 - 1.4 for i in range(29))]
-    canvas.polygon(bell + [(bell[-1][0], 0.72), (bell[0][0], 0.72)], colour)
+        put(points, paint)
 
 
 def _stand(canvas, placed, scene):
@@ -158,16 +162,15 @@ def _paint(scene, side):
     """The scene on a canvas of `side` pixels: place, hills, clutter, things from far to near, clutter before them."""
     rng, canvas = random.Random(f"paint-{scene.seed}"), Canvas(side)
     place, horizon, things = scene.place, HORIZON[scene.place], layout(scene)
-    PLACES[place](canvas, rng, horizon)
-    for p in sorted(things, key=lambda p: p.y):
-        if p.kind not in FLIERS and p.y + 0.47 * p.height < horizon + 0.05:
-            _hill(canvas, p, mixed(canvas.image.getpixel((side // 2, int(side * (horizon + 0.12)))), (90, 96, 90), 0.2))
+    rises = [(p.x, p.y + 0.46 * p.height, 0.72 * p.height + 0.04) for p in things
+             if p.kind not in FLIERS and p.y + 0.48 * p.height < horizon + 0.05]
+    PLACES[place](canvas, rng, horizon, rises)
     n = CLUTTER[0] + int(rng.random() * (CLUTTER[1] - CLUTTER[0] + 1))
     odds_and_ends(canvas, rng, place, n, horizon + 0.06, 0.9)
     for p in sorted(things, key=lambda p: p.y + 0.5 * p.height):
         _stand(canvas, p, scene)
         paint_thing(canvas, p, scene.things[p.thing].colour, rng)
-        if place == "sea" and p.kind not in FLIERS and p.y > horizon:
+        if place == "sea" and p.kind not in FLIERS and p.y + 0.48 * p.height > horizon + 0.05:
             _wash(canvas, p)
     odds_and_ends(canvas, rng, place, n // 2, 0.95, 1.03, (0.05, 0.10))
     if place == "snow":
@@ -196,7 +199,7 @@ def render(scene, size=64, style="painted"):
     return _as_sketch(image) if style == "sketch" else image
 
 
-def _with_noise(image, seed, strength=0.30):
+def _with_noise(image, seed, strength=0.26):
     """Grain as of film in bad light: half the noise is coarse, so that it survives a later change of size."""
     rng, side = random.Random(f"noise-{seed}"), image.width
     for grain in (1, 2):
@@ -210,8 +213,6 @@ def _as_sketch(image):
     """A pencil drawing: grey divided by its own blur leaves the edges, then a little of the tones comes back."""
     grey = ImageOps.grayscale(image)
     soft = grey.filter(ImageFilter.GaussianBlur(image.width / 40))
-    import numpy as np
-
     tone, blur = np.asarray(grey, dtype=np.float32), np.asarray(soft, dtype=np.float32)
     lines = np.clip(tone / (blur + 1), 0, 1) ** 2.2
     paper = 246 * (0.86 * lines + 0.14 * tone / 255)

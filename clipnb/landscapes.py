@@ -25,6 +25,13 @@ def ridge(rng, y, height):
     return line + [(1, 1.1), (0, 1.1)]
 
 
+def hills(canvas, rises, colour):
+    """Hills behind the ground for what stands high up. rises: list of (x, y of the top, half the width)."""
+    for x, top, wide in sorted(rises, key=lambda rise: rise[1]):
+        slope = [(x + 2 * wide * t, top + 0.4 * (1 - math.exp(-8 * abs(t) ** 3))) for t in (i / 12 - 1 for i in range(25))]  # flat on top
+        canvas.polygon(slope + [(x + 2 * wide, 1), (x - 2 * wide, 1)], colour)
+
+
 def layers(canvas, rng, top, far, near, height=0.015, n=4):
     """Ground from the line `top` to the bottom of the picture in `n` rolling layers, from the colour `far` to the colour `near`."""
     for i in range(n):
@@ -117,28 +124,30 @@ def odds_and_ends(canvas, rng, place, n, top, bottom, size=(0.05, 0.12)):
         shape(canvas, rng, rng.random(), y, between(rng, *size) * (0.7 + 0.5 * y), colour)
 
 
-def beach(canvas, rng, horizon):
+def beach(canvas, rng, horizon, rises):
     canvas.gradient((110, 182, 228), (214, 236, 244))
     disc(canvas, rng.random(), between(rng, 0.1, 0.24), 0.06, (255, 240, 190))
     clouds(canvas, rng, 3, 0.3)
     canvas.polygon([(0, horizon - 0.08), (1, horizon - 0.08), (1, 1), (0, 1)], (64, 146, 190))
     canvas.polygon(ridge(rng, horizon - 0.02, 0.004), (92, 176, 204))
     canvas.polygon(ridge(rng, horizon + 0.04, 0.014), (244, 250, 250))
+    hills(canvas, rises, (214, 190, 148))
     layers(canvas, rng, horizon + 0.06, (226, 204, 160), (240, 220, 176), 0.016)
 
 
-def meadow(canvas, rng, horizon):
+def meadow(canvas, rng, horizon, rises):
     canvas.gradient((132, 196, 236), (226, 240, 238))
     disc(canvas, rng.random(), between(rng, 0.1, 0.22), 0.055, (255, 238, 170))
     clouds(canvas, rng, 4, 0.28)
     canvas.polygon(ridge(rng, horizon - 0.07, 0.035), (164, 200, 168))
     canvas.polygon(ridge(rng, horizon, 0.025), (152, 194, 122))
+    hills(canvas, rises, (140, 182, 108))
     layers(canvas, rng, horizon + 0.05, (170, 206, 104), (134, 184, 78), 0.02)
     for _ in range(30):  # specks of clover
         canvas.polygon(oval(rng.random(), between(rng, horizon + 0.1, 1), 0.006, corners=8), (250, 250, 230), 0.8)
 
 
-def snow(canvas, rng, horizon):
+def snow(canvas, rng, horizon, rises):
     canvas.gradient((150, 176, 206), (226, 232, 240))
     clouds(canvas, rng, 3, 0.3, (236, 240, 246))
     x = rng.random()
@@ -147,10 +156,11 @@ def snow(canvas, rng, horizon):
         canvas.polygon([(peak[0] - 0.3, foot), peak, (peak[0] + 0.3, foot)], (152, 168, 196))
         canvas.polygon([(peak[0] - 0.09, peak[1] + 0.3 * height), peak, (peak[0] + 0.09, peak[1] + 0.3 * height),
                         (peak[0] + 0.03, peak[1] + 0.24 * height), (peak[0] - 0.02, peak[1] + 0.36 * height)], (246, 248, 252))
+    hills(canvas, rises, (208, 219, 234))
     layers(canvas, rng, horizon, (220, 229, 240), (240, 244, 250), 0.03)
 
 
-def street(canvas, rng, horizon):
+def street(canvas, rng, horizon, rises):
     canvas.gradient((176, 200, 220), (232, 230, 222))
     clouds(canvas, rng, 2, 0.2)
     x = -0.05
@@ -164,6 +174,7 @@ def street(canvas, rng, horizon):
                 left, high = x + 0.014 + 0.045 * i, top + 0.02 + 0.06 * j
                 canvas.polygon([(left, high), (left + 0.022, high), (left + 0.022, high + 0.03), (left, high + 0.03)], pane)
         x += width + 0.006
+    hills(canvas, rises, (140, 164, 116))
     canvas.polygon([(0, horizon - 0.01), (1, horizon - 0.01), (1, 1), (0, 1)], (196, 190, 182))
     road = horizon + 0.1
     canvas.polygon([(0, road), (1, road), (1, 0.95), (0, 0.95)], (104, 106, 114))
@@ -176,7 +187,7 @@ def street(canvas, rng, horizon):
     canvas.polygon(oval(x, road - 0.43, 0.032, 0.026), (255, 244, 200))
 
 
-def night(canvas, rng, horizon):
+def night(canvas, rng, horizon, rises):
     canvas.gradient((22, 28, 70), (70, 80, 136))
     for _ in range(34):
         canvas.polygon(oval(rng.random(), between(rng, 0, horizon), between(rng, 0.003, 0.007), corners=8), (255, 252, 226), 0.9)
@@ -185,28 +196,31 @@ def night(canvas, rng, horizon):
     canvas.polygon(oval(x - 0.02, y - 0.015, 0.012), (222, 214, 180))
     canvas.polygon(oval(x + 0.018, y + 0.022, 0.015), (222, 214, 180))
     canvas.polygon(ridge(rng, horizon - 0.06, 0.04), (52, 60, 108))
+    hills(canvas, rises, (42, 56, 80))
     layers(canvas, rng, horizon, (58, 84, 112), (46, 72, 92), 0.025)
 
 
-def sea(canvas, rng, horizon):
+def sea(canvas, rng, horizon, rises):
     canvas.gradient((142, 200, 232), (236, 240, 232))
     disc(canvas, rng.random(), between(rng, 0.08, 0.2), 0.055, (255, 242, 196))
     clouds(canvas, rng, 4, 0.28)
     if rng.random() < 0.5:  # an island far away
         x = rng.random()
         canvas.polygon([(x + 0.16 * math.cos(a / 10 * 3.1416), horizon - 0.07 * math.sin(a / 10 * 3.1416)) for a in range(11)], (140, 166, 160))
+    hills(canvas, rises, (120, 128, 126))
     layers(canvas, rng, horizon, (92, 170, 198), (36, 112, 166), 0.012, 6)
 
 
-def desert(canvas, rng, horizon):
+def desert(canvas, rng, horizon, rises):
     canvas.gradient((244, 190, 130), (252, 232, 190))
     disc(canvas, rng.random(), between(rng, 0.1, 0.26), 0.07, (255, 250, 220))
     x = between(rng, 0.1, 0.9)
     canvas.polygon([(x - 0.17, horizon + 0.05), (x - 0.12, horizon - 0.14), (x + 0.1, horizon - 0.14), (x + 0.16, horizon + 0.05)], (204, 136, 104))
+    hills(canvas, rises, (214, 160, 106))
     layers(canvas, rng, horizon, (226, 176, 118), (236, 190, 128), 0.035)
 
 
-def forest(canvas, rng, horizon):
+def forest(canvas, rng, horizon, rises):
     canvas.gradient((170, 200, 160), (214, 224, 184))
     for shade, n, width in (((126, 158, 122), 9, 0.03), ((88, 108, 84), 7, 0.045)):  # two rows of trunks
         for i in range(n):
@@ -215,6 +229,7 @@ def forest(canvas, rng, horizon):
     for i in range(9):  # leaves over our heads
         canvas.polygon(oval((i + rng.random()) / 9, between(rng, -0.04, 0.05), 0.11, 0.09), mixed((62, 104, 66), (90, 132, 80), rng.random()))
     canvas.polygon([(0.55, 0), (0.75, 0), (0.5, 1), (0.2, 1)], (255, 250, 210), 0.16)  # a shaft of light
+    hills(canvas, rises, (108, 130, 84))
     layers(canvas, rng, horizon, (122, 142, 84), (96, 112, 66), 0.018)
 
 

@@ -4,17 +4,22 @@ A pictogram is two lists of (paint, points): `solids` make the outline, `details
 "body", "shade" and "light" follow the colour of the thing; the others ("ink", "glass", "wood" ...) are fixed, see drawing.py.
 """
 
+import functools
 import math
+
+
+@functools.cache
+def _circle(corners):
+    return [(math.cos(2 * math.pi * i / corners), math.sin(2 * math.pi * i / corners)) for i in range(corners)]
 
 
 def oval(x, y, rx, ry=None, turn=0.0, corners=22):
     """Points of an ellipse around (x, y), turned by `turn` degrees."""
-    ry, turn = rx if ry is None else ry, math.radians(turn)
-    cos, sin, points = math.cos(turn), math.sin(turn), []
-    for i in range(corners):
-        a, b = rx * math.cos(2 * math.pi * i / corners), ry * math.sin(2 * math.pi * i / corners)
-        points.append((x + a * cos - b * sin, y + a * sin + b * cos))
-    return points
+    ry = rx if ry is None else ry
+    if not turn:
+        return [(x + rx * a, y + ry * b) for a, b in _circle(corners)]
+    cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    return [(x + rx * a * cos - ry * b * sin, y + rx * a * sin + ry * b * cos) for a, b in _circle(corners)]
 
 
 def smooth(*points, steps=4):
@@ -31,6 +36,9 @@ def smooth(*points, steps=4):
 
 def box(left, top, right, bottom):
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+FLIERS = ("bird", "kite", "plane")  # drawn in the air, without a foot to stand on
 
 
 def _petals(n, reach, rx, ry, x=50, y=32):
@@ -154,7 +162,7 @@ _DRAWN = {
         + [("glass", oval(x, 47.5, 2.4)) for x in (32, 40, 48, 56, 64, 72)]),
 }
 
-# What is drawn is set down so that its lowest point is at 98 (it stands on something), but for what flies; outlines are drawn once.
+# What stands on something has its lowest point at 98. The outline is the figure itself, a little larger: worked out once, here.
 _DROP = {"fish": 16, "car": 12, "ball": 2}
 PICTOGRAMS = {kind: (_shifted(solids, _DROP.get(kind, 0)), _shifted(details, _DROP.get(kind, 0))) for kind, (solids, details) in _DRAWN.items()}
 OUTLINES = {kind: [grown(points, 1.8) for _, points in solids] for kind, (solids, _) in PICTOGRAMS.items()}

@@ -46,7 +46,7 @@ class ImageIndex:
 
         query: a text; a picture, as a PIL image or uint8 (3, H, W); or a vector (D,), of any length but zero.
         """
-        device = self.model.logit_scale.device
+        device = self.model.eval().logit_scale.device  # a model left in training mode would encode a query unlike the pictures
         if isinstance(query, str):
             if not self.tokenizer.encode(query):  # empty, or in a script without a token
                 return None

@@ -9,6 +9,7 @@ import os
 import random
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from clipnb.annotators import captions, maybe, pick
 from clipnb.drawing import STYLES, layout, render  # noqa: F401  (one place to import from)
 from clipnb.runtime import progress, replace_when_done
 
-VERSION = 1  # raise it when pictures or captions change: the cache is named after it
+VERSION = 2  # raise it when pictures or captions change: the cache is named after it
 
 PLACES = ("beach", "meadow", "snow", "street", "night", "sea", "desert", "forest")
 KINDS = ("dog", "cat", "bird", "fish", "car", "boat", "house", "tree", "ball", "kite", "flower", "plane")
@@ -35,7 +36,6 @@ HELD_OUT = frozenset({
     ("dog", "red"), ("dog", "blue"), ("cat", "orange"), ("cat", "purple"), ("bird", "yellow"), ("bird", "black"), ("fish", "green"),
     ("fish", "white"), ("car", "blue"), ("boat", "purple"), ("house", "yellow"), ("tree", "orange"), ("ball", "black"), ("kite", "green"),
     ("flower", "white"), ("plane", "red")})
-SEEN = tuple((kind, colour) for kind in KINDS for colour in COLOURS if (kind, colour) not in HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def labels(scene):
     return {"place": scene.place, "objects": [asdict(thing) for thing in scene.things], "relation": scene.relation}
 
 
-def scene_number(split, i, seed=0):
+def dataset_scene(split, i, seed=0):
     """Scene `i` of a split of the dataset with this seed; each is sampled on its own, so any can be made without the others."""
     return sample_scene(random.Random(f"{seed}-{split}-{i}"), compositions=split == "compositions")
 
@@ -88,56 +88,58 @@ def _draw_some(folder, split, numbers, seed, size):
     """Draw these scenes of a split as JPEGs; return [(file name, captions, labels)]. At module level, so that worker processes find it."""
     drawn = []
     for i in numbers:
-        scene, name = scene_number(split, i, seed), f"{split}_{i:05d}.jpg"
+        scene, name = dataset_scene(split, i, seed), f"{split}_{i:05d}.jpg"
         render(scene, size).save(Path(folder) / name, quality=92, subsampling=0)
         drawn.append((name, captions(scene), labels(scene)))
     return drawn
 
 
 def _draw_all(jobs, workers):
-    """Run `_draw_some` on each job, in order, in `workers` processes."""
-    if workers < 2:
-        for job in jobs:
-            yield _draw_some(*job)
-        return
-    pool = ProcessPoolExecutor(workers)
-    try:
-        yield from pool.map(_draw_some, *zip(*jobs))
-    finally:  # also after Ctrl-C: no worker may still be writing when the folder is removed
-        pool.shutdown(wait=True, cancel_futures=True)
+    """Yield `_draw_some(*job)` for each job, in order, drawn in `workers` processes, or in this one where that is not possible."""
+    done = 0
+    if workers > 1:
+        try:
+            pool = ProcessPoolExecutor(workers)
+        except (ImportError, NotImplementedError, OSError):  # a system without processes or semaphores
+            pool = None
+        try:
+            for part in pool.map(_draw_some, *zip(*jobs)) if pool else ():
+                done += 1
+                yield part
+        except BrokenProcessPool:  # macOS or Windows, in a script without `if __name__ == "__main__":`
+            pass
+        finally:  # after Ctrl-C too: no worker may still be writing while the folder is removed
+            if pool:
+                pool.shutdown(wait=True, cancel_futures=True)
+    for job in jobs[done:]:
+        yield _draw_some(*job)
 
 
 def write_scenes(folder, counts=None, seed=0, size=128, workers=None):
     """Draw the dataset into `folder`: Images/, captions.txt, splits/, labels.json (data/README.md describes the layout).
 
-    counts: pictures per split, default COUNTS. size: pixels. workers: processes, default 2 where there are two cores.
-    The folder appears when everything is there; an interrupted call leaves nothing behind.
+    counts: pictures per split, default COUNTS. size: pixels a side. workers: processes, default 2 where there are two cores.
+    The folder appears when all of it is there; an interrupted call leaves nothing behind.
     """
     counts, workers = COUNTS if counts is None else counts, workers or min(2, os.cpu_count() or 1)
     with replace_when_done(folder) as temporary:
         images = Path(temporary) / "Images"
         images.mkdir(parents=True)
         jobs = [(images, split, range(start, min(start + 50, n)), seed, size) for split, n in counts.items() for start in range(0, n, 50)]
-        with progress(total=sum(counts.values()), desc="drawing the scenes", unit="picture") as bar:
-            drawn = []
-            try:
-                for part in _draw_all(jobs, workers):
-                    drawn += part
-                    bar.update(len(part))
-            except BrokenProcessPool:  # a script without `if __name__ == "__main__":`, or a system that forbids processes
-                bar.reset()
-                drawn = []
-                for part in _draw_all(jobs, 1):
-                    drawn += part
-                    bar.update(len(part))
+        drawn = []
+        with progress(total=sum(counts.values()), desc="drawing the scenes", unit="picture") as bar, closing(_draw_all(jobs, workers)) as parts:
+            for part in parts:
+                drawn += part
+                bar.update(len(part))
         _write_lists(Path(temporary), drawn, counts)
 
 
 def _write_lists(folder, drawn, counts):
+    """captions.txt, labels.json and the split lists, from [(file name, captions, labels)]."""
     lines = ["image,caption"] + [f"{name},{caption}" for name, told, _ in drawn for caption in told]
-    (folder / "captions.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    (folder / "labels.json").write_text(json.dumps({name: truth for name, _, truth in drawn}, indent=0), encoding="utf-8", newline="\n")
-    (folder / "splits").mkdir()
+    files = {"captions.txt": "\n".join(lines) + "\n", "labels.json": json.dumps({name: truth for name, _, truth in drawn}, indent=0)}
     for split in counts:
-        names = [name for name, _, _ in drawn if name.startswith(split + "_")]
-        (folder / "splits" / f"{split}.txt").write_text("".join(name + "\n" for name in names), encoding="utf-8", newline="\n")
+        files[f"splits/{split}.txt"] = "".join(f"{name}\n" for name, _, _ in drawn if name.startswith(split + "_"))
+    (folder / "splits").mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")

@@ -16,7 +16,7 @@ MAX_IGNORED = 1 / 6
 MAX_BYTES = 1_500_000
 # nbval is a front end without widgets' output routing: these pass in JupyterLab and fail there.
 FORBIDDEN = {"Output", "interact", "interact_manual", "interactive", "interactive_output", "clear_output", "display_id"}
-MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|opt|usr|var|mnt)/\w|[A-Za-z]:\\+\w|site-packages|ipykernel_\d")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|opt|usr|var|mnt)/\w|[A-Za-z]:\\+Users|site-packages|ipykernel_\d")
 HEAD = ["Goal", "You need", "Time", "Data"]
 FOOT = ["Checks", "Exercises", "Summary", "References"]
 

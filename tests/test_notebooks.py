@@ -34,7 +34,7 @@ def good_notebook():
         new_markdown_cell("# A title"),
         new_markdown_cell(f"> **Goal** one · **You need** two · **Time** 1 min · **Data** scenes\n\n{PICTURE}"),
         new_code_cell("ax = draw()\nplt.show()", outputs=[shown]),
-        new_code_cell("print(1 / 3)", outputs=[new_output("stream", name="stdout", text="0.333\n")]),
+        new_code_cell("print('a third:\\n', 1 / 3)", outputs=[new_output("stream", name="stdout", text="0.333\n")]),
         *(new_code_cell(f"x = {i}") for i in range(4)),
         new_markdown_cell("## Checks"),
         new_code_cell("assert x == 3"),

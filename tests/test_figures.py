@@ -1,0 +1,56 @@
+"""The pictures in figures/: there, not blank, small; and the code that draws them still runs."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FIGURES = Path(__file__).resolve().parent.parent / "figures"
+NAMES = ["roadmap_01", "roadmap_02", "roadmap_03", "roadmap_04", "roadmap_05", "model", "hero"]
+
+
+@pytest.fixture
+def draw(monkeypatch):
+    monkeypatch.syspath_prepend(FIGURES)
+    return importlib.import_module("draw")
+
+
+def check_picture(path):
+    assert path.stat().st_size < 400_000
+    with Image.open(path) as picture:
+        assert picture.width > 1000
+        assert np.asarray(picture.convert("L")).std() > 5, f"{path.name} is blank"
+
+
+def test_names(draw):
+    assert list(draw.DRAWN) == NAMES
+    assert sorted(path.stem for path in FIGURES.glob("*.png")) == sorted(NAMES), "run `make figures`; a picture no code draws has no place here"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed(name):
+    check_picture(FIGURES / f"{name}.png")
+
+
+@pytest.mark.parametrize("name", ["roadmap_01", "roadmap_05", "model"])
+def test_drawing_is_reproducible(draw, name, tmp_path):
+    for copy in "ab":
+        draw.save(draw.DRAWN[name](), tmp_path / f"{copy}.png")
+    check_picture(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_model_tells_the_counts(draw):
+    told = " ".join(text.get_text() for text in draw.draw_model().texts)
+    for number in "7,351,489", "6,324,224", "4 × 198,272", "9,856", "65,536", "896", "18,496", "73,856", "86 %":
+        assert number in told
+
+
+def test_right_answers(draw):
+    dog, cats = {"kind": "dog", "colour": "red", "size": "big", "count": 1}, {"kind": "cat", "colour": "blue", "size": "small", "count": 2}
+    label = {"place": "beach", "objects": [dog, cats], "relation": "above"}
+    assert draw.is_right(label, "beach", {"kind": "cat", "count": 2})
+    assert not draw.is_right(label, "snow", {"kind": "cat"})
+    assert not draw.is_right(label, "beach", {"kind": "cat", "colour": "red"})  # a red thing and a cat, but no red cat
