@@ -14,8 +14,8 @@ from clipnb.pictograms import FLIERS, OUTLINES, PICTOGRAMS, oval
 STYLES = ("painted", "sketch", "negative", "blurred", "noisy")
 
 # How hard the pictures are to read. Heights of things in parts of the picture; within a picture the two sizes must not meet.
-HEIGHT = {"small": (0.27, 0.33), "big": (0.42, 0.52)}
-CROWDED = {"small": (0.22, 0.27), "big": (0.32, 0.38)}  # when four or more things share the picture
+HEIGHT = {"small": (0.29, 0.34), "big": (0.48, 0.60)}
+CROWDED = {"small": (0.24, 0.28), "big": (0.35, 0.41)}  # when four or more things share the picture
 GAP = 0.36  # between the middles of two things, in parts of their heights together: 0.5 touch, less overlap
 TURN = {"kite": 25, "plane": 12, "bird": 12, "ball": 40, "fish": 12}  # degrees either way; 6 for the others
 LIGHT = (0.82, 1.10)  # brightness of the whole picture

@@ -35,7 +35,6 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_width)
         self.conv2 = nn.Conv2d(out_width, out_width, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_width)
-        nn.init.zeros_(self.norm2.weight)  # a block starts as its shortcut (CLIP does the same: released code, bn3)
         self.shortcut = nn.Identity()
         if stride != 1 or in_width != out_width:
             self.shortcut = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(in_width, out_width, 1, bias=False), nn.BatchNorm2d(out_width))
@@ -48,7 +47,7 @@ class ResidualBlock(nn.Module):
 class ResidualCNN(nn.Module):
     """A small ResNet: a strided stem, then one residual block a width. (B, 3, S, S) -> (B, widths[-1])."""
 
-    def __init__(self, widths=(32, 64, 128, 256)):
+    def __init__(self, widths=(24, 48, 96, 192)):
         super().__init__()
         self.width = widths[-1]
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())

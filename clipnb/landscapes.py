@@ -4,7 +4,7 @@ import math
 
 from clipnb.pictograms import oval
 
-CLUTTER = (3, 8)  # how many odds and ends lie behind the things: at least, at most; about half as many stand before them
+CLUTTER = (2, 5)  # how many odds and ends lie behind the things: at least, at most; about half as many stand before them
 HORIZON = {"beach": 0.46, "meadow": 0.44, "snow": 0.42, "street": 0.54, "night": 0.46, "sea": 0.40, "desert": 0.44, "forest": 0.50}
 
 

@@ -11,7 +11,7 @@ from clipnb.datasets import normalize_images
 
 IMAGE_ENCODERS = {
     "tiny_cnn": lambda recipe: encoders.TinyCNN(),
-    "residual_cnn": lambda recipe: encoders.ResidualCNN((24,48,96,192)),
+    "residual_cnn": lambda recipe: encoders.ResidualCNN(),
     "vit": lambda recipe: encoders.ViT(recipe.image_size),
 }
 TEXT_ENCODERS = {

@@ -102,7 +102,10 @@ def plot_history(history, batch_size, chance=None, floor=None):
 
 def plot_hits(query, index, hits, title=None, columns=6):
     """What a search found, best first: each picture with its score and caption; a query picture (3, S, S) stands in front. Returns the figure."""
-    pictures, titles = [index.image(hit.image_id) for hit in hits], [f"{hit.score:.2f}  {hit.caption}" for hit in hits]
+    import textwrap
+
+    pictures = [index.image(hit.image_id) for hit in hits]
+    titles = [textwrap.shorten(f"{hit.score:.2f}  {hit.caption.strip(' .')}", 66, placeholder=" …") for hit in hits]  # three lines at most
     if not isinstance(query, str):
         pictures, titles = [query, *pictures], ["the query", *titles]
     return show_images(pictures, titles, columns=columns, title=title or (f"“{query}”" if isinstance(query, str) else None))

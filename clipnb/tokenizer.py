@@ -5,6 +5,7 @@ Both start a text with [SOS] and end it with [EOS], lower-case it, and pad a bat
 
 import gzip
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 
@@ -101,9 +102,20 @@ def train_tokenizer(captions, vocab_size=4096, context_length=77):
 
     Characters that no caption holds have no id and are dropped: a text in an unseen script has no tokens at all.
     """
-    bpe = byte_level_bpe(models.BPE(end_of_word_suffix="</w>"))
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=["<pad>", SOS, EOS], end_of_word_suffix="</w>", show_progress=False)
-    bpe.train_from_iterator(captions, trainer)
+    specials, captions = ["<pad>", SOS, EOS], list(captions)
+
+    def learn(size, known):
+        bpe = byte_level_bpe(models.BPE(end_of_word_suffix="</w>"))
+        bpe.train_from_iterator(captions, trainers.BpeTrainer(
+            vocab_size=size, special_tokens=known, end_of_word_suffix="</w>", show_progress=False))
+        return json.loads(bpe.to_str())["model"]
+
+    # The trainer numbers the characters that end a word in random order, another one in every call, and breaks ties by number.
+    # Told of them beforehand, in order, it learns the same from the same captions every time: seeds and resuming rely on that.
+    endings = sorted(entry for entry in learn(0, specials)["vocab"] if entry.endswith("</w>"))
+    learned = learn(vocab_size, specials + endings)
+    bpe = byte_level_bpe(models.BPE(learned["vocab"], [tuple(merge) for merge in learned["merges"]], end_of_word_suffix="</w>"))
+    bpe.add_special_tokens(specials)
     return Tokenizer(bpe, context_length)
 
 

@@ -42,27 +42,34 @@ def learning_rate_at(step, steps, recipe):
 
 
 def batches(dataset, tokens, recipe, device):
-    """One epoch of (images, tokens): every picture once, in random order, with one of its captions drawn at random.
+    """One epoch of (images, tokens): every picture once, in random order, with C of its K captions drawn at random.
 
     No two rows of a batch share a picture, which would make false negatives; a last batch that is too small is left out.
-    tokens: int64 (N, K, T). Yields float32 (B, 3, S, S) and int64 (B, t), t the longest caption of the batch.
+    tokens: int64 (N, K, T). Yields float32 (B, 3, S, S) and int64 (C, B, t), t the longest caption of the batch and
+    C the recipe's `captions_per_image`.
     """
     N, K = tokens.shape[:2]
-    batch_size = min(recipe.batch_size, N)
+    batch_size, C = min(recipe.batch_size, N), min(recipe.captions_per_image, K)
     order = torch.randperm(N)[: N - N % batch_size].view(-1, batch_size)
     for indices in order:
-        rows = tokens[indices, torch.randint(K, (batch_size,))]
-        rows = drop_words(rows, recipe.word_dropout)
-        rows = rows[:, : padding_mask(rows).sum(dim=1).max()]
+        drawn = torch.rand(batch_size, K).argsort(dim=1)[:, :C]  # (B, C) which captions
+        rows = drop_words(tokens[indices[:, None], drawn].flatten(0, 1), recipe.word_dropout)  # (B*C, T)
+        rows = rows[:, : padding_mask(rows).sum(dim=1).max()].view(batch_size, C, -1).transpose(0, 1)  # (C, B, t)
         pictures = torch.from_numpy(dataset.images[indices.numpy()]).to(device, non_blocking=True)
         yield augment(pictures, recipe), rows.to(device, non_blocking=True)
 
 
 def train_step(model, optimizer, images, tokens, recipe):
-    """One step on a batch of pairs; returns the loss as a tensor."""
+    """One step on images (B, 3, S, S) and tokens (C, B, T); returns the loss as a tensor.
+
+    The pictures are encoded once and compared with each of the C sets of captions in turn: C losses, C times the signal,
+    for little more than the price of one, since the image encoder does nearly all the work.
+    """
     with autocast(images.device):
-        image_features, text_features, scale = model(images, tokens)
-    loss = clip_loss(image_features.float(), text_features.float(), scale, recipe.label_smoothing)
+        image_features = model.encode_image(images, normalize=True).float()  # (B, D)
+        text_features = [model.encode_text(captions, normalize=True).float() for captions in tokens]  # C times (B, D)
+    losses = [clip_loss(image_features, features, model.logit_scale.exp(), recipe.label_smoothing) for features in text_features]
+    loss = torch.stack(losses).mean()
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)

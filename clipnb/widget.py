@@ -59,9 +59,10 @@ class Card(ipywidgets.Box):
 
     def show(self, hit, picture):
         bar = f'<span class="clipnb-bar"><i style="width:{100 * min(1, max(0, hit.score)):.0f}%"></i></span>'
-        caption = html.escape(hit.caption.strip())
-        self.text.value = f'{picture_html(picture, hit.caption)}{bar}<p title="{caption}"><b>{hit.score:.2f}</b> {caption}</p>'
-        self.pick.tooltip = f"search by this picture: {hit.caption.strip()}"
+        words = hit.caption.strip(" .")
+        caption = html.escape(words)
+        self.text.value = f'{picture_html(picture, words)}{bar}<p title="{caption}"><b>{hit.score:.2f}</b> {caption}</p>'
+        self.pick.tooltip = f"search by this picture: {words}"
 
 
 class RetrievalWidget(ipywidgets.VBox):
@@ -76,7 +77,7 @@ class RetrievalWidget(ipywidgets.VBox):
         most = max(1, min(most, len(index)))
         self.index, self.hits, self.asked = index, [], query
         wide = {"description_width": "initial"}
-        self.query = ipywidgets.Text(query, description="Search", placeholder=f"for example: {index.captions[0][0].strip()}", style=wide,
+        self.query = ipywidgets.Text(query, description="Search", placeholder=f"for example: {index.captions[0][0].strip(' .')}", style=wide,
                                      layout={"width": "460px"})
         self.k = ipywidgets.IntSlider(max(1, min(k, most)), min=1, max=most, description="pictures", style=wide, layout={"width": "260px"})
         self.status, self.gallery = ipywidgets.HTML(), ipywidgets.Box()
