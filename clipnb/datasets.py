@@ -50,7 +50,8 @@ class CaptionDataset:
 
 def normalize_images(images):
     """uint8 pictures (B, 3, S, S), array or tensor -> float32 in [-1, 1]: mean and standard deviation 0.5, as the baseline has it."""
-    return torch.as_tensor(images).float() / 127.5 - 1
+    images = images if torch.is_tensor(images) else torch.tensor(images)  # copied: the array on disk is read-only
+    return images.float() / 127.5 - 1
 
 
 def dataset_folder(name, root=None):

@@ -59,9 +59,10 @@ def plot_similarities(similarities, images, captions, title="", ax=None, numbers
     if ax is None:
         _, ax = plt.subplots(figsize=(1.8 + 0.75 * M, 2.2 + 0.62 * N))
     values = np.asarray(similarities)
-    ax.imshow(values, cmap="viridis", aspect="auto", vmin=min(0, values.min()), vmax=max(0.5, values.max()))
+    low, high = min(0, values.min()), max(0.5, values.max())
+    ax.imshow(values, cmap="viridis", aspect="auto", vmin=low, vmax=high)
     for i, j in np.ndindex(N, M) if numbers else ():
-        dark = values[i, j] < (values.min() + values.max()) / 2
+        dark = values[i, j] < (low + high) / 2
         ax.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9, color="white" if dark else "black")
     for i, image in enumerate(images):  # thumbnails left of the rows, in axes of their own
         inset = ax.inset_axes([-0.11, 1 - (i + 0.95) / N, 0.1, 0.9 / N])

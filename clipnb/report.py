@@ -45,3 +45,65 @@ def load_records(dataset=None):
     """The records in results/runs/, in order of file name; of one dataset or of all."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((RESULTS / "runs").glob("*.json"))]
     return [record for record in records if dataset in (None, record["dataset"])]
+
+
+DIRECTIONS = ("image_to_text", "text_to_image")
+
+
+def recalls(metrics, direction):
+    """R@1, R@5 and R@10 of one direction, as a table cell."""
+    return " / ".join(f"{metrics[f'{direction}_R@{k}']:.1f}" for k in (1, 5, 10))
+
+
+def mean_metrics(records, split):
+    """The mean of every metric over records that differ in their seed."""
+    return {key: sum(r["metrics"][split][key] for r in records) / len(records) for key in records[0]["metrics"][split]}
+
+
+def spread(records, split):
+    """Mean recall with its uncertainty: standard deviation over seeds, or the 95 % bootstrap interval of a single one."""
+    values = [r["metrics"][split]["mean_recall"] for r in records]
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        low, high = records[0]["intervals"][split]["mean_recall"]
+        return f"**{mean:.1f}** ({low:.1f} to {high:.1f})"
+    std = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+    return f"**{mean:.1f}** ± {std:.1f}"
+
+
+def results_table(dataset, split="test"):
+    """Our runs of a dataset beside chance and, on Flickr8k, published systems: a Markdown table, from results/ alone."""
+    from clipnb.metrics import chance
+
+    lines = ["| system | image → text R@1 / 5 / 10 | median rank | text → image R@1 / 5 / 10 | median rank | mean recall | seeds | training |", "|---|---|---|---|---|---|---|---|"]
+    records = load_records(dataset)
+    guess = chance(records[0]["pictures"])
+    ranks = [f"{guess[f'{d}_median_rank']:.0f}" for d in DIRECTIONS]
+    lines.append(f"| chance | {recalls(guess, DIRECTIONS[0])} | {ranks[0]} | {recalls(guess, DIRECTIONS[1])} | {ranks[1]} | {guess['mean_recall']:.1f} | | |")
+    for name in dict.fromkeys(r["recipe"]["name"] for r in sorted(records, key=lambda r: r["metrics"]["dev"]["mean_recall"])):
+        group = [r for r in records if r["recipe"]["name"] == name]
+        mean, first = mean_metrics(group, split), group[0]
+        minutes = sum(r["train_seconds"] for r in group) / len(group) / 60
+        cost = f"{first['parameters'] / 1e6:.2f} M parameters, {first['images_seen']:,} pictures seen, {minutes:.0f} min on {first['machine']['gpu'] or str(first['machine']['cores']) + ' CPU cores'}"
+        cells = [f"**`{name}`**", recalls(mean, DIRECTIONS[0]), f"{mean['image_to_text_median_rank']:.0f}", recalls(mean, DIRECTIONS[1]),
+                 f"{mean['text_to_image_median_rank']:.0f}", spread(group, split), str(len(group)), cost]
+        lines.append("| " + " | ".join(cells) + " |")
+    published = json.loads((RESULTS / "published.json").read_text(encoding="utf-8"))["systems"] if dataset == "flickr8k" else []
+    for system in published:
+        both = [" / ".join(f"{value:.1f}" for value in system[d]) for d in DIRECTIONS]
+        mean_recall = sum(system[DIRECTIONS[0]] + system[DIRECTIONS[1]]) / 6
+        lines.append(f"| {system['name']} | {both[0]} | | {both[1]} | | {mean_recall:.1f} | | {system['used']} |")
+    return "\n".join(lines)
+
+
+def rendered(text):
+    """README text with every table between `<!-- results: DATASET -->` and `<!-- end -->` made anew."""
+    import re
+
+    return re.sub(r"(<!-- results: (\w+) -->\n).*?(\n<!-- end -->)", lambda m: m[1] + results_table(m[2]) + m[3], text, flags=re.DOTALL)
+
+
+def update_readme():
+    """Write README.md's tables anew from results/."""
+    readme = ROOT / "README.md"
+    readme.write_text(rendered(readme.read_text(encoding="utf-8")), encoding="utf-8")

@@ -54,7 +54,7 @@ class ImageIndex:
         if hasattr(query, "convert"):  # a PIL image
             size = self.images.shape[-2:]
             query = np.asarray(query.convert("RGB").resize(size)).transpose(2, 0, 1)
-        query = torch.as_tensor(np.array(query))
+        query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
         if query.ndim == 3:
             return self.model.encode_image(query[None].to(device), normalize=True)[0].cpu()
         if query.shape != self.image_features.shape[1:]:

@@ -63,8 +63,8 @@ class Tokenizer:
 def padding_mask(tokens):
     """True where a token is real: tokens (N, T) -> bool (N, T).
 
-    Id 0 is padding, but it is also "!" in CLIP's vocabulary. A 0 is padding only if nothing but 0 follows; [EOS] is never 0,
-    so a "!" inside a text stays visible.
+    Id 0 is padding, but in CLIP's vocabulary it is also the "!" of "!%", one that ends no word. A 0 is padding only if nothing
+    but 0 follows; [EOS] is never 0, so a "!" inside a text stays visible.
     """
     return tokens.flip(-1).cumsum(-1).flip(-1) > 0
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clipnb.datasets import CaptionDataset
+
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 NAMES = ["roadmap_01", "roadmap_02", "roadmap_03", "roadmap_04", "roadmap_05", "model", "hero"]
 
@@ -50,7 +52,8 @@ def test_model_tells_the_counts(draw):
 
 def test_right_answers(draw):
     dog, cats = {"kind": "dog", "colour": "red", "size": "big", "count": 1}, {"kind": "cat", "colour": "blue", "size": "small", "count": 2}
-    label = {"place": "beach", "objects": [dog, cats], "relation": "above"}
-    assert draw.is_right(label, "beach", {"kind": "cat", "count": 2})
-    assert not draw.is_right(label, "snow", {"kind": "cat"})
-    assert not draw.is_right(label, "beach", {"kind": "cat", "colour": "red"})  # a red thing and a cat, but no red cat
+    labels = [{"place": place, "objects": [dog, cats], "relation": "above"} for place in ("beach", "snow")]
+    dataset = CaptionDataset("scenes", "test", np.zeros((2, 3, 8, 8), np.uint8), [["a"] * 5] * 2, ["0", "1"], labels)
+    assert draw.right_answers(dataset, "cat", "blue", "snow") == {"1"}
+    assert draw.right_answers(dataset, "cat", "red", "snow") == set()  # a red thing and a cat, but no red cat
+    assert draw.ask("cat", "blue", "snow") == "blue cats in the snow"

@@ -1,0 +1,51 @@
+"""Numbers people read come from results/, and only from there."""
+
+import copy
+import json
+
+import pytest
+
+from clipnb import report
+from clipnb.runtime import ROOT
+
+
+def test_readme_tables_are_what_results_say():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("<!-- results: ") >= 1
+    assert report.rendered(text) == text, "run `python -m clipnb report`"
+
+
+def test_records_hold_what_the_design_asks_for():
+    assert report.load_records()
+    for record in report.load_records():
+        assert {"dataset", "recipe", "seed", "metrics", "train_seconds", "images_seen", "machine", "versions", "date"} <= set(record)
+        for split in "dev", "test":
+            metrics = record["metrics"][split]
+            six = [metrics[f"{d}_R@{k}"] for d in report.DIRECTIONS for k in (1, 5, 10)]
+            assert metrics["mean_recall"] == pytest.approx(sum(six) / 6, abs=1e-3)
+            low, high = record["intervals"][split]["mean_recall"]
+            assert low <= metrics["mean_recall"] <= high
+
+
+def test_a_changed_record_changes_the_table(tmp_path, monkeypatch):
+    record = report.load_records()[0]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "published.json").write_text((ROOT / "results" / "published.json").read_text())
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    for seed, value in (0, 10.0), (1, 12.0):
+        other = copy.deepcopy(record) | {"seed": seed}
+        other["metrics"]["test"]["mean_recall"] = value
+        (tmp_path / "runs" / f"{seed}.json").write_text(json.dumps(other))
+    assert "**11.0** ± 1.4 | 2 |" in report.results_table(record["dataset"])
+
+
+def test_one_run_is_recorded_with_intervals(small, recipe, tmp_path, monkeypatch):
+    import dataclasses
+
+    from clipnb import load_or_train
+
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    run = load_or_train(dataclasses.replace(recipe, epochs=1), seed=2)
+    report.record_run(run)
+    record = json.loads((tmp_path / "runs" / "small-tiny-2.json").read_text())
+    assert record["recipe"]["name"] == "tiny" and record["pictures"] == 20 and record["parameters"] > 1000
