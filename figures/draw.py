@@ -228,7 +228,7 @@ def draw_hero(run=None):
     fair = [wanted for wanted, names in answers.items() if len(names) >= 5]
     mean, chance = np.mean([found(wanted) for wanted in fair]), np.mean([5 * len(answers[wanted]) / len(dataset) for wanted in fair])
     tick(ax, 289, 644, 8)
-    text(ax, 304, 644, "all that the query names is in the picture · under each picture: the cosine · these queries were chosen by hand", 10.5, GREY, ha="left")
+    text(ax, 304, 644, "such things at such a place, in any number · under each picture: the cosine · these queries were chosen by hand", 10.5, GREY, ha="left")
     text(ax, 280, 668, f"Over all {len(fair)} queries of this form with at least five right pictures: {mean:.1f} of 5 right. By chance: {chance:.2f}.", 10.5, GREY, ha="left")
     return ax
 
