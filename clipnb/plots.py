@@ -42,7 +42,7 @@ def show_images(images, titles=None, columns=6, size=1.9, title=None, width=24):
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images)):
-        ax.imshow(to_picture(image))
+        ax.imshow(to_picture(image), interpolation="nearest")  # the pixels the model sees; smoothing also doubles the notebook's size
         if titles is not None:
             ax.set_title(wrap(titles[i], width), fontsize=9, fontweight="normal")
     if title:
