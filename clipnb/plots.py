@@ -106,7 +106,7 @@ def plot_hits(query, index, hits, title=None, columns=6):
     import textwrap
 
     pictures = [index.image(hit.image_id) for hit in hits]
-    titles = [textwrap.shorten(f"{hit.score:.2f}  {hit.caption.strip(' .')}", 66, placeholder=" …") for hit in hits]  # three lines at most
+    titles = [textwrap.shorten(f"{hit.score:.2f}  {hit.caption.strip(' .')}", 60, placeholder=" …") for hit in hits]  # three lines at most
     if not isinstance(query, str):
         pictures, titles = [query, *pictures], ["the query", *titles]
     return show_images(pictures, titles, columns=columns, title=title or (f"“{query}”" if isinstance(query, str) else None))
