@@ -116,7 +116,7 @@ class RetrievalWidget(ipywidgets.VBox):
         for card, hit in zip(self.cards, self.hits):
             card.show(hit, self.index.image(hit.image_id))
         self.gallery.children = self.cards[: len(self.hits)]
-        if self.hits:
+        if self.hits:  # the status is sent last: who sees it sees its hits
             self.status.value = f"{len(self.hits)} of {len(self.index):,} pictures, those nearest to {asked} first. Click one to search by it."
         elif isinstance(query, str) and not query.strip():
             self.status.value = "Type a few words to search."

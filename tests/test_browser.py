@@ -142,6 +142,7 @@ def test_a_reader_searches_in_notebook_05(page):
     last = widget.locator(".clipnb-hit").last
     last.hover()
     last.locator(".clipnb-pick").click()
+    widget.locator(".clipnb-status img").wait_for(timeout=MINUTES)  # the status comes last, when all hits are there
     similar = hits_other_than(page, boats)
     assert len(set(similar)) > 1
     assert "a boat" not in widget.locator(".clipnb-status").inner_text(), "the status still tells of the text"
