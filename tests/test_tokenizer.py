@@ -18,6 +18,12 @@ def test_clip_tokens_equal_open_clips():
     assert reference[:, : ours.shape[1]].tolist() == ours.tolist() and not reference[:, ours.shape[1] :].any()
 
 
+def test_training_a_tokenizer_twice_gives_the_same_ids():
+    """The library numbers word-ending characters at random; a resumed run must not meet another vocabulary."""
+    once, again = (train_tokenizer(TEXTS * 3, vocab_size=400) for _ in range(2))
+    assert once.bpe.get_vocab() == again.bpe.get_vocab()
+
+
 @pytest.fixture(scope="module", params=["clip", "captions"])
 def tokenizer(request):
     return clip_tokenizer() if request.param == "clip" else train_tokenizer(TEXTS * 3, vocab_size=400)
