@@ -100,7 +100,7 @@ def rendered(text):
     """README text with every table between `<!-- results: DATASET -->` and `<!-- end -->` made anew."""
     import re
 
-    return re.sub(r"(<!-- results: (\w+) -->\n).*?(\n<!-- end -->)", lambda m: m[1] + results_table(m[2]) + m[3], text, flags=re.DOTALL)
+    return re.sub(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + results_table(m[2]) + "\n" + m[3], text, flags=re.DOTALL)
 
 
 def update_readme():

@@ -11,7 +11,7 @@ from clipnb.runtime import ROOT
 
 def test_readme_tables_are_what_results_say():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count("<!-- results: ") >= 1
+    assert text.count("<!-- results: ") == 2
     assert report.rendered(text) == text, "run `python -m clipnb report`"
 
 
@@ -49,3 +49,9 @@ def test_one_run_is_recorded_with_intervals(small, recipe, tmp_path, monkeypatch
     report.record_run(run)
     record = json.loads((tmp_path / "runs" / "small-tiny-2.json").read_text())
     assert record["recipe"]["name"] == "tiny" and record["pictures"] == 20 and record["parameters"] > 1000
+
+
+def test_an_empty_place_for_a_table_takes_nothing_else_with_it():
+    place = "<!-- results: scenes -->\n<!-- end -->"
+    text = report.rendered(f"{place}\nbetween\n{place}\nafter")
+    assert text.count("| chance |") == 2 and "\nbetween\n" in text and text.endswith("<!-- end -->\nafter")
