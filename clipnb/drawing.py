@@ -176,7 +176,8 @@ def _paint(scene, side):
     if place == "snow":
         for _ in range(40):
             canvas.polygon(oval(rng.random(), rng.random(), between(rng, 0.004, 0.009), corners=8), (255, 255, 255), 0.9)
-    gain, warmth = between(rng, *LIGHT), between(rng, -TINT, TINT)
+    light = random.Random(f"light-{scene.seed}")  # of its own: the light stays when a count or a place is changed
+    gain, warmth = between(light, *LIGHT), between(light, -TINT, TINT)
     gains = (gain * (1 + warmth), gain, gain * (1 - warmth))
     return canvas.image.point([min(255, round(v * g)) for g in gains for v in range(256)])
 

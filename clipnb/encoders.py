@@ -44,14 +44,19 @@ class ResidualBlock(nn.Module):
         return F.relu(residual + self.shortcut(x))
 
 
+def conv_norm_relu(in_width, out_width):
+    """A strided 3x3 convolution, batch norm, ReLU. (B, in, H, W) -> (B, out, H/2, W/2)."""
+    return nn.Sequential(nn.Conv2d(in_width, out_width, 3, 2, 1, bias=False), nn.BatchNorm2d(out_width), nn.ReLU())
+
+
 class ResidualCNN(nn.Module):
-    """A small ResNet: a strided stem, then one residual block a width. (B, 3, S, S) -> (B, widths[-1])."""
+    """A small ResNet: two strided convolutions, then a residual block for each further width. (B, 3, S, S) -> (B, widths[-1])."""
 
     def __init__(self, widths=(24, 48, 96, 192)):
         super().__init__()
         self.width = widths[-1]
-        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
-        self.blocks = nn.Sequential(*(ResidualBlock(i, o, stride=2) for i, o in zip(widths, widths[1:])))
+        self.stem = nn.Sequential(conv_norm_relu(3, widths[0]), conv_norm_relu(widths[0], widths[1]))  # large maps are dear: no block here
+        self.blocks = nn.Sequential(*(ResidualBlock(i, o, stride=2) for i, o in zip(widths[1:], widths[2:])))
 
     def forward(self, images):
         x = self.blocks(self.stem(images))  # (B, width, S/16, S/16) for four widths

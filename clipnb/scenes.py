@@ -17,7 +17,7 @@ from clipnb.annotators import captions, maybe, pick
 from clipnb.drawing import STYLES, layout, render  # noqa: F401  (one place to import from)
 from clipnb.runtime import progress, replace_when_done
 
-VERSION = 3  # raise it when pictures or captions change: the cache is named after it
+VERSION = 4  # raise it when pictures or captions change: the cache is named after it
 
 PLACES = ("beach", "meadow", "snow", "street", "night", "sea", "desert", "forest")
 KINDS = ("dog", "cat", "bird", "fish", "car", "boat", "house", "tree", "ball", "kite", "flower", "plane")

@@ -177,7 +177,7 @@ def draw_model():
     middle, top = left + N * cell / 2, lower - N * cell / 2
     for y, tower, colour, pooling, seed in (upper, "text", ORANGE, "masked mean", 2), (lower, "image", BLUE, "mean", 1):
         box(ax, 874, y - 14, 38, 28, "white", GREY, 14)
-        text(ax, 893, y, "ø", 13, GREY)
+        text(ax, 893, y, r"$\bar{x}$", 13, GREY)
         label(893, y + 48, pooling, shape(f"{tower}_encoder"))
         arrow(ax, (916, y), (990, y))
         square(1010, y, f"{tower}_projection", colour)
@@ -217,7 +217,7 @@ def draw_hero(run=None):
         y = 28 + 204 * row
         search_box(ax, 28, y + 38, 228, 66, textwrap.fill(ask(*wanted), 17), 12.5)
         text(ax, 141, y + 126, f"{found(wanted)} of 5 right", 11, fontweight="bold")
-        text(ax, 141, y + 148, f"such pictures: {len(answers[wanted])} of {len(dataset):,}", 10, GREY)
+        text(ax, 141, y + 148, f"right pictures: {len(answers[wanted])} of {len(dataset):,}", 10, GREY)
         for i, hit in enumerate(index.search(ask(*wanted), 5)):
             x, good = 280 + 184 * i, hit.image_id in answers[wanted]
             scene = dataset_scene("test", dataset.image_ids.index(hit.image_id))
@@ -228,7 +228,7 @@ def draw_hero(run=None):
     fair = [wanted for wanted, names in answers.items() if len(names) >= 5]
     mean, chance = np.mean([found(wanted) for wanted in fair]), np.mean([5 * len(answers[wanted]) / len(dataset) for wanted in fair])
     tick(ax, 289, 644, 8)
-    text(ax, 304, 644, "such things at such a place, in any number · under each picture: the cosine · these queries were chosen by hand", 10.5, GREY, ha="left")
+    text(ax, 304, 644, "right: thing, colour and place as asked, in any number · under each picture: the cosine · queries chosen by hand", 10.5, GREY, ha="left")
     text(ax, 280, 668, f"Over all {len(fair)} queries of this form with at least five right pictures: {mean:.1f} of 5 right. By chance: {chance:.2f}.", 10.5, GREY, ha="left")
     return ax
 
