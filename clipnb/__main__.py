@@ -8,6 +8,13 @@ import sys
 from clipnb.recipes import RECIPES
 
 
+def positive(text):
+    """A whole number of at least 1, as argparse wants it checked."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
 def parser():
     """All commands and their options."""
     main = argparse.ArgumentParser("python -m clipnb", description="CLIP from scratch: train it, judge it, search with it.",
@@ -29,8 +36,8 @@ def parser():
     evaluate.add_argument("--split", default="dev", help="which pictures: dev while you try things out, test once at the end (default: dev)")
     evaluate.add_argument("--record", action="store_true", help="also write dev and test into results/runs/, where the README's tables come from")
     search = command("search", "Find pictures by words, with a trained run.")
-    search.add_argument("query", help='for example "two dogs in the snow"')
-    search.add_argument("-k", type=int, default=5, help="how many pictures (default: 5)")
+    search.add_argument("query", help='for example "black kites over the beach"')
+    search.add_argument("-k", type=positive, default=5, help="how many pictures (default: 5)")
     search.add_argument("--split", default="test", help="which pictures to search (default: test)")
     download = command("download", "Fetch a dataset.", run=False)
     download.add_argument("name", choices=["flickr8k"])
@@ -76,7 +83,8 @@ def run_command(arguments):
     if arguments.command == "train":
         run = train(recipe, arguments.seed, resume=arguments.resume)
         print(f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after {run.metrics['train_seconds']:.0f} s of training:")
-        return show_metrics(run.metrics["dev"], chance(len(load_dataset(recipe.dataset, "dev", recipe.image_size))))
+        dev = load_dataset(recipe.dataset, "dev", recipe.image_size)
+        return show_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
     run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
     if arguments.command == "evaluate" and arguments.record:
         from clipnb.report import record_run
@@ -101,7 +109,7 @@ def main():
         run_command(parser().parse_args())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (FileNotFoundError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"clipnb: {error}")
 
 

@@ -45,7 +45,8 @@ class CaptionDataset:
                        labels=self.labels and pick(self.labels))
 
     def __repr__(self):
-        return f"CaptionDataset({self.name}, {self.split}: {len(self)} pictures of {self.images.shape[-1]} px, {len(self.captions[0])} captions each)"
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return f"CaptionDataset({self.name}, {self.split}: {len(self)} pictures of {self.images.shape[-1]} px, {len(self.captions[0])} captions each{skipped})"
 
 
 def normalize_images(images):
@@ -70,7 +71,7 @@ def load_dataset(name, split, image_size=64, root=None):
     """One split of a dataset as a `CaptionDataset`, its pictures squashed to `image_size` x `image_size`.
 
     name: "scenes", "flickr8k", or the name of your own folder in `root` (layouts: data/README.md).
-    Raises FileNotFoundError if the dataset is not there, ValueError for an unknown split or a malformed caption line.
+    Raises FileNotFoundError if the dataset is not there, ValueError for an unknown or empty split or a malformed caption line.
     """
     from clipnb.flickr8k import read_dataset_folder
 
@@ -78,6 +79,8 @@ def load_dataset(name, split, image_size=64, root=None):
     if split not in folder.splits:
         raise ValueError(f"{name} has no split {split!r}; it has {', '.join(folder.splits)}.")
     names = folder.splits[split]
+    if not names:
+        raise ValueError(f"the split {split!r} of {name} is empty; without split lists it takes three pictures to have all three.")
     kept, images = decoded(name, split, names, [folder.image_paths[n] for n in names], image_size)
     return CaptionDataset(
         name, split, images, [folder.captions[n] for n in kept], kept,
@@ -115,18 +118,19 @@ def decode_into(folder, names, paths, image_size, title):
                 images[len(kept)] = picture.transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
                 kept.append(name)
     if not kept:
-        raise ValueError(f"none of the {len(names)} pictures could be read; the first is {paths[0]}." if names else "the split is empty.")
+        raise ValueError(f"none of the {len(names)} pictures could be read; the first is {paths[0]}.")
     images.flush()
     (folder / "names.json").write_text(json.dumps(kept), encoding="utf-8")
 
 
 def read_picture(path, image_size):
     """One picture as uint8 (S, S, 3), squashed to a square; an exception is returned rather than raised if it cannot be read."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as picture:
             picture.draft("RGB", (image_size, image_size))  # lets the JPEG decoder shrink while decoding
+            ImageOps.exif_transpose(picture, in_place=True)  # phones store pictures lying on their side
             return np.asarray(picture.convert("RGB").resize((image_size, image_size), Image.Resampling.BICUBIC))
     except Exception as error:  # a broken file must cost one picture, never the run
         return error

@@ -48,9 +48,9 @@ def summarize(image_to_text, text_to_image):
 
 def chance(N, K=5):
     """What a model that guesses would score, with `retrieval_metrics`' keys: N pictures with K captions each. Exact."""
-    miss = lambda r: math.comb(N * K - r, K) / math.comb(N * K, K)  # P(none of K right captions among the first r of N*K)
+    miss = lambda r: math.comb(max(N * K - r, 0), K) / math.comb(N * K, K)  # P(none of K right captions among the first r of N*K)
     metrics = {f"image_to_text_R@{k}": 100 * (1 - miss(k)) for k in RECALL_AT}
-    metrics["image_to_text_median_rank"] = float(next(r for r in range(N * K) if miss(r) <= 0.5))
+    metrics["image_to_text_median_rank"] = float(next(r for r in range(N * K + 1) if miss(r) <= 0.5))
     metrics |= {f"text_to_image_R@{k}": 100 * min(k / N, 1) for k in RECALL_AT}
     metrics["text_to_image_median_rank"] = (N + 1) / 2
     metrics["mean_recall"] = float(np.mean([value for key, value in metrics.items() if "R@" in key]))

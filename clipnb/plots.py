@@ -1,6 +1,7 @@
 """The course's look, and the figures that more than one notebook draws."""
 
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,8 +30,6 @@ def to_picture(image):
 
 def wrap(text, width):
     """Break a text into lines of at most `width` characters."""
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width))
 
 
@@ -103,8 +102,6 @@ def plot_history(history, batch_size, chance=None, floor=None):
 
 def plot_hits(query, index, hits, title=None, columns=6):
     """What a search found, best first: each picture with its score and caption; a query picture (3, S, S) stands in front. Returns the figure."""
-    import textwrap
-
     pictures = [index.image(hit.image_id) for hit in hits]
     titles = [textwrap.shorten(f"{hit.score:.2f}  {hit.caption.strip(' .')}", 60, placeholder=" …") for hit in hits]  # three lines at most
     if not isinstance(query, str):

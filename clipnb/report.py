@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import re
 
 from clipnb.runtime import ROOT, machine, shown, versions
 
@@ -98,12 +99,10 @@ def results_table(dataset, split="test"):
 
 def rendered(text):
     """README text with every table between `<!-- results: DATASET -->` and `<!-- end -->` made anew."""
-    import re
-
     return re.sub(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + results_table(m[2]) + "\n" + m[3], text, flags=re.DOTALL)
 
 
 def update_readme():
     """Write README.md's tables anew from results/."""
     readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    readme.write_text(rendered(readme.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

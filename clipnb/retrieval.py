@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import ImageOps
 
 from clipnb.runtime import replace_when_done, shown
 from clipnb.training import encode_dataset
@@ -53,13 +54,13 @@ class ImageIndex:
             return self.model.encode_text(self.tokenizer([query]).to(device), normalize=True)[0].cpu()
         if hasattr(query, "convert"):  # a PIL image
             size = self.images.shape[-2:]
-            query = np.asarray(query.convert("RGB").resize(size)).transpose(2, 0, 1)
+            query = np.asarray(ImageOps.exif_transpose(query).convert("RGB").resize(size)).transpose(2, 0, 1)
         query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
         if query.ndim == 3:
             return self.model.encode_image(query[None].to(device), normalize=True)[0].cpu()
         if query.shape != self.image_features.shape[1:]:
             raise ValueError(f"a query is a text, a picture (3, H, W) or a vector ({self.image_features.shape[1]},); this is an array {tuple(query.shape)}.")
-        return F.normalize(query.float(), dim=0)
+        return F.normalize(query.float().cpu(), dim=0)
 
     def search(self, query, k=5):
         """The k pictures nearest to a query (see `encode`), best first, as a list of `Hit`s.

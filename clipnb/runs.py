@@ -33,8 +33,11 @@ class Run:
 
 
 def run_folder(recipe, seed=0):
-    """Where a run lies: the name says dataset, recipe and seed, and changes when any field of the recipe does."""
-    return cache_dir() / "runs" / f"{recipe.dataset}-{recipe.name}-{seed}-{recipe.digest()}"
+    """Where a run lies: the name says dataset, recipe and seed, and changes when any field of the recipe does, or the scenes."""
+    from clipnb.scenes import VERSION
+
+    dataset = f"scenes-v{VERSION}" if recipe.dataset == "scenes" else recipe.dataset
+    return cache_dir() / "runs" / f"{dataset}-{recipe.name}-{seed}-{recipe.digest()}"
 
 
 def is_finished(folder):
@@ -79,13 +82,21 @@ def load_state(run, optimizer):
     run.history, run.metrics = state["history"], state["metrics"]
 
 
+def stored_tokenizer(folder, recipe):
+    """The tokenizer of the run in a folder: CLIP's, or the one it was trained with."""
+    return clip_tokenizer(recipe.context_length) if recipe.tokenizer == "clip" else load_tokenizer(folder / "tokenizer.json", recipe.context_length)
+
+
 def read_recipe(folder):
-    """The recipe and the seed of the run in a folder. Raises FileNotFoundError if there is none."""
+    """The recipe and the seed of the run in a folder. Raises FileNotFoundError if there is none, ValueError if it has other fields."""
     path = Path(folder) / "recipe.json"
     if not path.exists():
         raise FileNotFoundError(f"no run in {shown(folder)}: it has no recipe.json. Train one with `python -m clipnb train`, or `clipnb.load_or_train(recipe)`.")
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return Recipe(**stored["recipe"]), stored["seed"]
+    try:
+        return Recipe(**stored["recipe"]), stored["seed"]
+    except TypeError as error:
+        raise ValueError(f"{shown(path)} was written by another version of clipnb ({error}). Nothing was loaded; delete the folder and train again.") from error
 
 
 def check_same_run(folder, recipe, seed):
@@ -103,7 +114,8 @@ def check_same_run(folder, recipe, seed):
 def load_run(folder, recipe=None, seed=0):
     """A finished run from its folder, its model in evaluation mode on the fastest device.
 
-    Raises FileNotFoundError if there is none or it is unfinished; ValueError if a recipe is given and the folder holds another.
+    Raises FileNotFoundError if there is none or it is unfinished; ValueError if a recipe is given and the folder holds another, or if
+    another version of clipnb wrote it.
     """
     folder = Path(folder)
     found, found_seed = read_recipe(folder)
@@ -112,9 +124,12 @@ def load_run(folder, recipe=None, seed=0):
     if not is_finished(folder):
         raise FileNotFoundError(f"the run in {shown(folder)} is unfinished. Go on with it: `python -m clipnb train --dataset {found.dataset} "
                                 f"--recipe {found.name} --seed {found_seed} --resume`.")
-    tokenizer = clip_tokenizer(found.context_length) if found.tokenizer == "clip" else load_tokenizer(folder / "tokenizer.json", found.context_length)
-    model = create_model(found)
-    model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
+    tokenizer, model = stored_tokenizer(folder, found), create_model(found)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {shown(folder)} do not fit the encoders of this version of clipnb. Nothing was loaded; "
+                         "delete the folder and train again.") from error
     with open(folder / "history.csv", newline="") as file:
         history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -46,15 +46,23 @@ def replace_when_done(path):
     holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield holder / path.name
+        old = holder / ".old"
         if path.is_dir():  # os.replace moves a folder only onto an empty one
-            os.replace(path, holder / "old")
-        os.replace(holder / path.name, path)
+            os.replace(path, old)
+        try:
+            os.replace(holder / path.name, path)
+        except BaseException:
+            if old.exists():
+                os.replace(old, path)
+            raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
 def get_device():
-    """The fastest device here: CUDA, else Apple's MPS, else the CPU."""
+    """The device to compute on: `CLIPNB_DEVICE` (cpu, cuda, mps) if set, else the fastest here: CUDA, Apple's MPS, the CPU."""
+    if name := os.environ.get("CLIPNB_DEVICE"):
+        return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -68,6 +76,11 @@ def has_bf16(device):
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return False
+
+
+def memory_format(device):
+    """How pictures and convolutions lie in memory: channels last, which is faster, but not on Apple's MPS, where it is slower."""
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def autocast(device):
@@ -102,9 +115,10 @@ def cpu_name():
 
 def machine():
     """What a run's record says of the computer: CPU, cores, GPU, operating system."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    device = get_device()
+    gpu = {"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU"}.get(device.type, lambda: None)()
     return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": gpu, "system": f"{platform.system()} {platform.machine()}",
-            "bf16": has_bf16(get_device())}
+            "bf16": has_bf16(device)}
 
 
 def versions():

@@ -82,7 +82,8 @@ def byte_level_bpe(model):
 def clip_tokenizer(context_length=77):
     """CLIP's own tokenizer: 49,408 ids (256 bytes, the same 256 ending a word, 48,894 merges, [SOS], [EOS]), read from open_clip's vocabulary file."""
     folder = Path(importlib.util.find_spec("open_clip").origin).parent  # found, not imported: open_clip takes seconds to import
-    lines = gzip.open(folder / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8").read().split("\n")
+    with gzip.open(folder / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8") as file:
+        lines = file.read().split("\n")
     merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
     characters = sorted(pre_tokenizers.ByteLevel.alphabet(), key=byte_order)
     entries = characters + [c + "</w>" for c in characters] + ["".join(merge) for merge in merges] + [SOS, EOS]
@@ -100,7 +101,7 @@ def byte_order(character):
 def train_tokenizer(captions, vocab_size=4096, context_length=77):
     """A byte-pair vocabulary of at most `vocab_size` ids learned from `captions` (a list of strings).
 
-    Characters that no caption holds have no id and are dropped: a text in an unseen script has no tokens at all.
+    Bytes that no caption holds have no id and are dropped: where the captions are plain English, a text in another script has no tokens.
     """
     specials, captions = ["<pad>", SOS, EOS], list(captions)
 

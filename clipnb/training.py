@@ -14,7 +14,7 @@ from clipnb.losses import clip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import create_model
 from clipnb.runs import Run
-from clipnb.runtime import autocast, get_device, progress, seed_everything, shown
+from clipnb.runtime import autocast, get_device, memory_format, progress, seed_everything, shown
 from clipnb.tokenizer import clip_tokenizer, padding_mask, train_tokenizer
 
 
@@ -23,6 +23,11 @@ def make_tokenizer(recipe, captions):
     if recipe.tokenizer == "clip":
         return clip_tokenizer(recipe.context_length)
     return train_tokenizer([c for five in captions for c in five], recipe.vocab_size, recipe.context_length)
+
+
+def tokenize(tokenizer, captions):
+    """N lists of K captions -> int64 (N, K, T)."""
+    return tokenizer([caption for own in captions for caption in own]).view(len(captions), len(captions[0]), -1)
 
 
 def make_optimizer(model, recipe):
@@ -55,8 +60,8 @@ def batches(dataset, tokens, recipe, device):
         drawn = torch.rand(batch_size, K).argsort(dim=1)[:, :C]  # (B, C) which captions
         rows = drop_words(tokens[indices[:, None], drawn].flatten(0, 1), recipe.word_dropout)  # (B*C, T)
         rows = rows[:, : padding_mask(rows).sum(dim=1).max()].view(batch_size, C, -1).transpose(0, 1)  # (C, B, t)
-        pictures = torch.from_numpy(dataset.images[indices.numpy()]).to(device, non_blocking=True)
-        yield augment(pictures, recipe), rows.to(device, non_blocking=True)
+        pictures = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
+        yield augment(pictures, recipe), rows.to(device)
 
 
 def train_step(model, optimizer, images, tokens, recipe):
@@ -83,9 +88,9 @@ def encode_dataset(model, tokenizer, dataset, batch_size=250):
     """All of a dataset -> image features (N, D) and text features (N, K, D), of unit length, float32, on the CPU."""
     device, was_training = model.logit_scale.device, model.training
     model.eval()
-    images = [torch.from_numpy(dataset.images[i : i + batch_size].copy()) for i in range(0, len(dataset), batch_size)]
+    images = (torch.from_numpy(dataset.images[i : i + batch_size].copy()) for i in range(0, len(dataset), batch_size))  # a batch at a time in memory
     image_features = torch.cat([model.encode_image(batch.to(device), normalize=True).cpu() for batch in images])
-    tokens = tokenizer([caption for captions in dataset.captions for caption in captions])  # (N*K, T)
+    tokens = tokenize(tokenizer, dataset.captions).flatten(0, 1)  # (N*K, T)
     text_features = torch.cat([model.encode_text(batch.to(device), normalize=True).cpu() for batch in tokens.split(4 * batch_size)])
     model.train(was_training)
     return image_features, text_features.view(len(dataset), -1, text_features.shape[-1])
@@ -110,16 +115,17 @@ def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, 
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
     device = get_device()
     seed_everything(seed)
-    tokenizer = make_tokenizer(recipe, train_set.captions)
-    tokens = tokenizer([caption for five in train_set.captions for caption in five])  # (N*K, T)
-    tokens = tokens.view(len(train_set), -1, tokens.shape[1])  # (N, K, T)
-    model = create_model(recipe).to(device, memory_format=torch.channels_last)
+    resumed = resume and (folder / "state.pt").exists()
+    tokenizer = runs.stored_tokenizer(folder, recipe) if resumed else make_tokenizer(recipe, train_set.captions)
+    tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
+    model = create_model(recipe).to(device, memory_format=memory_format(device))
     optimizer = make_optimizer(model, recipe)
     run = Run(model, tokenizer, recipe, seed, folder)
     (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
-    if resume and (folder / "state.pt").exists():
+    if resumed:
         runs.load_state(run, optimizer)
     else:
+        (folder / "state.pt").unlink(missing_ok=True)  # of an earlier run, whose tokenizer may have been another
         runs.save_start(run)
     try:
         train_epochs(run, optimizer, train_set, dev_set, tokens)

@@ -29,7 +29,7 @@ def execute(path):
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}
     with replace_when_done(path) as temporary:
-        nbformat.write(notebook, temporary)
+        temporary.write_bytes(nbformat.writes(notebook).encode() + b"\n")
 
 
 def find(name):

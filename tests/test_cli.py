@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from clipnb import RECIPES, __main__
+from clipnb import RECIPES, __main__, report
 
 
 @pytest.fixture
@@ -53,8 +54,26 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch):
     assert code == 130 and "1 of 2 epochs are kept" in printed and "--resume" in printed
     code, _ = clipnb("evaluate", "--recipe", "tiny")
     assert "unfinished" in code
-    monkeypatch.setattr(training, "train_step", step)
+    monkeypatch.setattr(training, "train_step", lambda *arguments: calls.append(1) or step(*arguments))
     assert clipnb("train", "--recipe", "tiny", "--resume")[0] == 0
+    assert len(calls) == 5 + 3, "three steps an epoch: the second one again, not the first"
+
+
+def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):
+    shutil.copytree(small_root / "small", tmp_path / "elsewhere" / "copy")
+    monkeypatch.delenv("CLIPNB_DATA")
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    options = ["--recipe", "tiny", "--dataset", "copy", "--data-dir", str(tmp_path / "elsewhere")]
+    assert clipnb("train", *options)[0] == 0
+    monkeypatch.delenv("CLIPNB_DATA")  # set by --data-dir, which must be enough
+    code, printed = clipnb("evaluate", *options, "--record")
+    assert code == 0 and (tmp_path / "results" / "runs" / "copy-tiny-0.json").exists() and "copy-tiny-0.json" in printed
+
+
+def test_k_below_one_is_refused(clipnb, capsys):
+    with pytest.raises(SystemExit):
+        __main__.parser().parse_args(["search", "a dog", "-k", "0"])
+    assert "argument -k: must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -40,14 +40,15 @@ def good_archives():
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`. cut_after: byte counts after which the next responses end; reset: by a TCP reset; honour_range: whether ranges work."""
+    """Serves `files`. cut_after: byte counts after which the next responses end; reset: by a TCP reset; honour_range: whether ranges work;
+    wrong_range: answer the first range with another one; busy: how many requests are turned away with 503."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.etag = good_archives(), '"v1"'
-        self.cut_after, self.reset, self.honour_range = [], False, True
+        self.cut_after, self.reset, self.honour_range, self.busy, self.wrong_range = [], False, True, 0, False
         self.requests, self.bytes_sent = [], 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
@@ -57,11 +58,16 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         server.requests.append((self.path, self.headers.get("Range")))
         content = server.files.get(self.path)
+        if server.busy:
+            server.busy -= 1
+            return self.send_error(503)
         if content is None:
             return self.send_error(404)
         start, wanted = 0, self.headers.get("Range")
         if wanted and server.honour_range and self.headers.get("If-Range") in (None, server.etag):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if server.wrong_range:
+                start, server.wrong_range = 7, False
             if start >= len(content):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -171,11 +177,24 @@ def test_ctrl_c_keeps_what_has_arrived(server, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["ranges are ignored", "the file has changed"])
 def test_starts_anew_when_it_cannot_resume(server, tmp_path, change):
-    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(b"an older beginning")
+    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(b"x" * 50_000)
     (tmp_path / "Flickr8k_Dataset.zip.part.etag").write_text('"v0"')
     server.honour_range = change != "ranges are ignored"
     download_flickr8k(tmp_path, server.url)
-    assert server.requests[0][1] == "bytes=18-"
+    assert server.requests[0][1] == "bytes=50000-"
+    assert_complete(tmp_path)
+
+
+def test_a_busy_server_is_asked_again(server, tmp_path):
+    server.busy = 2
+    download_flickr8k(tmp_path, server.url)
+    assert_complete(tmp_path)
+
+
+def test_another_range_than_asked_for_is_not_appended(server, tmp_path):
+    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(server.files["/Flickr8k_Dataset.zip"][:1000])
+    server.wrong_range = True
+    download_flickr8k(tmp_path, server.url)
     assert_complete(tmp_path)
 
 

@@ -77,3 +77,28 @@ def test_bootstrap_interval_holds_the_value_and_shrinks_with_more_pictures():
     assert low <= 100 * (small <= 10).float().mean() <= high
     narrow = bootstrap_intervals(large, large.repeat_interleave(5), draws=200)["image_to_text_R@10"]
     assert narrow[1] - narrow[0] < (high - low) / 3
+
+
+def test_bootstrap_redraws_pictures_with_their_captions_at_95_percent():
+    torch.manual_seed(0)
+    ranks = torch.randint(1, 40, (2000,))
+    intervals = bootstrap_intervals(ranks, ranks.repeat_interleave(5))
+    assert all(intervals[f"text_to_image_R@{k}"] == intervals[f"image_to_text_R@{k}"] for k in (1, 5, 10))
+    low, high = intervals["image_to_text_R@10"]
+    p = (ranks <= 10).float().mean().item()
+    assert high - low == pytest.approx(2 * 196 * (p * (1 - p) / 2000) ** 0.5, rel=0.1)
+
+
+def test_mean_recall_is_the_mean_of_six():
+    torch.manual_seed(0)
+    metrics = retrieval_metrics(torch.randn(40, 8), torch.randn(40, 5, 8))
+    assert metrics["mean_recall"] == pytest.approx(sum(v for k, v in metrics.items() if "R@" in k) / 6)
+    assert len({metrics[f"image_to_text_R@{k}"] for k in (1, 5, 10)}) > 1
+    assert chance(1000)["text_to_image_median_rank"] == 500.5
+
+
+@pytest.mark.parametrize("N, K", [(1, 1), (2, 1), (2, 5)])
+def test_chance_of_tiny_collections(N, K):
+    expected = chance(N, K)
+    assert expected["image_to_text_R@10"] == expected["text_to_image_R@10"] == 100
+    assert 1 <= expected["image_to_text_median_rank"] <= N * K

@@ -1,13 +1,16 @@
 """The two towers against their published sizes, against torch and open_clip with the same weights, and against their own promises."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from clipnb import CLIP, RECIPES, BagOfWords, MultiHeadAttention, ResidualCNN, TextTransformer, TinyCNN, TransformerBlock, ViT, clip_tokenizer
 from clipnb import create_model, masked_mean
+from clipnb.encoders import ResidualBlock
 from clipnb.training import make_optimizer
 
 
@@ -125,6 +128,27 @@ def test_image_tower_equals_open_clips():
     torch.testing.assert_close(ours.norm_out(x[:, 1:].mean(dim=1)), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_vit_is_its_parts_in_order():
+    torch.manual_seed(0)
+    ours, images = ViT(32, layers=1), torch.randn(2, 3, 32, 32)
+    torch.nn.init.normal_(ours.norm_in.weight)
+    x = ours.blocks[0](ours.norm_in(ours.patches(images).flatten(2).transpose(1, 2) + ours.positions))
+    torch.testing.assert_close(ours(images), ours.norm_out(x.mean(dim=1)))
+
+
+def test_residual_block_without_its_residual_is_the_shortcut():
+    for block in ResidualBlock(4, 6, stride=2), ResidualBlock(4, 4, stride=1):
+        torch.nn.init.zeros_(block.norm2.weight)
+        x = torch.randn(2, 4, 8, 8)
+        torch.testing.assert_close(block(x), F.relu(block.shortcut(x)))
+    assert torch.equal(block(x), F.relu(x)), "same shape in and out: nothing to adapt"
+
+
+def test_the_recipes_dropout_is_the_models():
+    recipe = dataclasses.replace(RECIPES["baseline"], dropout=0.3, vocab_size=9)
+    assert {m.p for m in create_model(recipe).modules() if isinstance(m, nn.Dropout)} == {0.3}
+
+
 def test_red_is_the_first_channel_and_uint8_is_scaled():
     red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 8, 8)
     seen = []
@@ -153,7 +177,5 @@ def test_no_weight_decay_on_scale_gains_and_biases():
 
 
 def test_unknown_encoder_is_named():
-    import dataclasses
-
     with pytest.raises(ValueError, match="'resnet'.*tiny_cnn, residual_cnn, vit"):
         create_model(dataclasses.replace(RECIPES["quick"], image_encoder="resnet"))

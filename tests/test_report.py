@@ -1,11 +1,13 @@
 """Numbers people read come from results/, and only from there."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
 
-from clipnb import report
+from clipnb import create_model, evaluate, load_or_train, report
+from clipnb.recipes import Recipe
 from clipnb.runtime import ROOT
 
 
@@ -27,6 +29,12 @@ def test_records_hold_what_the_design_asks_for():
             assert low <= metrics["mean_recall"] <= high
 
 
+def test_records_are_of_the_models_in_the_code():
+    for recipe, parameters in {json.dumps(r["recipe"]): r["parameters"] for r in report.load_records()}.items():
+        model = create_model(Recipe(**json.loads(recipe)))
+        assert sum(p.numel() for p in model.parameters()) == parameters, f"an encoder has changed: train and record again ({recipe})"
+
+
 def test_a_changed_record_changes_the_table(tmp_path, monkeypatch):
     record = report.load_records()[0]
     (tmp_path / "runs").mkdir()
@@ -40,14 +48,12 @@ def test_a_changed_record_changes_the_table(tmp_path, monkeypatch):
 
 
 def test_one_run_is_recorded_with_intervals(small, recipe, tmp_path, monkeypatch):
-    import dataclasses
-
-    from clipnb import load_or_train
-
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     run = load_or_train(dataclasses.replace(recipe, epochs=1), seed=2)
     report.record_run(run)
     record = json.loads((tmp_path / "runs" / "small-tiny-2.json").read_text())
+    for split in "dev", "test":
+        assert record["metrics"][split] == pytest.approx(evaluate(run.model, run.tokenizer, small(split)), rel=1e-4)
     assert record["recipe"]["name"] == "tiny" and record["pictures"] == 20 and record["parameters"] > 1000
 
 

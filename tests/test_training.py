@@ -5,11 +5,12 @@ import json
 import math
 
 import pytest
+import safetensors.torch
 import torch
 
 import clipnb.training
-from clipnb import RECIPES, create_model, evaluate, load_or_train, load_run, run_folder, seed_everything, train
-from clipnb.training import learning_rate_at, make_optimizer, train_step
+from clipnb import RECIPES, clip_loss, create_model, evaluate, load_or_train, load_run, normalize_images, run_folder, seed_everything, train
+from clipnb.training import learning_rate_at, make_optimizer, tokenize, train_step
 
 
 def weights(run):
@@ -93,3 +94,72 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     rates = [learning_rate_at(step, 100, RECIPES["baseline"]) for step in range(100)]
     assert rates[0] == pytest.approx(1e-4) and max(rates) == pytest.approx(1e-3) and rates.index(max(rates)) in (9, 10)
     assert rates[-1] < 1e-6 and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_step_does_what_the_recipe_says(small, recipe):
+    dataset = small("train").subset(range(8))
+    recipe = dataclasses.replace(recipe, image_encoder="tiny_cnn", dropout=0.0, clip_norm=0.01, label_smoothing=0.2)
+    tokenizer, model = clipnb.training.make_tokenizer(recipe, dataset.captions), create_model(recipe)
+    images, tokens = normalize_images(dataset.images), tokenize(tokenizer, dataset.captions).transpose(0, 1)[:2]  # (2, 8, T)
+    expected = sum(clip_loss(*model(images, captions), 0.2).item() for captions in tokens) / 2
+    flat = lambda: torch.cat([p.detach().flatten() for p in model.parameters()])
+    before, optimizer = flat(), torch.optim.SGD(model.parameters(), lr=1.0)
+    assert train_step(model, optimizer, images, tokens, recipe).item() == pytest.approx(expected, rel=1e-4)
+    assert (flat() - before).norm().item() == pytest.approx(0.01, rel=0.05), "the gradient is shortened to clip_norm"
+    model.logit_scale.data.fill_(9.0)
+    train_step(model, optimizer, images, tokens, recipe)
+    assert model.logit_scale.item() == pytest.approx(math.log(100))
+
+
+def test_the_schedule_runs_over_all_epochs_and_the_best_epoch_is_kept(small, recipe, tmp_path, monkeypatch):
+    rates, states, recalls = [], [], iter([10.0, 30.0, 20.0])
+
+    def spy(model, optimizer, *rest):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return train_step(model, optimizer, *rest)
+
+    def judged(model, tokenizer, dataset):
+        states.append({k: v.clone() for k, v in model.state_dict().items()})
+        return {"mean_recall": next(recalls)}
+
+    monkeypatch.setattr(clipnb.training, "train_step", spy)
+    monkeypatch.setattr(clipnb.training, "evaluate", judged)
+    run = train(recipe, 0, tmp_path / "run", train_set=small("train", 40), dev_set=small("dev"))
+    assert rates == pytest.approx([learning_rate_at(step, 9, recipe) for step in range(9)])
+    assert run.metrics["best_epoch"] == 2 and run.metrics["dev"] == {"mean_recall": 30.0} and not run.model.training
+    assert all(torch.equal(v.cpu(), states[1][k].cpu()) for k, v in run.model.state_dict().items())
+    with pytest.raises(ValueError, match="seed: 0 there, 1 asked for"):
+        load_run(run.folder, recipe, seed=1)
+
+
+def test_a_run_begun_anew_forgets_the_old_one(small, recipe, tmp_path, monkeypatch):
+    """Trained, then other captions, begun anew and stopped at once: a resume must not find the old state, nor `load_run` the old weights."""
+    recipe = dataclasses.replace(recipe, epochs=1)
+    train(recipe, 0, tmp_path / "run", train_set=small("train", 40), dev_set=small("dev"))
+    other = dataclasses.replace(small("train", 40), captions=[[f"number {i}"] * 5 for i in range(48)])
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clipnb.training, "train_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, 0, tmp_path / "run", train_set=other, dev_set=small("dev"))
+    with pytest.raises(FileNotFoundError, match="unfinished"):
+        load_run(tmp_path / "run")
+    monkeypatch.setattr(clipnb.training, "train_step", train_step)
+    resumed = train(recipe, 0, tmp_path / "run", resume=True, train_set=other, dev_set=small("dev"))
+    fresh = train(recipe, 0, tmp_path / "fresh", train_set=other, dev_set=small("dev"))
+    assert torch.equal(weights(resumed), weights(fresh)) and resumed.tokenizer.encode("number") == fresh.tokenizer.encode("number")
+
+
+def test_a_run_of_another_version_is_refused_in_words(small, recipe, tmp_path):
+    run = train(dataclasses.replace(recipe, epochs=1), 0, tmp_path / "run", train_set=small("train", 40), dev_set=small("dev"))
+    weights_file, recipe_file = run.folder / "model.safetensors", run.folder / "recipe.json"
+    weights_file.write_bytes(safetensors.torch.save({"other": torch.zeros(1)}))
+    with pytest.raises(ValueError, match="do not fit the encoders of this version.*Nothing was loaded"):
+        load_run(run.folder)
+    stored = json.loads(recipe_file.read_text())
+    stored["recipe"]["colours"] = stored["recipe"].pop("colour")
+    recipe_file.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="another version of clipnb.*'colours'"):
+        load_run(run.folder)
