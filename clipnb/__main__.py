@@ -27,6 +27,8 @@ def parser():
         if run:
             sub.add_argument("--recipe", default="quick", help=f"what to train and how: {', '.join(RECIPES)} (default: quick)")
             sub.add_argument("--dataset", help="scenes, flickr8k, or the name of your own folder in the data dir (otherwise the recipe's)")
+            sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE",
+                             help="change a field of the recipe, for example epochs=200; as often as you like, and the same for train, evaluate and search")
             sub.add_argument("--seed", type=int, default=0, help="another seed, another run (default: 0)")
         return sub
 
@@ -46,11 +48,20 @@ def parser():
 
 
 def chosen_recipe(arguments):
-    """The recipe the options name, on the dataset they name."""
+    """The recipe the options name, on the dataset they name, with the fields they change. Raises ValueError for what there is not."""
     if arguments.recipe not in RECIPES:
         raise ValueError(f"no recipe {arguments.recipe!r}; there are {', '.join(RECIPES)}.")
     recipe = RECIPES[arguments.recipe]
-    return dataclasses.replace(recipe, dataset=arguments.dataset) if arguments.dataset else recipe
+    changes = {"dataset": arguments.dataset} if arguments.dataset else {}
+    for name, _, text in (change.partition("=") for change in arguments.set):
+        value = getattr(recipe, name, None)
+        if not isinstance(value, (str, bool, int, float)):
+            raise ValueError(f"a recipe has no field {name!r}; there are {', '.join(dataclasses.asdict(recipe))}.")
+        try:
+            changes[name] = {"true": True, "false": False}[text.lower()] if isinstance(value, bool) else type(value)(text)
+        except (KeyError, ValueError):
+            raise ValueError(f"{name}={text}: expected {'true or false' if isinstance(value, bool) else f'something like {value!r}'}.") from None
+    return dataclasses.replace(recipe, **changes)
 
 
 def show_metrics(metrics, chance):
@@ -76,7 +87,6 @@ def run_command(arguments):
         from clipnb.report import update_readme
 
         return update_readme()
-
     from clipnb import chance, evaluate, load_dataset, load_run, run_folder, train
 
     recipe = chosen_recipe(arguments)

@@ -4,6 +4,7 @@ Every picture is decoded once, squashed to a square and kept in a memory-mapped 
 again each epoch is what makes most small CLIP implementations slow.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -107,6 +108,7 @@ def decoded(name, split, names, paths, image_size):
 
 def decode_into(folder, names, paths, image_size, title):
     """Decode every picture into `folder/images.npy`, names of the readable ones into `names.json`; warn of the others by name."""
+    warn_of_small_pictures(paths, image_size, title)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (len(paths), 3, image_size, image_size))
     kept = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
@@ -121,6 +123,18 @@ def decode_into(folder, names, paths, image_size, title):
         raise ValueError(f"none of the {len(names)} pictures could be read; the first is {paths[0]}.")
     images.flush()
     (folder / "names.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def warn_of_small_pictures(paths, image_size, title):
+    """Warn if the first readable picture is smaller than asked for: enlarging it costs time and adds no detail."""
+    from PIL import Image
+
+    for path in paths:
+        with contextlib.suppress(Exception), Image.open(path) as picture:
+            if max(picture.size) < image_size:
+                warnings.warn(f"{title} to {image_size} pixels a side, but {Path(path).name} has only {' x '.join(map(str, picture.size))}: "
+                              "the pictures are enlarged, which adds no detail.", stacklevel=2)
+            return
 
 
 def read_picture(path, image_size):

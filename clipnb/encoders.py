@@ -37,7 +37,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(out_width)
         self.shortcut = nn.Identity()
         if stride != 1 or in_width != out_width:
-            self.shortcut = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(in_width, out_width, 1, bias=False), nn.BatchNorm2d(out_width))
+            self.shortcut = nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(in_width, out_width, 1, bias=False), nn.BatchNorm2d(out_width))
 
     def forward(self, x):
         residual = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))

@@ -60,4 +60,7 @@ def create_model(recipe):
     for name, known in (recipe.image_encoder, IMAGE_ENCODERS), (recipe.text_encoder, TEXT_ENCODERS):
         if name not in known:
             raise ValueError(f"recipe {recipe.name!r} asks for an encoder {name!r}; there are {', '.join(known)}.")
-    return CLIP(IMAGE_ENCODERS[recipe.image_encoder](recipe), TEXT_ENCODERS[recipe.text_encoder](recipe), recipe.embed_dim)
+    model = CLIP(IMAGE_ENCODERS[recipe.image_encoder](recipe), TEXT_ENCODERS[recipe.text_encoder](recipe), recipe.embed_dim)
+    if recipe.loss == "siglip":
+        model.logit_bias = nn.Parameter(torch.tensor(-math.log(recipe.batch_size - 1)))  # one cell in N is a yes
+    return model

@@ -6,9 +6,15 @@ import json
 from dataclasses import dataclass
 
 
+CHOICES = {"tokenizer": ("captions", "clip"), "loss": ("clip", "siglip"), "sampling": ("pictures", "rows")}
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run but the seed. To change one field: `dataclasses.replace(RECIPES["quick"], epochs=3)`."""
+    """Everything that decides a run but the seed. To change one field: `dataclasses.replace(RECIPES["quick"], epochs=3)`.
+
+    Raises ValueError, naming the valid choices, for a loss, a sampling or a tokenizer that nobody has written.
+    """
 
     name: str
     dataset: str
@@ -22,7 +28,9 @@ class Recipe:
     embed_dim: int = 512
     dropout: float = 0.1  # in the text transformer
     # the optimisation
-    epochs: int = 20  # an epoch visits every picture once
+    loss: str = "clip"  # "clip": softmax over rows and columns; "siglip": every cell a yes or a no
+    sampling: str = "pictures"  # "rows": an epoch visits every caption row, as the original code does, false negatives included
+    epochs: int = 20  # an epoch visits every picture (or every row) once
     captions_per_image: int = 1  # how many of its captions a picture is compared with at each visit
     batch_size: int = 128
     learning_rate: float = 1e-3  # the peak, after the warm-up
@@ -37,6 +45,13 @@ class Recipe:
     colour: float = 0.0  # strength of random brightness and contrast
     word_dropout: float = 0.0  # share of the tokens left out of a caption
 
+    def __post_init__(self):
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"recipe {self.name!r}: {name} {getattr(self, name)!r} is unknown; choose one of {', '.join(known)}.")
+        if self.tokenizer == "clip" and self.vocab_size < 49408:
+            raise ValueError(f"recipe {self.name!r}: CLIP's tokenizer has 49,408 ids, the token embedding only {self.vocab_size:,} rows; set vocab_size=49408.")
+
     def digest(self):
         """Eight hexadecimal digits that change when any field does."""
         return hashlib.sha256(json.dumps(dataclasses.asdict(self)).encode()).hexdigest()[:8]
@@ -50,6 +65,9 @@ RECIPES = {
         # the exact replication: 7,351,489 parameters, 224 px, CLIP's vocabulary, no augmentation
         Recipe("baseline", "flickr8k", "tiny_cnn", "transformer", image_size=224, stored_size=224, tokenizer="clip", vocab_size=49408,
                epochs=10, batch_size=128),
+        # the same, its batches drawn from caption rows as the original does; as many images seen
+        Recipe("baseline_rows", "flickr8k", "tiny_cnn", "transformer", image_size=224, stored_size=224, tokenizer="clip", vocab_size=49408,
+               epochs=2, batch_size=128, sampling="rows"),
         # a first better one: batch norm and shortcuts, no word order, a small vocabulary, and augmentation against overfitting
         Recipe("residual_bag", "flickr8k", "residual_cnn", "bag_of_words", stored_size=80, epochs=40, captions_per_image=5, weight_decay=0.5,
                label_smoothing=0.1, min_crop=0.5, flip=True, colour=0.4, word_dropout=0.2),

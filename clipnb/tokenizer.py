@@ -102,6 +102,7 @@ def train_tokenizer(captions, vocab_size=4096, context_length=77):
     """A byte-pair vocabulary of at most `vocab_size` ids learned from `captions` (a list of strings).
 
     Bytes that no caption holds have no id and are dropped: where the captions are plain English, a text in another script has no tokens.
+    Raises ValueError if `vocab_size` does not even hold the special tokens and the single characters.
     """
     specials, captions = ["<pad>", SOS, EOS], list(captions)
 
@@ -115,6 +116,9 @@ def train_tokenizer(captions, vocab_size=4096, context_length=77):
     # Told of them beforehand, in order, it learns the same from the same captions every time: seeds and resuming rely on that.
     endings = sorted(entry for entry in learn(0, specials)["vocab"] if entry.endswith("</w>"))
     learned = learn(vocab_size, specials + endings)
+    if len(learned["vocab"]) > vocab_size:
+        raise ValueError(f"a vocabulary of {vocab_size} ids is too small: the special tokens and the single characters of these captions "
+                         f"alone are {len(learned['vocab'])}.")
     bpe = byte_level_bpe(models.BPE(learned["vocab"], [tuple(merge) for merge in learned["merges"]], end_of_word_suffix="</w>"))
     bpe.add_special_tokens(specials)
     return Tokenizer(bpe, context_length)

@@ -10,7 +10,7 @@ import torch
 from clipnb import runs
 from clipnb.augment import augment, drop_words
 from clipnb.datasets import load_dataset
-from clipnb.losses import clip_loss
+from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import create_model
 from clipnb.runs import Run
@@ -46,22 +46,34 @@ def learning_rate_at(step, steps, recipe):
     return recipe.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
 
 
+def steps_per_epoch(dataset, recipe):
+    """The number of whole batches in an epoch. Raises ValueError if there is not even one."""
+    rows = len(dataset) * (len(dataset.captions[0]) if recipe.sampling == "rows" else 1)
+    if recipe.batch_size > rows:
+        raise ValueError(f"batch_size {recipe.batch_size} is larger than the {rows} training {recipe.sampling} of {dataset.name}; choose 2 to {rows}: "
+                         f"`dataclasses.replace(recipe, batch_size={max(2, rows // 4)})`, or `--set batch_size={max(2, rows // 4)}` on the command line.")
+    return rows // recipe.batch_size
+
+
 def batches(dataset, tokens, recipe, device):
     """One epoch of (images, tokens): every picture once, in random order, with C of its K captions drawn at random.
 
     No two rows of a batch share a picture, which would make false negatives; a last batch that is too small is left out.
-    tokens: int64 (N, K, T). Yields float32 (B, 3, S, S) and int64 (C, B, t), t the longest caption of the batch and
-    C the recipe's `captions_per_image`.
+    With `sampling="rows"` every caption row comes once instead, beside whatever rows chance puts there. tokens: int64 (N, K, T).
+    Yields float32 (B, 3, S, S) and int64 (C, B, t), t the longest caption of the batch and C the recipe's `captions_per_image`.
     """
     N, K = tokens.shape[:2]
-    batch_size, C = min(recipe.batch_size, N), min(recipe.captions_per_image, K)
-    order = torch.randperm(N)[: N - N % batch_size].view(-1, batch_size)
-    for indices in order:
-        drawn = torch.rand(batch_size, K).argsort(dim=1)[:, :C]  # (B, C) which captions
-        rows = drop_words(tokens[indices[:, None], drawn].flatten(0, 1), recipe.word_dropout)  # (B*C, T)
-        rows = rows[:, : padding_mask(rows).sum(dim=1).max()].view(batch_size, C, -1).transpose(0, 1)  # (C, B, t)
+    B, C = recipe.batch_size, min(recipe.captions_per_image, K)
+    rows = torch.randperm(N * K if recipe.sampling == "rows" else N)
+    for order in rows[: len(rows) - len(rows) % B].view(-1, B):
+        if recipe.sampling == "rows":
+            indices, drawn = order // K, order[:, None] % K  # (B,) which pictures, (B, 1) which captions
+        else:
+            indices, drawn = order, torch.rand(B, K).argsort(dim=1)[:, :C]  # (B,), (B, C)
+        texts = drop_words(tokens[indices[:, None], drawn].flatten(0, 1), recipe.word_dropout)  # (B*C, T)
+        texts = texts[:, : padding_mask(texts).sum(dim=1).max()].view(B, drawn.shape[1], -1).transpose(0, 1)  # (C, B, t)
         pictures = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
-        yield augment(pictures, recipe), rows.to(device)
+        yield augment(pictures, recipe), texts.to(device)
 
 
 def train_step(model, optimizer, images, tokens, recipe):
@@ -73,7 +85,11 @@ def train_step(model, optimizer, images, tokens, recipe):
     with autocast(images.device):
         image_features = model.encode_image(images, normalize=True).float()  # (B, D)
         text_features = [model.encode_text(captions, normalize=True).float() for captions in tokens]  # C times (B, D)
-    losses = [clip_loss(image_features, features, model.logit_scale.exp(), recipe.label_smoothing) for features in text_features]
+    scale = model.logit_scale.exp()
+    if recipe.loss == "siglip":
+        losses = [siglip_loss(image_features, features, scale, model.logit_bias) for features in text_features]
+    else:
+        losses = [clip_loss(image_features, features, scale, recipe.label_smoothing) for features in text_features]
     loss = torch.stack(losses).mean()
     optimizer.zero_grad()
     loss.backward()
@@ -107,12 +123,13 @@ def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, 
     folder: where the run is kept (default: `run_folder(recipe, seed)`). resume: go on where an interrupted run there stopped,
     to the same result as if it had not been. root: the folder that contains the dataset's. train_set, dev_set: datasets to use
     instead of the recipe's. After each epoch the state is saved: Ctrl-C costs one epoch at most.
-    Raises ValueError if the folder holds a run of another recipe or seed.
+    Raises ValueError if the folder holds a run of another recipe or seed, or if a batch is larger than the training set.
     """
     folder = Path(folder or runs.run_folder(recipe, seed))
     runs.check_same_run(folder, recipe, seed)
     train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root)
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
+    steps_per_epoch(train_set, recipe)  # a batch too large is refused before anything is written
     device = get_device()
     seed_everything(seed)
     resumed = resume and (folder / "state.pt").exists()
@@ -139,15 +156,15 @@ def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, 
 def train_epochs(run, optimizer, train_set, dev_set, tokens):
     """The epochs that `run` still lacks. After each one its history grows by a row and everything is saved."""
     recipe, model = run.recipe, run.model
-    steps_per_epoch = max(1, len(train_set) // recipe.batch_size)
-    with progress(total=recipe.epochs * steps_per_epoch, initial=len(run.history) * steps_per_epoch, unit="step") as bar:
+    steps = steps_per_epoch(train_set, recipe)
+    with progress(total=recipe.epochs * steps, initial=len(run.history) * steps, unit="step") as bar:
         for epoch in range(len(run.history), recipe.epochs):
             start, losses = time.perf_counter(), []
             seed_everything(run.seed, epoch)  # an epoch depends on nothing random before it, so a resumed one is the same
             model.train()
             for i, (images, batch_tokens) in enumerate(batches(train_set, tokens, recipe, model.logit_scale.device)):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate_at(epoch * steps_per_epoch + i, recipe.epochs * steps_per_epoch, recipe)
+                    group["lr"] = learning_rate_at(epoch * steps + i, recipe.epochs * steps, recipe)
                 losses.append(train_step(model, optimizer, images, batch_tokens, recipe))
                 bar.update()
             loss, seconds = torch.stack(losses).mean().item(), time.perf_counter() - start
@@ -159,7 +176,7 @@ def train_epochs(run, optimizer, train_set, dev_set, tokens):
                 run.metrics |= {"dev": dev, "best_epoch": epoch + 1}
                 runs.save_weights(run)
             run.metrics["train_seconds"] = sum(row["seconds"] for row in run.history)
-            run.metrics["images_seen"] = (epoch + 1) * steps_per_epoch * min(recipe.batch_size, len(train_set))
+            run.metrics["images_seen"] = (epoch + 1) * steps * recipe.batch_size
             runs.save_epoch(run, optimizer)
 
 

@@ -70,6 +70,13 @@ def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):
     assert code == 0 and (tmp_path / "results" / "runs" / "copy-tiny-0.json").exists() and "copy-tiny-0.json" in printed
 
 
+def test_changed_fields_make_another_run(clipnb):
+    for command in "train", "evaluate":
+        code, printed = clipnb(command, "--recipe", "tiny", "--set", "epochs=1", "--set", "flip=false", "--set", "learning_rate=2e-3")
+        assert code == 0 and "1 epochs" in printed
+    assert "Train one with" in clipnb("evaluate", "--recipe", "tiny")[0]
+
+
 def test_k_below_one_is_refused(clipnb, capsys):
     with pytest.raises(SystemExit):
         __main__.parser().parse_args(["search", "a dog", "-k", "0"])
@@ -80,6 +87,10 @@ def test_k_below_one_is_refused(clipnb, capsys):
     (["train", "--recipe", "nope"], "no recipe 'nope'; there are quick, baseline"),
     (["evaluate", "--recipe", "tiny"], "Train one with"),
     (["train", "--recipe", "baseline"], "download flickr8k"),
+    (["train", "--recipe", "tiny", "--set", "epoch=3"], "no field 'epoch'; there are name, dataset"),
+    (["train", "--recipe", "tiny", "--set", "epochs=many"], "epochs=many: expected something like 2"),
+    (["train", "--recipe", "tiny", "--set", "loss=hinge"], "loss 'hinge' is unknown; choose one of clip, siglip"),
+    (["train", "--recipe", "tiny", "--set", "batch_size=500"], "batch_size 500 is larger than the 48 training pictures of small; choose 2 to 48"),
 ])
 def test_mistakes_are_answered_in_a_line(clipnb, arguments, message):
     code, _ = clipnb(*arguments)

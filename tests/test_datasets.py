@@ -115,3 +115,23 @@ def test_too_few_pictures_for_a_split(tmp_path, monkeypatch):
     own_folder(tmp_path, 2)
     with pytest.raises(ValueError, match="the split 'dev' of holiday is empty; .*three pictures"):
         load_dataset("holiday", "dev", 16, root=tmp_path)
+
+
+def test_rows_visit_every_caption_once_beside_its_own_siblings(small, recipe):
+    dataset = small("train").subset(range(20))
+    recipe = dataclasses.replace(recipe, stored_size=32, min_crop=1.0, flip=False, colour=0.0, word_dropout=0.0, sampling="rows", batch_size=50)
+    tokens = torch.arange(1, 101).view(20, 5, 1)  # every caption a number of its own
+    seen, siblings = [], 0
+    for images, rows in batches(dataset, tokens, recipe, torch.device("cpu")):
+        owners = (rows[0, :, 0] - 1) // 5
+        torch.testing.assert_close(images, normalize_images(dataset.images[owners.numpy()]))
+        seen += rows.flatten().tolist()
+        siblings += len(owners) - len(owners.unique())
+    assert sorted(seen) == list(range(1, 101)) and siblings > 0, "20 pictures cannot fill 50 rows without siblings"
+
+
+def test_pictures_smaller_than_asked_for_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    own_folder(tmp_path)
+    with pytest.warns(UserWarning, match=r"64 pixels a side, but p\d.jpg has only 30 x 20"):
+        load_dataset("holiday", "train", 64, root=tmp_path)

@@ -136,6 +136,11 @@ def test_vit_is_its_parts_in_order():
     torch.testing.assert_close(ours(images), ours.norm_out(x.mean(dim=1)))
 
 
+def test_residual_cnn_takes_any_size():
+    encoder = ResidualCNN().eval()
+    assert {encoder(torch.zeros(1, 3, side, side)).shape for side in (16, 33, 54, 72)} == {(1, 192)}
+
+
 def test_residual_block_without_its_residual_is_the_shortcut():
     for block in ResidualBlock(4, 6, stride=2), ResidualBlock(4, 4, stride=1):
         torch.nn.init.zeros_(block.norm2.weight)
@@ -145,7 +150,7 @@ def test_residual_block_without_its_residual_is_the_shortcut():
 
 
 def test_the_recipes_dropout_is_the_models():
-    recipe = dataclasses.replace(RECIPES["baseline"], dropout=0.3, vocab_size=9)
+    recipe = dataclasses.replace(RECIPES["baseline"], dropout=0.3)
     assert {m.p for m in create_model(recipe).modules() if isinstance(m, nn.Dropout)} == {0.3}
 
 

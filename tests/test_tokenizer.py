@@ -64,3 +64,8 @@ def test_a_trained_tokenizer_survives_saving_and_drops_unseen_scripts(tmp_path):
     assert load_tokenizer(tmp_path / "tokenizer.json")(["two dogs", "play"]).tolist() == tokenizer(["two dogs", "play"]).tolist()
     assert tokenizer.encode("狗") == [] and tokenizer(["狗"]).tolist() == tokenizer([""]).tolist()
     assert tokenizer.vocab_size <= 60
+
+
+def test_a_vocabulary_without_room_for_the_characters_is_refused():
+    with pytest.raises(ValueError, match="a vocabulary of 5 ids is too small.* alone are"):
+        train_tokenizer(["a dog", "a cat"], 5)

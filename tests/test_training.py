@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 import clipnb.training
-from clipnb import RECIPES, clip_loss, create_model, evaluate, load_or_train, load_run, normalize_images, run_folder, seed_everything, train
+from clipnb import RECIPES, clip_loss, create_model, evaluate, load_or_train, load_run, normalize_images, run_folder, seed_everything, siglip_loss, train
 from clipnb.training import learning_rate_at, make_optimizer, tokenize, train_step
 
 
@@ -163,3 +163,26 @@ def test_a_run_of_another_version_is_refused_in_words(small, recipe, tmp_path):
     recipe_file.write_text(json.dumps(stored))
     with pytest.raises(ValueError, match="another version of clipnb.*'colours'"):
         load_run(run.folder)
+
+
+def test_siglip_trains_with_a_bias_that_starts_at_one_pair_in_n(small, recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, loss="siglip", epochs=1)
+    model = create_model(recipe)
+    assert model.logit_bias.item() == pytest.approx(-math.log(15))
+    run = train(recipe, 0, tmp_path / "run", train_set=small("train", 40), dev_set=small("dev"))
+    assert run.model.logit_bias.item() != pytest.approx(-math.log(15), abs=1e-4), "it is learned"
+    images, tokens = normalize_images(small("dev").images[:8]), run.tokenizer([c[0] for c in small("dev").captions[:8]])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    expected = siglip_loss(*model.eval()(images, tokens), model.logit_bias)
+    assert train_step(model, optimizer, images, tokens[None], recipe).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"loss": "hinge"}, "loss 'hinge' is unknown; choose one of clip, siglip"),
+    ({"sampling": "columns"}, "choose one of pictures, rows"),
+    ({"tokenizer": "words"}, "choose one of captions, clip"),
+    ({"tokenizer": "clip", "vocab_size": 4096}, "49,408 ids.*set vocab_size=49408"),
+])
+def test_a_recipe_that_cannot_be_is_refused_with_the_choices(recipe, change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(recipe, **change)
