@@ -1,4 +1,4 @@
-"""The command line: `python -m clipnb train | evaluate | search | download | report`."""
+"""The command line: `python -m clipnb train | evaluate | search | download | bench | report`."""
 
 import argparse
 import dataclasses
@@ -43,6 +43,8 @@ def parser():
     search.add_argument("--split", default="test", help="which pictures to search (default: test)")
     download = command("download", "Fetch a dataset.", run=False)
     download.add_argument("name", choices=["flickr8k"])
+    bench = command("bench", "Measure the speed of training against others' and write it into results/bench/ (takes half an hour).", run=False)
+    bench.add_argument("what", choices=["train"])
     command("report", "Write the tables of README.md anew from results/.", run=False)
     return main
 
@@ -87,6 +89,11 @@ def run_command(arguments):
         from clipnb.report import update_readme
 
         return update_readme()
+    if arguments.command == "bench":
+        from clipnb.bench import bench_train
+
+        return print(f"wrote {bench_train()}")
+
     from clipnb import chance, evaluate, load_dataset, load_run, run_folder, train
 
     recipe = chosen_recipe(arguments)
