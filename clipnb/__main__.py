@@ -34,6 +34,7 @@ def parser():
 
     train = command("train", "Train a recipe and say how well it retrieves on dev.")
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run of this recipe and seed")
+    train.add_argument("--arm", action="store_true", help="also add recipe and dev result as a line to results/arms/: a search keeps its losers too")
     evaluate = command("evaluate", "Recall of a trained run, both ways, beside chance.")
     evaluate.add_argument("--split", default="dev", help="which pictures: dev while you try things out, test once at the end (default: dev)")
     evaluate.add_argument("--record", action="store_true", help="also write dev and test into results/runs/, where the README's tables come from")
@@ -100,6 +101,10 @@ def run_command(arguments):
     if arguments.command == "train":
         run = train(recipe, arguments.seed, resume=arguments.resume)
         print(f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after {run.metrics['train_seconds']:.0f} s of training:")
+        if arguments.arm:
+            from clipnb.report import record_arm
+
+            print(f"added a line to {record_arm(run)}")
         dev = load_dataset(recipe.dataset, "dev", recipe.image_size)
         return show_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
     run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)

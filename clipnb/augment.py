@@ -13,13 +13,15 @@ def augment(images, recipe):
 
     Every picture gets its own crop, flip, brightness and contrast; torchvision's batch transforms would draw one for the whole batch.
     """
-    images = normalize_images(images)
     if recipe.min_crop < 1 or recipe.flip or images.shape[-1] != recipe.image_size:
-        images = random_crop(images, recipe.image_size, recipe.min_crop, recipe.flip)
-    if recipe.colour:
-        contrast, brightness = 1 + recipe.colour * (2 * torch.rand(2, len(images), 1, 1, 1, device=images.device) - 1)
-        images = (images - images.mean(dim=(1, 2, 3), keepdim=True)) * contrast + (images.mean(dim=(1, 2, 3), keepdim=True) + 1) * brightness - 1
-    return images
+        images = random_crop(images.float(), recipe.image_size, recipe.min_crop, recipe.flip)
+    if not recipe.colour:
+        return normalize_images(images)
+    # (pixel - mean) * contrast + mean * brightness, brought to [-1, 1]: one factor and one summand a picture, so two passes over it
+    images = images.float()
+    contrast, brightness = 1 + recipe.colour * (2 * torch.rand(2, len(images), 1, 1, 1, device=images.device) - 1)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+    return (images * (contrast / 127.5)).add_(mean * (brightness - contrast) / 127.5 - 1)
 
 
 def random_crop(images, size, min_area, flip):

@@ -29,7 +29,7 @@ from clipnb import report, runs, scenes
 from clipnb.datasets import dataset_folder, load_dataset
 from clipnb.model import create_model
 from clipnb.recipes import RECIPES, Recipe
-from clipnb.runtime import cpu_name, get_device, machine, memory_format, progress, shown, versions
+from clipnb.runtime import cpu_name, get_device, keep_freed_memory, machine, memory_format, progress, shown, versions
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.training import batches, make_optimizer, make_tokenizer, tokenize, train_step
 
@@ -71,6 +71,7 @@ def typical_batch(stream, draws=5):
 def loop(model, optimizer, stream, recipe):
     """A function that trains for a number of steps on batches from `stream`; on `repeat(batch)` it measures the bare step."""
     def run(steps):
+        keep_freed_memory()  # as `train` does
         for images, tokens in islice(stream, steps):
             loss = train_step(model, optimizer, images, tokens, recipe)
         return loss.item()  # waits until a GPU is done
@@ -119,6 +120,7 @@ def usual_way_races(recipe, batch_sizes, seconds, rounds):
         optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
         def usual_loop(steps):
+            keep_freed_memory(False)
             for images, tokens in reference.row_loader(usual, batch_size, steps):
                 loss = reference.usual_step(model, optimizer, images.to(device), tokens.to(device))
             return loss.item()
@@ -199,6 +201,7 @@ def open_clip_races(recipe, workers, seconds, rounds):
 
     def their_loop(stream_of, optimizer):
         def run(steps):
+            keep_freed_memory(False)
             for images, tokens in stream_of(steps):
                 loss = reference.open_clip_step(theirs, ClipLoss(), optimizer, images.to(device), tokens.to(device))
             return loss.item()
@@ -267,7 +270,7 @@ class Repeated:
         return self.images[indices % len(self.images)]
 
 
-def scaling(recipe=RECIPES["quick"], pictures=(1000, 2000, 4000, 8000, 16000, 32000, 64000), batch_sizes=(16, 32, 64, 128, 256, 512, 1024), seconds=5):
+def scaling(recipe=RECIPES["quick"], pictures=(1000, 4000, 16000, 64000), batch_sizes=(16, 32, 64, 128, 256, 512, 1024), seconds=5):
     """Seconds per epoch against the number of pictures, with the straight line through them, and pairs per second against the batch size."""
     recipe = here(recipe)
     dataset = load_dataset(recipe.dataset, "train", recipe.stored_size)

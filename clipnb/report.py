@@ -33,6 +33,20 @@ def record_run(run):
     return shown(path)
 
 
+def record_arm(run):
+    """Append a run's recipe and what it reached on dev, never on test, to `results/arms/<dataset>.jsonl`; returns that path as text.
+
+    A search keeps a line of every arm it tried, the losers too: the best of many tries alone would look better than it is.
+    """
+    arm = {"recipe": dataclasses.asdict(run.recipe), "seed": run.seed, **run.metrics, "history": run.history,
+           "parameters": sum(p.numel() for p in run.model.parameters()), "machine": machine(), "date": datetime.date.today().isoformat()}
+    path = RESULTS / "arms" / f"{run.recipe.dataset}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(rounded(arm)) + "\n")
+    return shown(path)
+
+
 def rounded(value):
     """Floats to six significant digits, all the way down."""
     if isinstance(value, dict):
@@ -97,9 +111,34 @@ def results_table(dataset, split="test"):
     return "\n".join(lines)
 
 
+def comparisons(value, path=()):
+    """Every comparison in a benchmark's nested results, as pairs (title, comparison)."""
+    if "ratio" in value:
+        yield ": ".join(path), value
+    else:
+        for key, inner in value.items():
+            if isinstance(inner, dict):
+                yield from comparisons(inner, (*path, key))
+
+
+def bench_table():
+    """What `python -m clipnb bench train` found on each machine, ratios alone: a Markdown table, from results/bench/ alone."""
+    lines = []
+    for path in sorted((RESULTS / "bench").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        about = record["machine"]
+        lines += [f"| {about['gpu'] or about['cpu']}, {about['cores']} cores, {'with' if about['bf16'] else 'without'} bf16 | ratio | lowest to highest round |", "|---|---|---|"]
+        for title, found in comparisons(record):
+            rounds = f"{found['lowest']:.2f} to {found['highest']:.2f}" if "lowest" in found else ""
+            lines.append(f"| {title} | {found['ratio']:.2f} | {rounds} |")
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
 def rendered(text):
-    """README text with every table between `<!-- results: DATASET -->` and `<!-- end -->` made anew."""
-    return re.sub(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + results_table(m[2]) + "\n" + m[3], text, flags=re.DOTALL)
+    """README text with every table between `<!-- results: DATASET -->` or `<!-- bench -->` and `<!-- end -->` made anew."""
+    text = re.sub(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + results_table(m[2]) + "\n" + m[3], text, flags=re.DOTALL)
+    return re.sub(r"(<!-- bench -->\n).*?(<!-- end -->)", lambda m: m[1] + bench_table() + "\n" + m[2], text, flags=re.DOTALL)
 
 
 def update_readme():

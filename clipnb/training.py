@@ -14,7 +14,7 @@ from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import create_model
 from clipnb.runs import Run
-from clipnb.runtime import autocast, get_device, memory_format, progress, seed_everything, shown
+from clipnb.runtime import autocast, get_device, keep_freed_memory, memory_format, progress, seed_everything, shown
 from clipnb.tokenizer import clip_tokenizer, padding_mask, train_tokenizer
 
 
@@ -131,6 +131,7 @@ def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, 
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
     steps_per_epoch(train_set, recipe)  # a batch too large is refused before anything is written
     device = get_device()
+    keep_freed_memory()
     seed_everything(seed)
     resumed = resume and (folder / "state.pt").exists()
     tokenizer = runs.stored_tokenizer(folder, recipe) if resumed else make_tokenizer(recipe, train_set.captions)

@@ -1,6 +1,7 @@
 """The command line as a newcomer uses it, on a small dataset of their own."""
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -68,6 +69,16 @@ def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):
     monkeypatch.delenv("CLIPNB_DATA")  # set by --data-dir, which must be enough
     code, printed = clipnb("evaluate", *options, "--record")
     assert code == 0 and (tmp_path / "results" / "runs" / "copy-tiny-0.json").exists() and "copy-tiny-0.json" in printed
+
+
+def test_arms_of_a_search_are_kept_with_their_dev_result_alone(clipnb, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    for rate in "1e-3", "2e-3":
+        code, printed = clipnb("train", "--recipe", "tiny", "--set", "epochs=1", "--set", f"learning_rate={rate}", "--arm")
+        assert code == 0 and "small.jsonl" in printed
+    arms = [json.loads(line) for line in (tmp_path / "results" / "arms" / "small.jsonl").read_text().splitlines()]
+    assert [arm["recipe"]["learning_rate"] for arm in arms] == [1e-3, 2e-3]
+    assert all(arm["dev"]["mean_recall"] >= 0 and len(arm["history"]) == 1 and "test" not in arm for arm in arms)
 
 
 def test_changed_fields_make_another_run(clipnb):

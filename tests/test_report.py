@@ -13,7 +13,7 @@ from clipnb.runtime import ROOT
 
 def test_readme_tables_are_what_results_say():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count("<!-- results: ") == 2
+    assert text.count("<!-- results: ") == 2 and text.count("<!-- bench -->") == 1
     assert report.rendered(text) == text, "run `python -m clipnb report`"
 
 

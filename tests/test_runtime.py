@@ -1,11 +1,12 @@
 """Nothing is ever half written, and the device can be chosen."""
 
 import os
+import sys
 
 import pytest
 import torch
 
-from clipnb.runtime import get_device, replace_when_done
+from clipnb.runtime import get_device, keep_freed_memory, replace_when_done
 
 
 def folder_with(path, text):
@@ -37,6 +38,23 @@ def test_an_error_while_replacing_brings_the_old_folder_back(tmp_path):
         with replace_when_done(tmp_path / "run"):
             pass  # nothing was written: there is nothing to put in its place
     assert (tmp_path / "run" / "file").read_text() == "old" and os.listdir(tmp_path) == ["run"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a habit of Linux's C library")
+def test_freed_memory_is_kept_for_the_next_tensor():
+    import resource
+
+    def page_faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            torch.ones(2**24)  # 64 MB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    keep_freed_memory(False)
+    usual = page_faults()
+    keep_freed_memory()
+    page_faults()  # the first one still has to ask
+    assert page_faults() < usual / 4
 
 
 def test_the_device_can_be_chosen(monkeypatch):
