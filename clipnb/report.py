@@ -111,14 +111,13 @@ def results_table(dataset, split="test"):
     return "\n".join(lines)
 
 
-def comparisons(value, path=()):
-    """Every comparison in a benchmark's nested results, as pairs (title, comparison)."""
-    if "ratio" in value:
+def findings(value, path=()):
+    """A benchmark's nested results as pairs (title, value): comparisons, which have a "ratio", whole, all else number by number."""
+    if not isinstance(value, dict) or "ratio" in value:
         yield ": ".join(path), value
     else:
         for key, inner in value.items():
-            if isinstance(inner, dict):
-                yield from comparisons(inner, (*path, key))
+            yield from findings(inner, (*path, str(key)))
 
 
 def bench_table():
@@ -128,9 +127,10 @@ def bench_table():
         record = json.loads(path.read_text(encoding="utf-8"))
         about = record["machine"]
         lines += [f"| {about['gpu'] or about['cpu']}, {about['cores']} cores, {'with' if about['bf16'] else 'without'} bf16 | ratio | lowest to highest round |", "|---|---|---|"]
-        for title, found in comparisons(record):
-            rounds = f"{found['lowest']:.2f} to {found['highest']:.2f}" if "lowest" in found else ""
-            lines.append(f"| {title} | {found['ratio']:.2f} | {rounds} |")
+        for title, found in findings(record):
+            if isinstance(found, dict):
+                rounds = f"{found['lowest']:.2f} to {found['highest']:.2f}" if "lowest" in found else ""
+                lines.append(f"| {title} | {found['ratio']:.2f} | {rounds} |")
         lines.append("")
     return "\n".join(lines[:-1])
 

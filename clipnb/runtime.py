@@ -130,7 +130,7 @@ def cpu_name():
 def machine():
     """What a run's record says of the computer: CPU, cores, GPU, operating system."""
     device = get_device()
-    gpu = {"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU"}.get(device.type, lambda: None)()
+    gpu = torch.cuda.get_device_name() if device.type == "cuda" else "Apple GPU" if device.type == "mps" else None
     return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": gpu, "system": f"{platform.system()} {platform.machine()}",
             "bf16": has_bf16(device)}
 

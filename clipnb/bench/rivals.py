@@ -15,6 +15,7 @@ from clipnb.datasets import dataset_folder
 from clipnb.flickr8k import read_dataset_folder
 from clipnb.losses import clip_loss
 from clipnb.runtime import autocast
+from clipnb.tokenizer import clip_tokenizer
 
 
 def caption_rows(name, split="train"):
@@ -48,14 +49,14 @@ def row_loader(dataset, batch_size, steps, workers=0):
     return DataLoader(dataset, batch_size, sampler=rows, num_workers=workers, drop_last=True)
 
 
-def usual_dataset(name, tokenizer, image_size=224):
+def usual_dataset(name, image_size=224):
     """A dataset's training rows the usual way: squashed to a square, mean and standard deviation 0.5, captions padded to 77."""
     from torchvision import transforms
 
     transform = transforms.Compose([
         lambda picture: picture.convert("RGB"), transforms.Resize((image_size, image_size)),
         transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
-    return RowDataset(caption_rows(name), transform, lambda texts: pad(tokenizer(texts), tokenizer.context_length))
+    return RowDataset(caption_rows(name), transform, lambda texts: pad(clip_tokenizer()(texts), 77))
 
 
 def pad(tokens, length):
@@ -81,13 +82,13 @@ def open_clip_model(image_size=64):
                 text_cfg={"width": 128, "layers": 4, "heads": 8, "context_length": 77, "vocab_size": 49408}, output_dict=True)
 
 
-def open_clip_optimizer(model, recipe, fused):
-    """AdamW as open_clip's training script makes it (`fused=None`: torch's default), or fused as ours is."""
+def open_clip_optimizer(model, recipe):
+    """AdamW as open_clip's training script makes it."""
     groups = [{"params": [p for p in model.parameters() if (p.ndim >= 2) == decays], "weight_decay": recipe.weight_decay * decays} for decays in (True, False)]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=fused)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), eps=1e-6)
 
 
-def open_clip_step(model, loss_of, optimizer, images, tokens):
+def open_clip_step(model, optimizer, loss_of, images, tokens):
     """The body of open_clip's training loop with its `--grad-clip-norm 1`, at the precision we compute in ourselves."""
     optimizer.zero_grad()
     with autocast(images.device):
