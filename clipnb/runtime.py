@@ -48,14 +48,18 @@ def replace_when_done(path):
     try:
         yield holder / path.name
         old = holder / ".old"
-        if path.is_dir():  # os.replace moves a folder only onto an empty one
-            os.replace(path, old)
-        try:
-            os.replace(holder / path.name, path)
-        except BaseException:
-            if old.exists():
-                os.replace(old, path)
-            raise
+        while True:
+            if path.is_dir():  # os.replace moves a folder only onto an empty one
+                os.replace(path, old)
+            try:
+                os.replace(holder / path.name, path)
+                break
+            except BaseException as error:
+                if old.exists():
+                    os.replace(old, path)
+                elif isinstance(error, OSError) and path.is_dir():  # another process made the same in this very moment
+                    continue
+                raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
