@@ -9,12 +9,13 @@ from clipnb.datasets import normalize_images
 
 
 def augment(images, recipe):
-    """uint8 pictures (B, 3, S, S) -> float32 (B, 3, image_size, image_size) in about [-1, 1], as the recipe asks.
+    """uint8 pictures (B, 3, S, S) -> float32 (B, 3, s, s) in about [-1, 1], as the recipe asks; s is its crop_size, or image_size.
 
     Every picture gets its own crop, flip, brightness and contrast; torchvision's batch transforms would draw one for the whole batch.
     """
-    if recipe.min_crop < 1 or recipe.flip or images.shape[-1] != recipe.image_size:
-        images = random_crop(images.float(), recipe.image_size, recipe.min_crop, recipe.flip)
+    size = recipe.crop_size or recipe.image_size
+    if recipe.min_crop < 1 or recipe.flip or images.shape[-1] != size:
+        images = random_crop(images.float(), size, recipe.min_crop, recipe.flip)
     if not recipe.colour:
         return normalize_images(images)
     # (pixel - mean) * contrast + mean * brightness, brought to [-1, 1]: one factor and one summand a picture, so two passes over it

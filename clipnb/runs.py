@@ -63,21 +63,23 @@ def save_weights(run):
     write(run.folder / "model.safetensors", safetensors.torch.save({k: v.contiguous() for k, v in run.model.state_dict().items()}))
 
 
-def save_epoch(run, optimizer):
-    """Write history and the state from which `train(resume=True)` goes on."""
+def save_epoch(run, model, optimizer):
+    """Write history and the state from which `train(resume=True)` goes on; `model` takes the steps, `run.model` may be its average."""
     table = io.StringIO()
     rows = csv.DictWriter(table, fieldnames=list(run.history[0]))
     rows.writeheader()
     rows.writerows(run.history)
     write(run.folder / "history.csv", table.getvalue())
     with replace_when_done(run.folder / "state.pt") as temporary:
-        torch.save({"model": run.model.state_dict(), "optimizer": optimizer.state_dict(), "history": run.history, "metrics": run.metrics}, temporary)
+        torch.save({"model": model.state_dict(), "average": run.model.state_dict(), "optimizer": optimizer.state_dict(),
+                    "history": run.history, "metrics": run.metrics}, temporary)
 
 
-def load_state(run, optimizer):
-    """Bring model, optimiser, history and metrics to where the last whole epoch left them."""
+def load_state(run, model, optimizer):
+    """Bring model, its average, optimiser, history and metrics to where the last whole epoch left them."""
     state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
-    run.model.load_state_dict(state["model"])
+    model.load_state_dict(state["model"])
+    run.model.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     run.history, run.metrics = state["history"], state["metrics"]
 

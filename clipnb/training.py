@@ -1,5 +1,6 @@
 """Making a model: one step, the whole loop, a run that can be interrupted, and its evaluation."""
 
+import copy
 import json
 import math
 import time
@@ -13,6 +14,7 @@ from clipnb.datasets import load_dataset
 from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import create_model
+from clipnb.optimizers import make_optimizer
 from clipnb.runs import Run
 from clipnb.runtime import autocast, get_device, keep_freed_memory, memory_format, progress, seed_everything, shown
 from clipnb.tokenizer import clip_tokenizer, padding_mask, train_tokenizer
@@ -28,14 +30,6 @@ def make_tokenizer(recipe, captions):
 def tokenize(tokenizer, captions):
     """N lists of K captions -> int64 (N, K, T)."""
     return tokenizer([caption for own in captions for caption in own]).view(len(captions), len(captions[0]), -1)
-
-
-def make_optimizer(model, recipe):
-    """AdamW with weight decay on matrices only: not on gains, biases and `logit_scale` (paper §2.5)."""
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    no_decay = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": no_decay, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
 def learning_rate_at(step, steps, recipe):
@@ -91,12 +85,29 @@ def train_step(model, optimizer, images, tokens, recipe):
     else:
         losses = [clip_loss(image_features, features, scale, recipe.label_smoothing) for features in text_features]
     loss = torch.stack(losses).mean()
+    if recipe.text_loss:  # captions of one picture belong together too: the first and the second, ..., the last and the first
+        pairs = zip(text_features, text_features[1:] + text_features[:1])
+        loss = loss + recipe.text_loss * torch.stack([clip_loss(a, b, scale, recipe.label_smoothing) for a, b in pairs]).mean()
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
     optimizer.step()
     model.clamp_logit_scale()
     return loss.detach()
+
+
+@torch.no_grad()
+def update_average(average, model, decay, step):
+    """Move the weights of `average`, and its batch statistics, a little towards those of `model` (Polyak): less noise, better test results.
+
+    decay: the share it keeps of itself, less in the first steps, when there is nothing yet worth keeping.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    for mine, theirs in zip(average.state_dict().values(), model.state_dict().values()):
+        if mine.is_floating_point():
+            mine.lerp_(theirs, 1 - decay)
+        else:
+            mine.copy_(theirs)  # batch norm counts its batches
 
 
 @torch.no_grad()
@@ -138,15 +149,15 @@ def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, 
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
     model = create_model(recipe).to(device, memory_format=memory_format(device))
     optimizer = make_optimizer(model, recipe)
-    run = Run(model, tokenizer, recipe, seed, folder)
+    run = Run(copy.deepcopy(model) if recipe.ema else model, tokenizer, recipe, seed, folder)  # the model to judge and to keep
     (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
     if resumed:
-        runs.load_state(run, optimizer)
+        runs.load_state(run, model, optimizer)
     else:
         (folder / "state.pt").unlink(missing_ok=True)  # of an earlier run, whose tokenizer may have been another
         runs.save_start(run)
     try:
-        train_epochs(run, optimizer, train_set, dev_set, tokens)
+        train_epochs(run, model, optimizer, train_set, dev_set, tokens)
     except KeyboardInterrupt:
         print(f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in {shown(folder)}; resume=True (--resume) goes on from there.")
         raise
@@ -154,9 +165,12 @@ def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, 
     return runs.load_run(folder)
 
 
-def train_epochs(run, optimizer, train_set, dev_set, tokens):
-    """The epochs that `run` still lacks. After each one its history grows by a row and everything is saved."""
-    recipe, model = run.recipe, run.model
+def train_epochs(run, model, optimizer, train_set, dev_set, tokens):
+    """The epochs that `run` still lacks. After each one its history grows by a row and everything is saved.
+
+    model: the one that takes the steps; `run.model` is the same, or with `ema` its running average.
+    """
+    recipe = run.recipe
     steps = steps_per_epoch(train_set, recipe)
     with progress(total=recipe.epochs * steps, initial=len(run.history) * steps, unit="step") as bar:
         for epoch in range(len(run.history), recipe.epochs):
@@ -165,12 +179,14 @@ def train_epochs(run, optimizer, train_set, dev_set, tokens):
             model.train()
             for i, (images, batch_tokens) in enumerate(batches(train_set, tokens, recipe, model.logit_scale.device)):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate_at(epoch * steps + i, recipe.epochs * steps, recipe)
+                    group["lr"] = learning_rate_at(epoch * steps + i, recipe.epochs * steps, recipe) * group.get("lr_scale", 1)
                 losses.append(train_step(model, optimizer, images, batch_tokens, recipe))
+                if recipe.ema:
+                    update_average(run.model, model, recipe.ema, epoch * steps + i)
                 bar.update()
             loss, seconds = torch.stack(losses).mean().item(), time.perf_counter() - start
-            dev = evaluate(model, run.tokenizer, dev_set)
-            scale = model.logit_scale.exp().item()
+            dev = evaluate(run.model, run.tokenizer, dev_set)
+            scale = run.model.logit_scale.exp().item()
             run.history.append({"epoch": epoch + 1, "loss": loss, "logit_scale": scale, "dev_mean_recall": dev["mean_recall"], "seconds": seconds})
             bar.set_postfix(loss=f"{loss:.2f}", scale=f"{scale:.1f}", dev_recall=f"{dev['mean_recall']:.1f}")
             if dev["mean_recall"] > run.metrics.get("dev", {}).get("mean_recall", -1):
@@ -178,7 +194,7 @@ def train_epochs(run, optimizer, train_set, dev_set, tokens):
                 runs.save_weights(run)
             run.metrics["train_seconds"] = sum(row["seconds"] for row in run.history)
             run.metrics["images_seen"] = (epoch + 1) * steps * recipe.batch_size
-            runs.save_epoch(run, optimizer)
+            runs.save_epoch(run, model, optimizer)
 
 
 def load_or_train(recipe, seed=0, root=None):

@@ -19,6 +19,14 @@ def test_crops_differ_within_a_batch_and_no_change_is_the_identity(recipe):
     assert all((changed[0] - other).abs().max() > 0.05 for other in changed[1:])
 
 
+def test_training_crops_may_be_smaller_than_what_evaluation_sees(recipe):
+    images = torch.randint(0, 256, (2, 3, 40, 40), dtype=torch.uint8)
+    assert augment(images, dataclasses.replace(recipe, crop_size=24)).shape == (2, 3, 24, 24)
+    scaled = dataclasses.replace(recipe, image_size=40, crop_size=20, min_crop=1.0, flip=False, colour=0.0)
+    halved = images.float().view(2, 3, 20, 2, 20, 2).mean(dim=(3, 5)) / 127.5 - 1  # sampled in the middle of four pixels
+    torch.testing.assert_close(augment(images, scaled), halved, atol=1e-4, rtol=0)
+
+
 def test_each_picture_is_flipped_on_its_own_and_sideways():
     torch.manual_seed(0)
     images = torch.rand(64, 3, 8, 8)

@@ -11,7 +11,7 @@ from torch import nn
 from clipnb import CLIP, RECIPES, BagOfWords, MultiHeadAttention, ResidualCNN, TextTransformer, TinyCNN, TransformerBlock, ViT, clip_tokenizer
 from clipnb import create_model, masked_mean
 from clipnb.encoders import ResidualBlock
-from clipnb.training import make_optimizer
+from clipnb.optimizers import make_optimizer
 
 
 def count(module):

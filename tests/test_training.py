@@ -10,7 +10,8 @@ import torch
 
 import clipnb.training
 from clipnb import RECIPES, clip_loss, create_model, evaluate, load_or_train, load_run, normalize_images, run_folder, seed_everything, siglip_loss, train
-from clipnb.training import learning_rate_at, make_optimizer, tokenize, train_step
+from clipnb.optimizers import make_optimizer
+from clipnb.training import learning_rate_at, tokenize, train_step
 
 
 def weights(run):
@@ -30,7 +31,9 @@ def test_starts_at_ln_n_and_overfits_eight_pairs(small):
     assert losses[-1] < 0.1 and (image_features @ text_features.T).argmax(1).tolist() == list(range(8))
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(small, recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "muon", "ema": 0.5, "text_loss": 1.0, "captions_per_image": 2}], ids=["plain", "muon, average"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(small, recipe, tmp_path, monkeypatch, changes):
+    recipe = dataclasses.replace(recipe, **changes)
     whole = train(recipe, 3, tmp_path / "whole", train_set=small("train", 40), dev_set=small("dev"))
     steps = 0
 
@@ -111,6 +114,31 @@ def test_a_step_does_what_the_recipe_says(small, recipe):
     assert model.logit_scale.item() == pytest.approx(math.log(100))
 
 
+def test_the_text_loss_pulls_each_caption_to_the_next_of_its_picture(small, recipe):
+    recipe = dataclasses.replace(recipe, captions_per_image=3, label_smoothing=0.1, text_loss=0.5)
+    dataset = small("train").subset(range(8))
+    model = create_model(recipe).eval()
+    images, tokens = torch.tensor(dataset.images), torch.randint(1, 200, (3, 8, 6))
+    features = [model.encode_text(t, normalize=True) for t in tokens]
+    pictures, scale = model.encode_image(images, normalize=True), model.logit_scale.exp()
+    expected = sum(clip_loss(pictures, f, scale, 0.1) for f in features) / 3
+    expected += 0.5 * sum(clip_loss(features[i], features[j], scale, 0.1) for i, j in [(0, 1), (1, 2), (2, 0)]) / 3
+    assert train_step(model, make_optimizer(model, recipe), images, tokens, recipe).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_average_is_what_is_judged_and_kept(small, recipe, tmp_path):
+    data = {"train_set": small("train", 40), "dev_set": small("dev")}
+    last = train(recipe, 0, tmp_path / "last", **data)
+    nearly_last = train(dataclasses.replace(recipe, ema=1e-6), 0, tmp_path / "nearly", **data)
+    average = train(dataclasses.replace(recipe, ema=0.999), 0, tmp_path / "average", **data)
+    assert [row["loss"] for row in average.history] == [row["loss"] for row in last.history], "the steps are the same"
+    state = torch.load(tmp_path / "average" / "state.pt", weights_only=True)
+    assert not torch.allclose(state["average"]["image_projection.weight"], state["model"]["image_projection.weight"], rtol=1e-2)
+    if last.metrics["best_epoch"] == nearly_last.metrics["best_epoch"]:
+        assert torch.allclose(weights(last), weights(nearly_last), atol=1e-4), "without memory it is the model itself"
+    assert average.metrics["dev"] == evaluate(average.model, average.tokenizer, small("dev"))
+
+
 def test_the_schedule_runs_over_all_epochs_and_the_best_epoch_is_kept(small, recipe, tmp_path, monkeypatch):
     rates, states, recalls = [], [], iter([10.0, 30.0, 20.0])
 
@@ -181,6 +209,9 @@ def test_siglip_trains_with_a_bias_that_starts_at_one_pair_in_n(small, recipe, t
     ({"loss": "hinge"}, "loss 'hinge' is unknown; choose one of clip, siglip"),
     ({"sampling": "columns"}, "choose one of pictures, rows"),
     ({"tokenizer": "words"}, "choose one of captions, clip"),
+    ({"optimizer": "sgd"}, "choose one of adamw, muon"),
+    ({"image_encoder": "vit", "image_size": 64, "crop_size": 48}, "a position for each patch of a picture of 64 px"),
+    ({"text_loss": 1.0, "captions_per_image": 1}, "set captions_per_image to 2 or more"),
     ({"tokenizer": "clip", "vocab_size": 4096}, "49,408 ids.*set vocab_size=49408"),
 ])
 def test_a_recipe_that_cannot_be_is_refused_with_the_choices(recipe, change, message):

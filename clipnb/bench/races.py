@@ -20,8 +20,9 @@ import numpy as np
 from clipnb import scenes
 from clipnb.datasets import load_dataset
 from clipnb.model import create_model
+from clipnb.optimizers import make_optimizer
 from clipnb.runtime import get_device, keep_freed_memory, memory_format, progress
-from clipnb.training import batches, make_optimizer, make_tokenizer, tokenize, train_step
+from clipnb.training import batches, make_tokenizer, tokenize, train_step
 
 
 @contextlib.contextmanager
