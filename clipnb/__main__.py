@@ -1,4 +1,4 @@
-"""The command line: `python -m clipnb train | evaluate | search | download | bench | report`."""
+"""The command line: `python -m clipnb train | evaluate | search | download | bench | ladder | report`."""
 
 import argparse
 import dataclasses
@@ -44,8 +44,10 @@ def parser():
     search.add_argument("--split", default="test", help="which pictures to search (default: test)")
     download = command("download", "Fetch a dataset.", run=False)
     download.add_argument("name", choices=["flickr8k"])
-    bench = command("bench", "Measure the speed of training against others' and write it into results/bench/ (takes half an hour).", run=False)
+    bench = command("bench", "Measure the speed of training against others' and write it into results/bench/ (takes about 15 minutes).", run=False)
     bench.add_argument("what", choices=["train"])
+    ladder = command("ladder", "Train the rungs from baseline to two_minutes on Flickr8k, into results/arms/ (two minutes each; goes on where it stopped).", run=False)
+    ladder.add_argument("--seeds", type=positive, default=3, help="how often each (default: 3)")
     command("report", "Write the tables of README.md anew from results/.", run=False)
     return main
 
@@ -90,6 +92,10 @@ def run_command(arguments):
         from clipnb.report import update_readme
 
         return update_readme()
+    if arguments.command == "ladder":
+        from clipnb.ladder import climb
+
+        return climb(arguments.seeds)
     if arguments.command == "bench":
         from clipnb.bench import bench_train
 

@@ -47,6 +47,12 @@ def record_arm(run):
     return shown(path)
 
 
+def load_arms(dataset):
+    """The arms of a search that are on record, oldest first; none if there was no search."""
+    path = RESULTS / "arms" / f"{dataset}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
 def rounded(value):
     """Floats to six significant digits, all the way down."""
     if isinstance(value, dict):

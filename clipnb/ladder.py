@@ -1,0 +1,59 @@
+"""The ladder of notebook 11: from the baseline to two_minutes, one change at a time. `python -m clipnb ladder` climbs it."""
+
+import json
+import statistics
+from dataclasses import replace
+
+from clipnb import report
+from clipnb.recipes import RECIPES, Recipe
+from clipnb.runtime import progress
+from clipnb.training import load_or_train
+
+STEPS = [  # what changes, and the fields that say it; all rungs see as many pictures
+    ("the baseline, at 64 px", {"image_size": 64, "stored_size": 64}),
+    ("a vocabulary of 4,096", {"tokenizer": "captions", "vocab_size": 4096}),
+    ("batch norm, shortcuts", {"image_encoder": "residual_cnn"}),
+    ("a bag of words", {"text_encoder": "bag_of_words"}),
+    ("five captions a step", {"captions_per_image": 5}),
+    ("augmentation", {"stored_size": 80, "min_crop": 0.5, "flip": True, "colour": 0.4, "word_dropout": 0.2, "label_smoothing": 0.1}),
+    ("Muon", {"optimizer": "muon", "matrix_learning_rate": 8e-3}),
+    ("more weight decay", {"weight_decay": 1.0}),
+    ("captions with captions", {"text_loss": 1.0}),
+    ("a running average", {"ema": 0.98}),
+    ("larger in evaluation", {"image_size": 80, "crop_size": 64}),
+]
+
+
+def rungs():
+    """The ladder from the bottom up: pairs (what changed, Recipe); each recipe is the one before with one change."""
+    recipe, found = replace(RECIPES["baseline"], epochs=RECIPES["two_minutes"].epochs), []
+    for number, (what, changes) in enumerate(STEPS):
+        recipe = replace(recipe, name=f"rung_{number}", **changes)
+        found.append((what, recipe))
+    return found
+
+
+def arms_of(recipe, arms):
+    """Those of some recorded arms (`report.load_arms`) that are this recipe, by whatever name, one for each seed."""
+    same = (arm for arm in arms if replace(Recipe(**arm["recipe"]), name=recipe.name) == recipe)
+    return list({arm["seed"]: arm for arm in same}.values())
+
+
+def climb(seeds=3):
+    """Train every rung with seeds 0, 1, ... that has no line in results/arms/flickr8k.jsonl yet, and add it there: dev only."""
+    todo = [(what, recipe, seed) for what, recipe in rungs() for seed in range(seeds)]
+    for what, recipe, seed in progress(todo, desc="ladder"):
+        if seed not in [arm["seed"] for arm in arms_of(recipe, report.load_arms(recipe.dataset))]:
+            report.record_arm(load_or_train(recipe, seed))
+
+
+def heights(arms):
+    """The ladder as recorded: a dict for each rung with `what`, `values` (mean recall on dev by seed), `mean`, `std` and `seconds`."""
+    found = []
+    for what, recipe in rungs():
+        own = arms_of(recipe, arms)
+        values = [arm["dev"]["mean_recall"] for arm in own]
+        if values:
+            found.append({"what": what, "values": values, "mean": statistics.mean(values), "std": statistics.stdev(values) if len(values) > 1 else None,
+                          "seconds": statistics.mean(arm["train_seconds"] for arm in own)})
+    return found

@@ -1,0 +1,42 @@
+"""The ladder leads from the baseline to two_minutes, one change at a time, and is read back from the arms on record."""
+
+import dataclasses
+
+import pytest
+
+from clipnb import RECIPES, ladder
+
+
+def fields(recipe):
+    return {key: value for key, value in dataclasses.asdict(recipe).items() if key != "name"}
+
+
+def test_the_ladder_ends_at_two_minutes_and_no_step_is_empty():
+    rungs = [fields(recipe) for _, recipe in ladder.rungs()]
+    assert rungs[-1] == fields(RECIPES["two_minutes"])
+    assert all(below != above for below, above in zip(rungs, rungs[1:]))
+    bottom = fields(RECIPES["baseline"])
+    assert {key for key in bottom if rungs[0][key] != bottom[key]} <= {"image_size", "stored_size", "epochs"}
+    assert len({rung["epochs"] for rung in rungs}) == len({rung["batch_size"] for rung in rungs}) == 1, "as many pictures for all"
+
+
+def arm(recipe, seed, value):
+    return {"recipe": dataclasses.asdict(dataclasses.replace(recipe, name="other")), "seed": seed, "dev": {"mean_recall": value}, "train_seconds": 60.0}
+
+
+def test_rungs_are_found_among_the_arms_by_what_they_are():
+    (_, first), (_, second), *_ = ladder.rungs()
+    old = arm(first, 0, 3.0)
+    del old["recipe"]["ema"]  # written before there was such a field
+    found = ladder.heights([arm(second, 0, 9.0), old, arm(first, 1, 5.0)])
+    assert [(rung["what"], rung["mean"], rung["std"]) for rung in found] == [
+        (ladder.STEPS[0][0], 4.0, pytest.approx(2**0.5)), (ladder.STEPS[1][0], 9.0, None)]
+
+
+def test_climbing_goes_on_where_it_stopped(monkeypatch):
+    trained, recorded = [], [arm(recipe, 0, 1.0) for _, recipe in ladder.rungs()[:-1]]
+    monkeypatch.setattr(ladder.report, "load_arms", lambda dataset: recorded)
+    monkeypatch.setattr(ladder, "load_or_train", lambda recipe, seed: (recipe, seed))
+    monkeypatch.setattr(ladder.report, "record_arm", trained.append)
+    ladder.climb(seeds=1)
+    assert trained == [(ladder.rungs()[-1][1], 0)]
