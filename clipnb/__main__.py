@@ -37,7 +37,7 @@ def parser():
     train.add_argument("--arm", action="store_true", help="also add recipe and dev result as a line to results/arms/: a search keeps its losers too")
     evaluate = command("evaluate", "Recall of a trained run, both ways, beside chance.")
     evaluate.add_argument("--split", default="dev", help="which pictures: dev while you try things out, test once at the end (default: dev)")
-    evaluate.add_argument("--record", action="store_true", help="also write dev and test into results/runs/, where the README's tables come from")
+    evaluate.add_argument("--record", action="store_true", help="also write dev and test into results/runs/, where the README's tables come from, and where it errs into results/errors/")
     search = command("search", "Find pictures by words, with a trained run.")
     search.add_argument("query", help='for example "black kites over the beach"')
     search.add_argument("-k", type=positive, default=5, help="how many pictures (default: 5)")
@@ -115,9 +115,9 @@ def run_command(arguments):
         return show_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
     run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
     if arguments.command == "evaluate" and arguments.record:
-        from clipnb.report import record_run
+        from clipnb.report import record_errors, record_run
 
-        return print(f"wrote {record_run(run)}")
+        return print(f"wrote {record_run(run)} and {record_errors(run)}")
     dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
     if arguments.command == "evaluate":
         print(f"{run} on {dataset}:")

@@ -33,6 +33,35 @@ def record_run(run):
     return shown(path)
 
 
+NOUNS = ("air baby ball basketball beach bicycle bike boy boys building camera car child children crowd dirt dog dogs dress face field football frisbee "
+         "girl girls grass group hair hat head hill jacket lake man men mountain mouth ocean park people person player pool river road rock sand shirt "
+         "shorts snow soccer street sunglasses swing table toy tree wall water wave woman women").split()  # frequent in Flickr8k's captions
+
+
+def record_errors(run):
+    """Where a run errs on dev: write `results/errors/<dataset>-<recipe>.json`; returns its path as text.
+
+    For each of `NOUNS` the captions that hold it, how many of them find their picture among the first ten, and their median rank;
+    for every picture the median rank that its own captions give it, without its name.
+    """
+    from clipnb import encode_dataset, load_dataset, retrieval_ranks
+    from clipnb.runs import write
+
+    dataset = load_dataset(run.recipe.dataset, "dev", run.recipe.image_size)
+    ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))[1].view(len(dataset), -1)  # (N, K) by caption
+    words = [set(re.findall("[a-z]+", caption.lower())) for own in dataset.captions for caption in own]
+    nouns = {}
+    for noun in NOUNS:
+        own = ranks.flatten()[[noun in said for said in words]].double()
+        if len(own):
+            nouns[noun] = {"captions": len(own), "R@10": 100 * (own <= 10).double().mean().item(), "median_rank": own.quantile(0.5).item()}
+    record = {"recipe": run.recipe.name, "seed": run.seed, "split": "dev", "nouns": nouns,
+              "median_ranks_by_picture": sorted(ranks.double().quantile(0.5, dim=1).tolist())}
+    path = RESULTS / "errors" / f"{run.recipe.dataset}-{run.recipe.name}.json"
+    write(path, json.dumps(rounded(record)) + "\n")
+    return shown(path)
+
+
 def record_arm(run):
     """Append a run's recipe and what it reached on dev, never on test, to `results/arms/<dataset>.jsonl`; returns that path as text.
 

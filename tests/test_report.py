@@ -3,10 +3,14 @@
 import copy
 import dataclasses
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
-from clipnb import create_model, evaluate, load_or_train, report
+import clipnb
+from clipnb import CaptionDataset, create_model, evaluate, load_or_train, report
 from clipnb.recipes import Recipe
 from clipnb.runtime import ROOT
 
@@ -61,3 +65,18 @@ def test_an_empty_place_for_a_table_takes_nothing_else_with_it():
     place = "<!-- results: scenes -->\n<!-- end -->"
     text = report.rendered(f"{place}\nbetween\n{place}\nafter")
     assert text.count("| chance |") == 2 and "\nbetween\n" in text and text.endswith("<!-- end -->\nafter")
+
+
+def test_errors_are_counted_by_noun_and_by_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    captions = [["A dog runs.", "Two dogs and a man"], ["a man", "a dog, a man"]]
+    ranks = torch.tensor([1, 3, 20, 11])
+    monkeypatch.setattr(clipnb, "load_dataset", lambda *arguments: CaptionDataset("photos", "dev", np.zeros((2, 3, 8, 8), np.uint8), captions, ["0", "1"], None))
+    monkeypatch.setattr(clipnb, "encode_dataset", lambda *arguments: (None, None))
+    monkeypatch.setattr(clipnb, "retrieval_ranks", lambda *features: (None, ranks))
+    run = SimpleNamespace(recipe=SimpleNamespace(dataset="photos", name="tiny", image_size=8), seed=4, model=None, tokenizer=None)
+    report.record_errors(run)
+    record = json.loads((tmp_path / "errors" / "photos-tiny.json").read_text())
+    assert record["nouns"] == {"dog": {"captions": 2, "R@10": 50.0, "median_rank": 6.0}, "dogs": {"captions": 1, "R@10": 100.0, "median_rank": 3.0},
+                               "man": {"captions": 3, "R@10": pytest.approx(100 / 3, abs=1e-3), "median_rank": 11.0}}
+    assert record["median_ranks_by_picture"] == [2.0, 15.5] and record["seed"] == 4 and record["split"] == "dev"
