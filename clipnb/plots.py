@@ -107,3 +107,29 @@ def plot_hits(query, index, hits, title=None, columns=6):
     if not isinstance(query, str):
         pictures, titles = [query, *pictures], ["the query", *titles]
     return show_images(pictures, titles, columns=columns, title=title or (f"“{query}”" if isinstance(query, str) else None))
+
+
+def plot_ladder(rungs, ax=None):
+    """A waterfall of recorded rungs (see `ladder.heights`): what each gained (green) or lost, its seeds as dots, their spread, seconds. Returns the axes."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=(10, 1.5 + 0.44 * len(rungs)))
+    right = ax.get_yaxis_transform()  # x as a share of the width, y in rungs
+    for y, rung in enumerate(rungs):
+        below = rungs[y - 1]["mean"] if y else 0.0
+        gain, std = rung["mean"] - below, rung["std"] or 0.0
+        ax.barh(y, gain, left=below, height=0.64, color=BLUE if y == 0 else GREEN if gain >= 0 else RED, alpha=0.8)
+        if y:
+            ax.plot([below, below], [y - 0.68, y + 0.32], color=BLACK, linewidth=1)  # from the end of the bar above
+            ax.text(max(below, *rung["values"], rung["mean"] + std) + 0.25, y, f"{gain:+.1f}", va="center", fontsize=10)
+        ax.errorbar(rung["mean"], y, xerr=std, color=BLACK, linewidth=1.2, capsize=4)
+        ax.plot(rung["values"], [y] * len(rung["values"]), "o", color=BLACK, markersize=4, markerfacecolor="white")
+        spread = f" ± {rung['std']:.1f}" if rung["std"] is not None else ""
+        ax.text(1.02, y, f"{rung['mean']:.1f}{spread}", transform=right, va="center", fontsize=10, fontweight="bold")
+        ax.text(1.17, y, f"{rung['seconds']:.0f} s", transform=right, va="center", fontsize=10)
+    ax.text(1.02, -0.75, "recall", transform=right, fontsize=10)
+    ax.text(1.17, -0.75, "training", transform=right, fontsize=10)
+    ax.set_yticks(range(len(rungs)), [rung["what"] for rung in rungs])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set(title="The ladder: mean recall on dev", xlabel="mean recall (percent)", xlim=(0, 1.08 * max(max(rung["values"]) for rung in rungs)))
+    return ax
