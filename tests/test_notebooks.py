@@ -1,6 +1,7 @@
 """Every notebook keeps the contract, every check of the contract can fail, and `make notebooks` does what it says."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -18,8 +19,11 @@ def test_notebook_keeps_the_contract(path):
     assert not faults, "\n".join([path.name, *faults])
 
 
-def test_notebooks_are_numbered_without_gaps():
-    assert [path.name[:3] for path in NOTEBOOKS] == [f"{number:02}_" for number in range(1, len(NOTEBOOKS) + 1)]
+def test_every_notebook_has_a_number_of_its_own_and_a_row_in_the_readme():
+    numbers = [path.name[:2] for path in NOTEBOOKS]
+    assert all(number.isdigit() for number in numbers) and len(set(numbers)) == len(numbers)
+    rows = re.findall(r"^\| \[(\d\d) .*?\]\(notebooks/(.+?)\)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert rows == [(number, path.name) for number, path in zip(numbers, NOTEBOOKS)]
 
 
 # ---- the checks can fail ---------------------------------------------------------------------------------------------
