@@ -46,7 +46,7 @@ def parser():
     download.add_argument("name", choices=["flickr8k"])
     bench = command("bench", "Measure the speed of training against others' and write it into results/bench/ (takes about 15 minutes).", run=False)
     bench.add_argument("what", choices=["train"])
-    ladder = command("ladder", "Train the rungs from baseline to two_minutes on Flickr8k, into results/arms/ (two minutes each; goes on where it stopped).", run=False)
+    ladder = command("ladder", "Train the rungs from baseline to improved on Flickr8k, into results/arms/ (two minutes each, the last ones longer; goes on where it stopped).", run=False)
     ladder.add_argument("--seeds", type=positive, default=3, help="how often each (default: 3)")
     command("report", "Write the tables of README.md anew from results/.", run=False)
     return main

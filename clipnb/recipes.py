@@ -85,7 +85,7 @@ RECIPES = {
                min_crop=0.5, flip=True, colour=0.4, word_dropout=0.2),
         # the same ideas with more of everything: pixels, channels, epochs; and more of what holds overfitting back
         Recipe("improved", "flickr8k", "residual_cnn", "bag_of_words", image_width=256, image_size=112, crop_size=96, stored_size=128, optimizer="muon",
-               epochs=28, captions_per_image=5, weight_decay=2.0, label_smoothing=0.1, text_loss=1.0, ema=0.99,
+               epochs=54, captions_per_image=5, weight_decay=2.0, label_smoothing=0.1, text_loss=1.0, ema=0.995,
                min_crop=0.3, flip=True, colour=0.4, word_dropout=0.3),
         # a first better one: batch norm and shortcuts, no word order, a small vocabulary, and augmentation against overfitting
         Recipe("residual_bag", "flickr8k", "residual_cnn", "bag_of_words", stored_size=80, epochs=40, captions_per_image=5, weight_decay=0.5,
