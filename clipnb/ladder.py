@@ -1,6 +1,6 @@
 """The ladder of notebook 11: from the baseline over two_minutes to improved, one change at a time. `python -m clipnb ladder` climbs it."""
 
-import json
+import math
 import statistics
 from dataclasses import replace
 
@@ -52,7 +52,11 @@ def climb(seeds=3):
 
 
 def heights(arms):
-    """The ladder as recorded: a dict for each rung with `what`, `values` (mean recall on dev by seed), `mean`, `std` and `seconds`."""
+    """The ladder as recorded: a dict for each rung with `what`, `values` (mean recall on dev by seed), `mean`, `std` and `seconds`.
+
+    All but the lowest have `gain`, over the rung below, and `margin`, half of its 95 % interval. Three seeds say little about the
+    noise of their own rung, so the margins take the one that all rungs share: the square root of the mean variance.
+    """
     found = []
     for what, recipe in rungs():
         own = arms_of(recipe, arms)
@@ -60,4 +64,9 @@ def heights(arms):
         if values:
             found.append({"what": what, "values": values, "mean": statistics.mean(values), "std": statistics.stdev(values) if len(values) > 1 else None,
                           "seconds": statistics.mean(arm["train_seconds"] for arm in own)})
+    degrees = sum(len(rung["values"]) - 1 for rung in found)
+    noise = math.sqrt(sum((len(rung["values"]) - 1) * rung["std"] ** 2 for rung in found if rung["std"]) / degrees) if degrees else math.nan
+    for below, rung in zip(found, found[1:]):
+        rung["gain"] = rung["mean"] - below["mean"]
+        rung["margin"] = 2 * noise * math.sqrt(1 / len(rung["values"]) + 1 / len(below["values"]))  # 2: Student's t for two dozen degrees
     return found

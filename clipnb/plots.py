@@ -110,17 +110,17 @@ def plot_hits(query, index, hits, title=None, columns=6):
 
 
 def plot_ladder(rungs, ax=None):
-    """A waterfall of recorded rungs (see `ladder.heights`): what each gained (green) or lost, its seeds as dots, their spread, seconds. Returns the axes."""
+    """A waterfall of recorded rungs (see `ladder.heights`): what each gained (green) or lost with its 95 % margin, its seeds as dots, their spread, seconds. Returns the axes."""
     if ax is None:
         _, ax = plt.subplots(figsize=(10, 1.5 + 0.44 * len(rungs)))
     right = ax.get_yaxis_transform()  # x as a share of the width, y in rungs
     for y, rung in enumerate(rungs):
-        below = rungs[y - 1]["mean"] if y else 0.0
-        gain, std = rung["mean"] - below, rung["std"] or 0.0
+        gain, std = rung.get("gain", rung["mean"]), rung["std"] or 0.0
+        below = rung["mean"] - gain
         ax.barh(y, gain, left=below, height=0.64, color=BLUE if y == 0 else GREEN if gain >= 0 else RED, alpha=0.8)
         if y:
             ax.plot([below, below], [y - 0.68, y + 0.32], color=BLACK, linewidth=1)  # from the end of the bar above
-            ax.text(max(below, *rung["values"], rung["mean"] + std) + 0.25, y, f"{gain:+.1f}", va="center", fontsize=10)
+            ax.text(max(below, *rung["values"], rung["mean"] + std) + 0.25, y, f"{gain:+.1f} ± {rung['margin']:.1f}", va="center", fontsize=10)
         ax.errorbar(rung["mean"], y, xerr=std, color=BLACK, linewidth=1.2, capsize=4)
         ax.plot(rung["values"], [y] * len(rung["values"]), "o", color=BLACK, markersize=4, markerfacecolor="white")
         spread = f" ± {rung['std']:.1f}" if rung["std"] is not None else ""
@@ -131,5 +131,5 @@ def plot_ladder(rungs, ax=None):
     ax.set_yticks(range(len(rungs)), [rung["what"] for rung in rungs])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set(title="The ladder: mean recall on dev", xlabel="mean recall (percent)", xlim=(0, 1.08 * max(max(rung["values"]) for rung in rungs)))
+    ax.set(title="The ladder: mean recall on dev", xlabel="mean recall (percent)", xlim=(0, 1.18 * max(max(rung["values"]) for rung in rungs)))
     return ax

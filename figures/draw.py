@@ -1,6 +1,7 @@
 """Draws the pictures in this folder: `make figures`, or `python figures/draw.py [roadmap_03 model hero]` for some.
 
 All but hero.png are drawn in seconds; hero.png shows what the `quick` recipe's model finds and trains it if it is not there yet.
+ladder.png shows what is on record in results/arms.
 """
 
 import sys
@@ -13,10 +14,12 @@ import torch
 from matplotlib.patches import Circle, Polygon, Rectangle
 from shapes import GREY, PALE, arrow, box, card, matrix, picture, save, search_box, text, tick, vector
 
+from clipnb import report
 from clipnb.annotators import FLIERS, NOUNS, WHERE
 from clipnb.datasets import load_dataset
+from clipnb.ladder import heights
 from clipnb.model import create_model
-from clipnb.plots import BLACK, BLUE, GREEN, ORANGE
+from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, plot_ladder
 from clipnb.recipes import RECIPES
 from clipnb.retrieval import ImageIndex
 from clipnb.scenes import COLOURS, KINDS, PLACES, Scene, Thing, captions, dataset_scene, render
@@ -233,7 +236,15 @@ def draw_hero(run=None):
     return ax
 
 
-DRAWN = {**{f"roadmap_{i + 1:02}": lambda i=i: draw_roadmap(i) for i in range(5)}, "model": draw_model, "hero": draw_hero}
+def draw_ladder():
+    """The ladder of notebook 11 as far as it is on record."""
+    ax = plot_ladder(heights(report.load_arms("flickr8k")))
+    ax.figure.set_layout_engine("constrained")
+    ax.figure.set_dpi(130)
+    return ax
+
+
+DRAWN = {**{f"roadmap_{i + 1:02}": lambda i=i: draw_roadmap(i) for i in range(5)}, "model": draw_model, "ladder": draw_ladder, "hero": draw_hero}
 
 if __name__ == "__main__":
     asked = [name.removesuffix(".png") for name in sys.argv[1:]] or [""]

@@ -100,7 +100,7 @@ def photos():
 
 def test_photos_are_of_flickr8ks_size_and_gone_afterwards(photos):
     sizes = [path.stat().st_size for path in (photos / "Images").iterdir()]
-    assert len(sizes) == 6 and len(set(sizes)) == 2 and 40e3 < min(sizes) and max(sizes) < 100e3
+    assert len(sizes) == 6 and len(set(sizes)) == 2 and 120e3 < min(sizes) and max(sizes) < 150e3
     with Image.open(photos / "Images" / "00000.jpg") as picture:
         assert picture.size == (500, 375)
     with races.photos(2, 1) as other:

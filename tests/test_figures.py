@@ -10,7 +10,7 @@ from PIL import Image
 from clipnb.datasets import CaptionDataset
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
-NAMES = ["roadmap_01", "roadmap_02", "roadmap_03", "roadmap_04", "roadmap_05", "model", "hero"]
+NAMES = ["roadmap_01", "roadmap_02", "roadmap_03", "roadmap_04", "roadmap_05", "model", "ladder", "hero"]
 
 
 @pytest.fixture

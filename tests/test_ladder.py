@@ -30,6 +30,8 @@ def test_rungs_are_found_among_the_arms_by_what_they_are():
     old = arm(first, 0, 3.0)
     del old["recipe"]["ema"]  # written before there was such a field
     found = ladder.heights([arm(second, 0, 9.0), old, arm(first, 1, 5.0)])
+    assert "gain" not in found[0] and found[1]["gain"] == 5.0
+    assert found[1]["margin"] == pytest.approx(2 * 2**0.5 * (1 + 1 / 2) ** 0.5)  # the first rung's spread is all the noise we know
     assert [(rung["what"], rung["mean"], rung["std"]) for rung in found] == [
         (ladder.STEPS[0][0], 4.0, pytest.approx(2**0.5)), (ladder.STEPS[1][0], 9.0, None)]
 
