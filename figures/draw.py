@@ -240,7 +240,7 @@ def draw_ladder():
     """The ladder of notebook 11 as far as it is on record."""
     ax = plot_ladder(heights(report.load_arms("flickr8k")))
     ax.figure.set_layout_engine("constrained")
-    ax.figure.set_dpi(130)
+    ax.figure.set_figwidth(11)
     return ax
 
 
