@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from clipnb.runtime import get_device, keep_freed_memory, replace_when_done
+from clipnb.runtime import get_device, has_bf16, keep_freed_memory, replace_when_done
 
 
 def folder_with(path, text):
@@ -82,3 +82,9 @@ print(usual, page_faults())
 def test_the_device_can_be_chosen(monkeypatch):
     monkeypatch.setenv("CLIPNB_DEVICE", "cpu")
     assert get_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("feature, pays", [("amx_bf16", True), ("avx512_bf16", False), ("avx2", False)])
+def test_bfloat16_is_used_on_a_cpu_only_where_it_is_faster(monkeypatch, feature, pays):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {feature: True})
+    assert has_bf16(torch.device("cpu")) == pays
