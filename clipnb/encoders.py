@@ -50,13 +50,15 @@ def conv_norm_relu(in_width, out_width):
 
 
 class ResidualCNN(nn.Module):
-    """A small ResNet: two strided convolutions, then a residual block for each further width. (B, 3, S, S) -> (B, widths[-1])."""
+    """A small ResNet: two strided convolutions, then `depth` residual blocks for each further width. (B, 3, S, S) -> (B, widths[-1])."""
 
-    def __init__(self, widths=(24, 48, 96, 192)):
+    def __init__(self, widths=(24, 48, 96, 192), depth=1):
         super().__init__()
         self.width = widths[-1]
         self.stem = nn.Sequential(conv_norm_relu(3, widths[0]), conv_norm_relu(widths[0], widths[1]))  # large maps are dear: no block here
-        self.blocks = nn.Sequential(*(ResidualBlock(i, o, stride=2) for i, o in zip(widths[1:], widths[2:])))
+        self.blocks = nn.Sequential()
+        for i, o in zip(widths[1:], widths[2:]):
+            self.blocks.extend([ResidualBlock(i, o, stride=2), *(ResidualBlock(o, o, stride=1) for _ in range(depth - 1))])
 
     def forward(self, images):
         x = self.blocks(self.stem(images))  # (B, width, S/16, S/16) for four widths

@@ -9,7 +9,7 @@ from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import progress
 from clipnb.training import load_or_train
 
-STEPS = [  # what changes, and the fields that say it; all rungs but the last see as many pictures
+STEPS = [  # what changes, and the fields that say it; all rungs but the last three see as many pictures
     ("the baseline, at 64 px", {"image_size": 64, "stored_size": 64}),
     ("a vocabulary of 4,096", {"tokenizer": "captions", "vocab_size": 4096}),
     ("batch norm, shortcuts", {"image_encoder": "residual_cnn"}),
@@ -24,6 +24,8 @@ STEPS = [  # what changes, and the fields that say it; all rungs but the last se
     ("a wider image tower", {"image_width": 256}),
     ("larger pictures", {"image_size": 112, "crop_size": 96, "stored_size": 128}),
     ("longer, held back more", {"epochs": 54, "matrix_learning_rate": 5e-3, "weight_decay": 2.0, "ema": 0.995, "min_crop": 0.3, "word_dropout": 0.3}),
+    ("larger pictures still", {"image_size": 144, "crop_size": 128, "stored_size": 144}),
+    ("deeper, in the same time", {"image_depth": 2, "crop_size": 112, "epochs": 40}),
 ]
 
 

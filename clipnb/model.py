@@ -11,7 +11,7 @@ from clipnb.datasets import normalize_images
 
 IMAGE_ENCODERS = {
     "tiny_cnn": lambda recipe: encoders.TinyCNN(),
-    "residual_cnn": lambda recipe: encoders.ResidualCNN([recipe.image_width // shrunk for shrunk in (8, 4, 2, 1)]),
+    "residual_cnn": lambda recipe: encoders.ResidualCNN([recipe.image_width // shrunk for shrunk in (8, 4, 2, 1)], recipe.image_depth),
     "vit": lambda recipe: encoders.ViT(recipe.image_size),
 }
 TEXT_ENCODERS = {

@@ -22,6 +22,7 @@ class Recipe:
     image_encoder: str  # tiny_cnn, residual_cnn or vit
     text_encoder: str  # transformer or bag_of_words
     image_width: int = 192  # channels of residual_cnn's last stage; each stage before has half as many
+    image_depth: int = 1  # residual blocks in each of residual_cnn's stages
     image_size: int = 64  # pixels a side, as the encoder sees whole pictures in evaluation and search
     tokenizer: str = "captions"  # "clip": CLIP's own vocabulary; "captions": one trained on the training captions
     vocab_size: int = 4096  # rows of the token embedding; with "captions" an upper bound
@@ -84,8 +85,8 @@ RECIPES = {
                matrix_learning_rate=8e-3, epochs=8, captions_per_image=5, weight_decay=1.0, label_smoothing=0.1, text_loss=1.0, ema=0.98,
                min_crop=0.5, flip=True, colour=0.4, word_dropout=0.2),
         # the same ideas with more of everything: pixels, channels, epochs; and more of what holds overfitting back
-        Recipe("improved", "flickr8k", "residual_cnn", "bag_of_words", image_width=256, image_size=112, crop_size=96, stored_size=128, optimizer="muon",
-               epochs=54, captions_per_image=5, weight_decay=2.0, label_smoothing=0.1, text_loss=1.0, ema=0.995,
+        Recipe("improved", "flickr8k", "residual_cnn", "bag_of_words", image_width=256, image_depth=2, image_size=144, crop_size=112, stored_size=144,
+               optimizer="muon", epochs=40, captions_per_image=5, weight_decay=2.0, label_smoothing=0.1, text_loss=1.0, ema=0.995,
                min_crop=0.3, flip=True, colour=0.4, word_dropout=0.3),
         # a first better one: batch norm and shortcuts, no word order, a small vocabulary, and augmentation against overfitting
         Recipe("residual_bag", "flickr8k", "residual_cnn", "bag_of_words", stored_size=80, epochs=40, captions_per_image=5, weight_decay=0.5,

@@ -18,7 +18,7 @@ def test_the_ladder_leads_over_two_minutes_to_improved_and_no_step_is_empty():
     assert all(below != above for below, above in zip(rungs, rungs[1:]))
     bottom = fields(RECIPES["baseline"])
     assert {key for key in bottom if rungs[0][key] != bottom[key]} <= {"image_size", "stored_size", "epochs"}
-    assert len({rung["epochs"] for rung in rungs[:-1]}) == len({rung["batch_size"] for rung in rungs}) == 1, "as many pictures for all but the last"
+    assert len({rung["epochs"] for rung in rungs[:-3]}) == len({rung["batch_size"] for rung in rungs}) == 1, "as many pictures for all but the last three"
 
 
 def arm(recipe, seed, value):

@@ -149,6 +149,19 @@ def test_residual_block_without_its_residual_is_the_shortcut():
     assert torch.equal(block(x), F.relu(x)), "same shape in and out: nothing to adapt"
 
 
+def test_deeper_stages_begin_as_the_shallow_ones_and_add_to_them():
+    shallow, deep, images = ResidualCNN().eval(), ResidualCNN(depth=3).eval(), torch.randn(2, 3, 32, 32)
+    assert [block.conv1.stride[0] for block in deep.blocks] == [2, 1, 1, 2, 1, 1], "a stage halves its maps once"
+    assert deep(images).shape == shallow(images).shape
+    deep.stem.load_state_dict(shallow.stem.state_dict())
+    for number, block in enumerate(deep.blocks):
+        if number % 3 == 0:
+            block.load_state_dict(shallow.blocks[number // 3].state_dict())
+        else:
+            torch.nn.init.zeros_(block.norm2.weight)  # a block that adds nothing
+    torch.testing.assert_close(deep(images), shallow(images))
+
+
 def test_the_recipes_dropout_is_the_models():
     recipe = dataclasses.replace(RECIPES["baseline"], dropout=0.3)
     assert {m.p for m in create_model(recipe).modules() if isinstance(m, nn.Dropout)} == {0.3}
