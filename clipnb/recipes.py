@@ -84,7 +84,7 @@ RECIPES = {
         Recipe("two_minutes", "flickr8k", "residual_cnn", "bag_of_words", image_size=80, crop_size=64, stored_size=80, optimizer="muon",
                matrix_learning_rate=8e-3, epochs=8, captions_per_image=5, weight_decay=1.0, label_smoothing=0.1, text_loss=1.0, ema=0.98,
                min_crop=0.5, flip=True, colour=0.4, word_dropout=0.2),
-        # the same ideas with more of everything: pixels, channels, epochs; and more of what holds overfitting back
+        # the same ideas with more of everything: pixels, channels, blocks, epochs; and more of what holds overfitting back
         Recipe("improved", "flickr8k", "residual_cnn", "bag_of_words", image_width=256, image_depth=2, image_size=144, crop_size=112, stored_size=144,
                optimizer="muon", epochs=40, captions_per_image=5, weight_decay=2.0, label_smoothing=0.1, text_loss=1.0, ema=0.995,
                min_crop=0.3, flip=True, colour=0.4, word_dropout=0.3),
