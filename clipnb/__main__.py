@@ -48,6 +48,9 @@ def parser():
     bench.add_argument("what", choices=["train"])
     ladder = command("ladder", "Train the rungs from baseline to improved on Flickr8k, into results/arms/ (two minutes each, the last ones longer; goes on where it stopped).", run=False)
     ladder.add_argument("--seeds", type=positive, default=3, help="how often each (default: 3)")
+    experiment = command("experiment", "Put a claim of the paper to the test with full settings, into results/claims/ (minutes; goes on seed by seed where it stopped).", run=False)
+    experiment.add_argument("name", help="which one, or `all`")
+    experiment.add_argument("--seeds", type=positive, default=3, help="how often (default: 3)")
     command("report", "Write the tables of README.md anew from results/.", run=False)
     return main
 
@@ -96,6 +99,13 @@ def run_command(arguments):
         from clipnb.ladder import climb
 
         return climb(arguments.seeds)
+    if arguments.command == "experiment":
+        from clipnb.claims import record_experiment
+        from clipnb.experiments import EXPERIMENTS
+
+        for name in EXPERIMENTS if arguments.name == "all" else [arguments.name]:
+            print(f"wrote {record_experiment(name, arguments.seeds)}", flush=True)
+        return None
     if arguments.command == "bench":
         from clipnb.bench import bench_train
 

@@ -197,12 +197,15 @@ def train_epochs(run, model, optimizer, train_set, dev_set, tokens):
             runs.save_epoch(run, model, optimizer)
 
 
-def load_or_train(recipe, seed=0, root=None):
-    """The finished run of a recipe (or of a recipe's name): loaded if it exists, else trained now, going on with an interrupted one."""
+def load_or_train(recipe, seed=0, root=None, train_set=None, dev_set=None):
+    """The finished run of a recipe (or of a recipe's name): loaded if it exists, else trained now, going on with an interrupted one.
+
+    A run is found by its recipe and seed: with a `train_set` of your own give the recipe a name of its own as well.
+    """
     from clipnb.recipes import RECIPES
 
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
     folder = runs.run_folder(recipe, seed)
     if runs.is_finished(folder):
         return runs.load_run(folder, recipe, seed)
-    return train(recipe, seed, resume=True, root=root)
+    return train(recipe, seed, resume=True, root=root, train_set=train_set, dev_set=dev_set)

@@ -1,0 +1,3 @@
+"""Experiments of notebook 07: contrastive against predictive objectives (paper Fig 2)."""
+
+EXPERIMENTS = []
