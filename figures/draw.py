@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from matplotlib.patches import Circle, Polygon, Rectangle
 from shapes import GREY, PALE, arrow, box, card, matrix, picture, save, search_box, text, tick, vector
+from trial import TRIAL
 
 from clipnb import report
 from clipnb.annotators import FLIERS, NOUNS, WHERE
@@ -27,8 +28,6 @@ from clipnb.tokenizer import clip_tokenizer
 from clipnb.training import load_or_train
 
 HERE = Path(__file__).resolve().parent
-STATIONS = [("Data", "pictures and captions"), ("Encoders", "two towers, one space"), ("Loss", "which belong together?"),
-            ("Training", "down from ln N"), ("Retrieval", "type, and find")]
 EXAMPLES = [  # scenes of clipnb's world, made to order
     Scene(place, (Thing(*thing),), None, seed) for place, thing, seed in [
         ("beach", ("kite", "red", "big", 1), 3), ("sea", ("boat", "white", "big", 3), 3), ("snow", ("cat", "black", "big", 1), 3),
@@ -81,26 +80,32 @@ def draw_retrieval(ax, x, y):
         picture(ax, render(scene, 120), x + 2 + 68 * i, y + 56, 60)
 
 
-def draw_roadmap(station):
-    """Where we are: `station` (0 to 4) is lit, those before it are ticked, those after it pale."""
-    ax = card(1200, 260)
-    for i, ((name, words), draw_it) in enumerate(zip(STATIONS, [draw_data, draw_encoders, draw_loss, draw_training, draw_retrieval])):
-        left, middle = 16 + 233.6 * i, 16 + 233.6 * i + 116.8
-        if i == station:
-            box(ax, left + 4, 10, 225.6, 240, "#E6F1F8", BLUE, 12, 1.8)
-        draw_it(ax, left + 16.8, 24)
-        if i > station:
-            ax.add_patch(Rectangle((left + 8, 16), 218, 142, facecolor="white", alpha=0.68, zorder=6))
-        for start, end in (left if i else middle, middle), (middle, left + 233.6 if i < 4 else middle):
-            ax.plot([start, end], [182, 182], color=GREEN if start < 16 + 233.6 * station + 116 else PALE, linewidth=3, zorder=1.5)
-        if i < station:
+COURSE = [(1, "Data", "pictures and captions", draw_data), (2, "Encoders", "two towers, one space", draw_encoders),
+          (3, "Loss", "which belong together?", draw_loss), (4, "Training", "down from ln N", draw_training),
+          (5, "Retrieval", "type, and find", draw_retrieval)]
+
+
+def draw_roadmap(way, station):
+    """Where we are on one of the two ways, COURSE and TRIAL: the one numbered `station` is lit, those before it are ticked, those after it pale."""
+    ax, step = card(1200, 260), 1168 / len(way)
+    for i, (number, name, words, draw_it) in enumerate(way):
+        left, middle = 16 + step * i, 16 + step * (i + 0.5)
+        lit, later = number == station, number > station
+        if lit:
+            box(ax, left + 4, 10, step - 8, 240, "#E6F1F8", BLUE, 12, 1.8)
+        draw_it(ax, left + (step - (200 if way is COURSE else 160)) / 2, 24)
+        if later:
+            ax.add_patch(Rectangle((left + 6, 16), step - 12, 142, facecolor="white", alpha=0.68, zorder=6))
+        reached = middle + (step / 2 if number < station else 0)
+        for start, end in (left if i else middle, middle), (middle, left + step if number != way[-1][0] else middle):
+            ax.plot([start, end], [182, 182], color=GREEN if not later and start < reached else PALE, linewidth=3, zorder=1.5)
+        if number < station:
             tick(ax, middle, 182, 15)
         else:
-            lit = i == station
             ax.add_patch(Circle((middle, 182), 15, facecolor=BLUE if lit else "white", edgecolor="white" if lit else GREY, linewidth=1.4, zorder=4))
-            text(ax, middle, 182, i + 1, 12, "white" if lit else GREY, fontweight="bold", zorder=5)
-        text(ax, middle, 216, name, 14, BLACK if i <= station else GREY, fontweight="bold")
-        text(ax, middle, 237, words, 9.5, BLACK if i == station else GREY)
+            text(ax, middle, 182, number, 12, "white" if lit else GREY, fontweight="bold", zorder=5)
+        text(ax, middle, 216, name, 14, GREY if later else BLACK, fontweight="bold")
+        text(ax, middle, 237, words, 9.5, BLACK if lit else GREY)
     return ax
 
 
@@ -244,7 +249,8 @@ def draw_ladder():
     return ax
 
 
-DRAWN = {**{f"roadmap_{i + 1:02}": lambda i=i: draw_roadmap(i) for i in range(5)}, "model": draw_model, "ladder": draw_ladder, "hero": draw_hero}
+ROADMAPS = {f"roadmap_{station[0]:02}": lambda way=way, station=station[0]: draw_roadmap(way, station) for way in (COURSE, TRIAL) for station in way}
+DRAWN = {**ROADMAPS, "model": draw_model, "ladder": draw_ladder, "hero": draw_hero}
 
 if __name__ == "__main__":
     asked = [name.removesuffix(".png") for name in sys.argv[1:]] or [""]

@@ -10,7 +10,7 @@ from PIL import Image
 from clipnb.datasets import CaptionDataset
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
-NAMES = ["roadmap_01", "roadmap_02", "roadmap_03", "roadmap_04", "roadmap_05", "model", "ladder", "hero"]
+NAMES = [*(f"roadmap_{number:02}" for number in (*range(1, 11), 14)), "model", "ladder", "hero"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_committed(name):
     check_picture(FIGURES / f"{name}.png")
 
 
-@pytest.mark.parametrize("name", ["roadmap_01", "roadmap_05", "model"])
+@pytest.mark.parametrize("name", ["roadmap_01", "roadmap_09", "model"])
 def test_drawing_is_reproducible(draw, name, tmp_path):
     for copy in "ab":
         draw.save(draw.DRAWN[name](), tmp_path / f"{copy}.png")
