@@ -8,6 +8,7 @@ import importlib
 __version__ = "0.1.0"
 
 MODULES = {
+    "claims": ["detectable", "load_claim", "run_experiment"],
     "datasets": ["CaptionDataset", "load_dataset", "normalize_images"],
     "encoders": ["BagOfWords", "MultiHeadAttention", "ResidualCNN", "TextTransformer", "TinyCNN", "TransformerBlock", "ViT", "masked_mean"],
     "losses": ["clip_loss", "siglip_loss"],
@@ -20,6 +21,7 @@ MODULES = {
     "tokenizer": ["Tokenizer", "clip_tokenizer", "padding_mask", "train_tokenizer"],
     "training": ["encode_dataset", "evaluate", "load_or_train", "train"],
     "widget": ["RetrievalWidget"],
+    "zero_shot": ["build_zero_shot_classifier", "zero_shot_scores"],
 }
 HOME = {name: module for module, names in MODULES.items() for name in names}
 __all__ = sorted(HOME)

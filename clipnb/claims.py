@@ -138,7 +138,7 @@ def run_experiment(experiment, seeds=(0,), small=False, draws=1000):
     experiment = find_experiment(experiment) if isinstance(experiment, str) else experiment
     settings = experiment.small if small else experiment.full
     runs = [run_seed(experiment, seed, settings) for seed in progress(seeds, desc=f"{experiment.name}: seeds")]
-    quantities = {name: interval_of(quantity, runs, draws) for name, quantity in experiment.quantities.items()}
+    quantities = rounded({name: interval_of(quantity, runs, draws) for name, quantity in experiment.quantities.items()})
     verdict, because = experiment.judge(quantities)
     if verdict not in VERDICTS:
         raise ValueError(f"{experiment.name}: a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}.")

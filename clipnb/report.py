@@ -171,7 +171,10 @@ def bench_table():
 
 
 def rendered(text):
-    """README text with every table between `<!-- results: DATASET -->` or `<!-- bench -->` and `<!-- end -->` made anew."""
+    """README text with every table between `<!-- results: DATASET -->`, `<!-- claims -->` or `<!-- bench -->` and `<!-- end -->` made anew."""
+    from clipnb.verdicts import claims_table
+
+    text = re.sub(r"(<!-- claims -->\n).*?(<!-- end -->)", lambda m: m[1] + claims_table() + "\n" + m[2], text, flags=re.DOTALL)
     text = re.sub(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + results_table(m[2]) + "\n" + m[3], text, flags=re.DOTALL)
     return re.sub(r"(<!-- bench -->\n).*?(<!-- end -->)", lambda m: m[1] + bench_table() + "\n" + m[2], text, flags=re.DOTALL)
 

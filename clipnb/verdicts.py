@@ -8,10 +8,10 @@ MARKS = dict(zip(VERDICTS, ("✔", "◐", "○", "✘")))
 
 
 def number(value):
-    """A number as people write it: three significant digits, no exponent, a proper minus."""
-    if not isinstance(value, (int, float)):
-        return str(value)
-    text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}" if abs(value) < 0.1 else f"{value:.2f}"
+    """A number as people write it, three significant digits of a measured one, a proper minus; anything else as it is."""
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
     return text.replace("-", "−")
 
 
@@ -59,20 +59,21 @@ def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=No
 
     if ax is None:
         _, ax = plt.subplots(figsize=(7.5, 1.4 + 0.42 * len(arms)))
-    for record, name, offset, style in (small, "this notebook's small run", 0.14, {"color": ORANGE, "markerfacecolor": "white"}), (full, "full run on record", -0.14, {"color": BLUE}):
+    for record, name, offset, style in (small, "small run, here", 0.14, {"color": ORANGE, "markerfacecolor": "white"}), (full, "full run, on record", -0.14, {"color": BLUE}):
         if record is None:
             continue
         found = [record["arms"][key] for _, key in arms]
         means = np.array([arm["mean"] for arm in found])
         margins = np.abs(np.array([arm["interval"] for arm in found]).T - means)
         seeds = len(record["seeds"])
-        label = f"{name}, {seeds} seed{'s' * (seeds > 1)}, {record['pictures']:,} pictures"
+        label = f"{name}: {seeds} seed{'s' * (seeds > 1)}, {record['pictures']:,} pictures"
         ax.errorbar(means, np.arange(len(arms)) + offset, xerr=margins, fmt="o", markersize=8, capsize=3, linewidth=1.5, label=label, **style)
     if chance is not None:
         ax.axvline(chance, color=BLACK, linestyle="--", linewidth=1.2, label="chance")
     ax.set_yticks(range(len(arms)), [label for label, _ in arms])
     ax.set(title=title, xlabel=xlabel, ylim=(len(arms) - 0.5, -0.5))
-    ax.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.28 / (1 + 0.2 * len(arms)) - 0.1), ncols=3, frameon=False)
+    alone = len(ax.figure.axes) == 1
+    (ax.figure if alone else ax).legend(*ax.get_legend_handles_labels(), fontsize=9, frameon=not alone, **({"loc": "outside lower center", "ncols": 3} if alone else {}))
     return ax
 
 
@@ -85,20 +86,64 @@ def verdict_of(verdicts):
     return max(verdicts, key=VERDICTS.index)
 
 
+CLAIMS = {  # the paper's claims, numbered as in the replication report: in words, and where they stand
+    "C1": ("Contrastive pre-training is more efficient than predicting captions", "Fig 2"),
+    "C2": ("A classifier made of words works without a labelled example", "Table 1"),
+    "C3": ("Prompts and their ensembles help", "§3.1.4, Fig 4"),
+    "C4": ("Zero-shot equals a probe with four examples a class", "Fig 6"),
+    "C5": ("Zero-shot is worth a handful of labels a class, more or fewer by class", "Fig 7"),
+    "C6": ("Zero-shot goes along with what supervision reaches", "Fig 8"),
+    "C7": ("Zero-shot rivals a supervised probe, but not in counting", "Fig 5"),
+    "C8": ("Error falls as a power of compute", "Fig 9, §2.4"),
+    "C9": ("Its features are the better ones for linear probes", "Fig 10, 11"),
+    "C10": ("Zero-shot is robust where supervised models are not", "Fig 13 to 15"),
+    "C11": ("It retrieves pictures and captions", "Table 13"),
+    "C12": ("It learns to read", "Table 14"),
+    "C13": ("Where the captions come from matters little", "Table 12"),
+    "C14": ("Overlap of training and test does little harm", "§5, Fig 17"),
+    "C15": ("People learn from one example, CLIP does not", "Table 2"),
+    "C16": ("It cannot count, nor tell relations", "§6"),
+    "C17": ("Large batches, a learned temperature and its clamp matter", "§2.5, Table 18"),
+}
+UNTESTED = {"C15": "not tested: it takes people"}
+
+
 def by_claim(records=None):
-    """{claim: its records}, in the order C1, C2, ..."""
+    """{claim: its records} for all of CLAIMS, in order; a claim without an experiment has none."""
     records = load_claims() if records is None else records
-    claims = sorted({record["claim"] for record in records}, key=lambda claim: int(claim[1:]))
-    return {claim: [record for record in records if record["claim"] == claim] for claim in claims}
+    return {claim: [record for record in records if record["claim"] == claim] for claim in CLAIMS}
 
 
-def claims_table(notebooks="notebooks"):
-    """All claims on record as a Markdown table: an experiment a row, the verdict of the claim at its first row. notebooks: where their folder is."""
-    lines = ["| claim | what the paper says | the paper's figure | ours (95 % interval) | verdict | notebook |", "|---|---|---|---|---|---|"]
-    for claim, records in by_claim().items():
-        for record in records:
-            link = f"[{record['notebook'][:2]}]({notebooks}/{record['notebook']}.ipynb)"
-            name = f"**{claim}**" if record is records[0] else ""
-            ours = f"{next(iter(record['quantities']))}: {with_interval(record)} {record['unit']}"
-            lines.append(f"| {name} | {record['title']} ({record['where']}) | {paper_figures(record)} | {record['dataset']}: {ours} | {MARKS[record['verdict']]} {record['verdict']} | {link} |")
+def row_of(record):
+    """What a record says of the paper and of us, and its notebook, as three cells of a table."""
+    return paper_figures(record), f"{record['dataset']}: {next(iter(record['quantities']))} {with_interval(record)} {record['unit']}"
+
+
+def link_to(notebook, folder):
+    return f"[{notebook[:2]}]({folder}{notebook}.ipynb)"
+
+
+def claims_table(records=None, notebooks="notebooks/"):
+    """The claims in short, a row each, as a Markdown table: the first experiment's figures, the verdict over all of a claim's experiments."""
+    lines = ["| | the paper says | its figure | ours, 95 % interval | verdict | notebook |", "|---|---|---|---|---|---|"]
+    for claim, found in by_claim(records).items():
+        title, where = CLAIMS[claim]
+        if not found:
+            lines.append(f"| {claim} | {title} ({where}) | | | {UNTESTED.get(claim, 'no record')} | |")
+            continue
+        paper, ours = row_of(found[0])
+        verdict = verdict_of([record["verdict"] for record in found])
+        links = ", ".join(link_to(name, notebooks) for name in dict.fromkeys(record["notebook"] for record in found))
+        lines.append(f"| {claim} | {title} ({where}) | {paper} | {ours} | {MARKS[verdict]} {verdict} | {links} |")
+    return "\n".join(lines)
+
+
+def experiments_table(records=None, notebooks=""):
+    """Every experiment on record, a row each, as a Markdown table with the reason for its verdict and the file it comes from."""
+    lines = ["| claim | experiment | the paper | ours, 95 % interval | verdict | because | file |", "|---|---|---|---|---|---|---|"]
+    for claim, found in by_claim(records).items():
+        for record in found:
+            paper, ours = row_of(record)
+            lines.append(f"| {claim} | {record['title']} ({record['where']}), notebook {link_to(record['notebook'], notebooks)} | {paper} | {ours} "
+                         f"| {MARKS[record['verdict']]} {record['verdict']} | {record['because']} | `{record['experiment']}.json` |")
     return "\n".join(lines)

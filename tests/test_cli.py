@@ -81,6 +81,22 @@ def test_arms_of_a_search_are_kept_with_their_dev_result_alone(clipnb, tmp_path,
     assert all(arm["dev"]["mean_recall"] >= 0 and len(arm["history"]) == 1 and "test" not in arm for arm in arms)
 
 
+def test_all_experiments_but_those_without_data(clipnb, monkeypatch):
+    from clipnb import claims, experiments
+
+    def record(name, seeds):
+        if name == "two":
+            raise FileNotFoundError("there is no flickr8k; download it")
+        return f"results/claims/{name}.json of {seeds} seeds"
+
+    monkeypatch.setattr(claims, "record_experiment", record)
+    monkeypatch.setattr(experiments, "EXPERIMENTS", dict.fromkeys(["one", "two", "three"]))
+    code, printed = clipnb("experiment", "all", "--seeds", "5")
+    assert code == 0 and [line.split(":")[0] for line in printed.splitlines()] == [
+        "wrote results/claims/one.json of 5 seeds", "left out two", "wrote results/claims/three.json of 5 seeds"]
+    assert "download it" in clipnb("experiment", "two")[0]
+
+
 def test_changed_fields_make_another_run(clipnb):
     for command in "train", "evaluate":
         code, printed = clipnb(command, "--recipe", "tiny", "--set", "epochs=1", "--set", "flip=false", "--set", "learning_rate=2e-3")
@@ -98,6 +114,7 @@ def test_k_below_one_is_refused(clipnb, capsys):
     (["train", "--recipe", "nope"], "no recipe 'nope'; there are quick, baseline"),
     (["evaluate", "--recipe", "tiny"], "Train one with"),
     (["train", "--recipe", "baseline"], "download flickr8k"),
+    (["experiment", "zero-shot"], "no experiment 'zero-shot'; there are zero_shot"),
     (["train", "--recipe", "tiny", "--set", "epoch=3"], "no field 'epoch'; there are name, dataset"),
     (["train", "--recipe", "tiny", "--set", "epochs=many"], "epochs=many: expected something like 2"),
     (["train", "--recipe", "tiny", "--set", "loss=hinge"], "loss 'hinge' is unknown; choose one of clip, siglip"),
@@ -109,7 +126,7 @@ def test_mistakes_are_answered_in_a_line(clipnb, arguments, message):
 
 
 def test_help_from_a_shell():
-    for command in [], ["train"], ["evaluate"], ["search"], ["download"]:
+    for command in [], ["train"], ["evaluate"], ["search"], ["download"], ["experiment"]:
         result = subprocess.run([sys.executable, "-m", "clipnb", *command, "--help"], capture_output=True, text=True)
         assert result.returncode == 0 and "usage: python -m clipnb" in result.stdout
 
