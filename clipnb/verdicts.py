@@ -114,6 +114,30 @@ def by_claim(records=None):
     return {claim: [record for record in records if record["claim"] == claim] for claim in CLAIMS}
 
 
+def plot_verdicts(records=None):
+    """Every claim as a tile with its verdict's colour and mark, small marks for its experiments. Returns the figure."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import FancyBboxPatch
+
+    from clipnb.plots import BLACK, BLUE, GREEN, RED, wrap
+
+    colours = dict(zip(VERDICTS, (GREEN, BLUE, "#A87400", RED)))
+    columns, found = 6, by_claim(records)
+    fig, ax = plt.subplots(figsize=(12, 5.4))
+    for i, (claim, own) in enumerate(found.items()):
+        x, y = i % columns, i // columns
+        verdict = verdict_of([record["verdict"] for record in own]) if own else None
+        colour = colours.get(verdict, "#8A8F98")
+        ax.add_patch(FancyBboxPatch((x + 0.05, y + 0.06), 0.9, 0.88, "round,pad=0,rounding_size=0.06", facecolor=colour + "1C", edgecolor=colour, linewidth=1.6))
+        ax.text(x + 0.11, y + 0.2, claim, fontsize=12, fontweight="bold", color=BLACK, va="center")
+        ax.text(x + 0.89, y + 0.2, " ".join(MARKS[record["verdict"]] for record in own), fontsize=11, color=BLACK, va="center", ha="right")
+        ax.text(x + 0.11, y + 0.34, wrap(CLAIMS[claim][0], 23), fontsize=9, color=BLACK, va="top", linespacing=1.25)
+        ax.text(x + 0.11, y + 0.85, f"{MARKS.get(verdict, '–')} {verdict or 'not tested'}", fontsize=10, fontweight="bold", color=colour, va="center")
+    ax.set(xlim=(0, columns), ylim=(-(-len(found) // columns), 0), title="The paper on trial: one verdict for each claim, one mark for each experiment")
+    ax.axis("off")
+    return fig
+
+
 def row_of(record):
     """What a record says of the paper and of us, and its notebook, as three cells of a table."""
     return paper_figures(record), f"{record['dataset']}: {next(iter(record['quantities']))} {with_interval(record)} {record['unit']}"
