@@ -19,11 +19,13 @@ from clipnb.annotators import captions
 from clipnb.augment import augment
 from clipnb.claims import TRAINED
 from clipnb.datasets import CaptionDataset
+from clipnb.losses import clip_loss
 from clipnb.model import IMAGE_ENCODERS
 from clipnb.optimizers import make_optimizer
 from clipnb.runs import run_folder, write
 from clipnb.runtime import cache_dir, get_device, memory_format, progress, replace_when_done, seed_everything
-from clipnb.training import learning_rate_at, load_or_train
+from clipnb.tokenizer import padding_mask
+from clipnb.training import learning_rate_at, load_or_train, tokenize
 
 
 def sample_scenes(n, name="exam", compositions=False, keep=lambda scene: True):
@@ -79,11 +81,12 @@ def trained(recipe, seed, **options):
     return run
 
 
-def fit(model, loss, dataset, recipe, seed, after=None):
+def fit(model, loss, dataset, recipe, seed, after=None, decay=True):
     """Train any model on pictures with the optimiser, schedule and augmentation of a recipe; `model` is changed and returned.
 
     loss: (model, pictures float (B, 3, S, S), rows int64 (B,)) -> scalar; rows are the pictures' numbers in the dataset.
-    after: called with the number of images seen after every step, for a learning curve.
+    after: called with the number of images seen after every step, for a learning curve. decay=False: the learning rate stays where the
+    warm-up has brought it, so that a point in the middle of a curve is no unfinished cosine.
     """
     device, B = get_device(), recipe.batch_size
     model.to(device, memory_format=memory_format(device)).train()
@@ -94,7 +97,8 @@ def fit(model, loss, dataset, recipe, seed, after=None):
             seed_everything(seed, epoch)
             for rows in torch.randperm(len(dataset))[: len(dataset) - len(dataset) % B].view(-1, B):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate_at(step, steps, recipe) * group.get("lr_scale", 1)
+                    reached = step if decay else min(step, round(recipe.warmup * steps))
+                    group["lr"] = learning_rate_at(reached, steps, recipe) * group.get("lr_scale", 1)
                 images = augment(torch.from_numpy(dataset.images[rows.numpy()]).to(device), recipe)
                 value = loss(model, images, rows)
                 optimizer.zero_grad()
@@ -107,6 +111,22 @@ def fit(model, loss, dataset, recipe, seed, after=None):
                     after(step * B)
                     model.train()
     return model.eval()
+
+
+def clip_objective(tokenizer, dataset, recipe, clamp=True):
+    """The contrastive loss for `fit`: pictures against `captions_per_image` captions of each, drawn anew at every visit; `clamp`: keep the scale in [1, 100]."""
+    tokens = tokenize(tokenizer, dataset.captions)  # (N, K, T)
+
+    def loss(model, images, rows):
+        drawn = torch.rand(len(rows), tokens.shape[1]).argsort(dim=1)[:, : recipe.captions_per_image]  # (B, C)
+        texts = tokens[rows[:, None], drawn].transpose(0, 1)  # (C, B, T)
+        texts = texts[..., : padding_mask(texts).sum(dim=-1).max()].to(images.device)
+        image_features = model.encode_image(images, normalize=True)
+        if clamp:
+            model.clamp_logit_scale()  # before this step rather than after the last one: the same
+        return sum(clip_loss(image_features, model.encode_text(captions, normalize=True), model.logit_scale.exp()) for captions in texts) / len(texts)
+
+    return loss
 
 
 def fitted(model, loss, dataset, recipe, seed):

@@ -1,3 +1,323 @@
 """Experiments of notebook 08: linear probes and few-shot (paper Fig 5 to 8, 10)."""
 
-EXPERIMENTS = []
+import dataclasses
+import warnings
+
+import numpy as np
+import torch.nn.functional as F
+
+from clipnb.claims import Experiment
+from clipnb.datasets import load_dataset
+from clipnb.experiments.common import classes_of, draw, has_one_thing, sample_scenes, supervised_twin, trained
+from clipnb.experiments.zero_shot import LIKE_CAPTIONS, accuracy, difference
+from clipnb.model import create_model
+from clipnb.recipes import RECIPES
+from clipnb.runtime import get_device, seed_everything
+from clipnb.scenes import COLOURS, KINDS, PLACES, SIZES
+from clipnb.zero_shot import encode_images, zero_shot_scores
+
+QUICK = RECIPES["quick"]
+SHOTS = (1, 2, 4, 8, 16)  # examples a class
+STRENGTHS = 10.0 ** np.arange(-1, 5)  # scikit-learn's C, the inverse of the regularisation, for features of mean square length 1
+PHOTO = ["a photo of a {}"]
+# How each task is put into words. The captions number things "a dog", "two dogs", "three dogs" (rarely "one dog");
+# a number without its noun is all that can be said of any kind.
+WORDS = {"kind": (KINDS, PHOTO), "colour": (COLOURS, PHOTO), "place": (PLACES, PHOTO), "size": (SIZES, PHOTO),
+         "count": (("a", "two", "three"), ["{}"])}
+TAUGHT, UNTAUGHT = ("kind", "colour", "place"), ("count", "size")  # to the supervised twin
+TASKS = TAUGHT + UNTAUGHT
+
+
+# ---- pictures, features, probes ---------------------------------------------------------------------------------------
+
+
+def draw_shots(labels, k, rng, names=None):
+    """Rows int (n,) of k random examples of every class, none twice. labels: int (N,); rng: a numpy Generator; names: the classes.
+
+    Warns of a class with fewer than k examples, and uses all of them.
+    """
+    rows = []
+    for label in range(len(names)) if names is not None else np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        if len(own) < k:
+            name = label if names is None else names[label]
+            warnings.warn(f"class {name!r} has {len(own)} examples, not {k}: its probe learns from {len(own)}.", stacklevel=2)
+        rows.append(rng.permutation(own)[:k])
+    return np.concatenate(rows)
+
+
+def probe(features, labels, C):
+    """A linear probe as in the paper (§3.2): L-BFGS logistic regression, at most 1000 iterations; returns a function from features to labels."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=C, max_iter=1000).fit(features, labels).predict
+
+
+def best_strength(features, labels, check, check_labels):
+    """The C of `STRENGTHS` that is right most often on the validation pictures; the strongest regularisation of equally good ones."""
+    return STRENGTHS[np.argmax([np.mean(probe(features, labels, C)(check) == check_labels) for C in STRENGTHS])]
+
+
+def pictures_for(pictures, pool):
+    """One-thing pictures, none of them in two sets: (pool to learn from, validation, test)."""
+    sizes = {"one_thing_shots": pool, "one_thing_check": pool // 2, "one_thing_seen": pictures}
+    return [draw(sample_scenes(n, name, keep=has_one_thing)) for name, n in sizes.items()]
+
+
+def towers_of(seed, names=("contrastive", "supervised", "random")):
+    """{name: CLIP} of equal image towers: CLIP's, its supervised twin's (put into a CLIP that knows nothing else), and one before any training."""
+    towers = {}
+    for name in names:
+        seed_everything(seed)
+        towers[name] = trained(QUICK, seed).model if name == "contrastive" else create_model(QUICK).to(get_device()).eval()
+        if name == "supervised":
+            train_set = load_dataset("scenes", "train", QUICK.stored_size)
+            towers[name].image_encoder = supervised_twin(dataclasses.replace(QUICK, name="quick_supervised"), seed, train_set).image_encoder
+    return towers
+
+
+def features_for_probes(model, sets, projected=True):
+    """Features (N, D) of each set, of unit length, then all shifted and scaled alike: the first set has mean 0 and mean square length 1.
+
+    The shift and the one factor change no probe (its intercept and its C take them up), but one range of C fits every tower.
+    """
+    unit = [F.normalize(encode_images(model, some.images, projected=projected), dim=1).double().numpy() for some in sets]
+    centre = unit[0].mean(axis=0)
+    length = np.sqrt(np.square(unit[0] - centre).sum(axis=1).mean())
+    return [(features - centre) / length for features in unit]
+
+
+def few_shot(features, truths, names, draws, seed):
+    """How often probes with few examples are right: float (N, K) for N test pictures and K of `SHOTS`, the mean over draws of the examples.
+
+    features, truths: of the pool, of validation and of the test. C is settled once for each k, with the first draw; every tower gets the same draws.
+    """
+    (pool, check, exam), (labels, check_labels, truth), right = features, truths, []
+    for k in SHOTS:
+        rng, C, hits = np.random.default_rng((seed, k)), None, []
+        for _ in range(draws):
+            rows = draw_shots(labels, k, rng, names)
+            C = C or best_strength(pool[rows], labels[rows], check, check_labels)
+            hits.append(probe(pool[rows], labels[rows], C)(exam) == truth)
+        right.append(np.mean(hits, axis=0))
+    return np.stack(right, axis=1)
+
+
+def full_probe(features, truths):
+    """Whether a probe that has seen all labels of the pool is right: bool (N,)."""
+    (pool, check, exam), (labels, check_labels, truth) = features, truths
+    return probe(pool, labels, best_strength(pool, labels, check, check_labels))(exam) == truth
+
+
+def zero_shot_right(run, exam, task, templates=None):
+    """Whether words alone are right: bool (N,). exam: (features of unit length, truth) of the test pictures."""
+    (words, own), (features, truth) = WORDS[task], exam
+    return zero_shot_scores(run.model, run.tokenizer, features, words, templates or own).argmax(dim=1).numpy() == truth
+
+
+def truths_of(sets, task):
+    """(names of the classes, [int (N,) for each set])."""
+    return classes_of(sets[0], task)[0], [classes_of(some, task)[1] for some in sets]
+
+
+# ---- numbers from outcomes --------------------------------------------------------------------------------------------
+
+
+def crossing(curve, level, shots=SHOTS):
+    """Examples a class at which a curve over `shots` first reaches a level, straight between neighbours on a log2 axis.
+
+    0.5: its first point is above the level; 32: none reaches it.
+    """
+    reached = np.flatnonzero(np.asarray(curve) >= level)
+    if not len(reached):
+        return 32.0
+    if (i := reached[0]) == 0:
+        return 1.0 if curve[0] == level else 0.5
+    share = (level - curve[i - 1]) / (curve[i] - curve[i - 1])
+    return float(2 ** np.interp(share, [0, 1], np.log2([shots[i - 1], shots[i]])))
+
+
+def by_class(right, labels):
+    """The mean of right (N, ...) for each class that has a picture: (C, ...)."""
+    return np.stack([right[labels == label].mean(axis=0) for label in np.unique(labels)])
+
+
+def all_classes(o, arm):
+    """`by_class` of an arm for kinds, colours and places, one after the other."""
+    return np.concatenate([by_class(o[f"{arm}, {task}"], o[task]) for task in TAUGHT])
+
+
+def worth(o):
+    """For each class, the examples a class that words are worth: float (C,)."""
+    return np.array([crossing(curve, level) for curve, level in zip(all_classes(o, "probe"), all_classes(o, "zero-shot"))])
+
+
+def correlation(x, y):
+    """Pearson's r; 0 if one of them never changes."""
+    return float(np.corrcoef(x, y)[0, 1]) if np.std(x) > 0 and np.std(y) > 0 else 0.0
+
+
+def gain(one, other, tasks=TASKS):
+    """The quantity "points by which an arm is above another, on average over tasks"."""
+    return lambda o: np.mean([difference(f"{one}, {task}", f"{other}, {task}")(o) for task in tasks])
+
+
+# ---- few examples -----------------------------------------------------------------------------------------------------
+
+
+def measure_few_shot(seed, pictures, pool, draws):
+    """Kinds of one-thing pictures: words, and probes with 1 to 16 examples a class on three towers."""
+    sets = pictures_for(pictures, pool)
+    names, truths = truths_of(sets, "kind")
+    run, towers, outcomes = trained(QUICK, seed), towers_of(seed), {}
+    exam = encode_images(run.model, sets[-1].images), truths[-1]
+    outcomes["zero-shot"], outcomes["zero-shot, ensemble"] = zero_shot_right(run, exam, "kind"), zero_shot_right(run, exam, "kind", LIKE_CAPTIONS)
+    for name, model in towers.items():
+        features = features_for_probes(model, sets, projected=name != "supervised")  # the twin has no projection
+        outcomes[f"{name} probe"] = few_shot(features, truths, names, draws, seed)
+    return outcomes, {"shots": list(SHOTS)}
+
+
+def judge_few_shot(found):
+    ours, twin = found["examples a class"], found["zero-shot minus 16 examples on the twin"]
+    said = (f"words are worth {ours['mean']:.1f} examples a class (0.5: less than one, 32: more than sixteen), "
+            f"and stand {twin['mean']:+.1f} points from 16 examples on the supervised twin's features.")
+    low, high = ours["interval"]
+    return ("replicated" if low >= 2 else "partly" if low > 1 else "contradicted" if high <= 1 else "not at this scale"), said
+
+
+def measure_label_worth(seed, pictures, pool, draws):
+    """Kinds, colours and places: words, and probes with 1 to 16 examples a class on CLIP's features; what words are worth to each class."""
+    sets = pictures_for(pictures, pool)
+    run, outcomes, classes = trained(QUICK, seed), {}, []
+    features, exam = features_for_probes(run.model, sets), encode_images(run.model, sets[-1].images)
+    for task in TAUGHT:
+        names, truths = truths_of(sets, task)
+        classes += [names[label] for label in np.unique(truths[-1])]
+        outcomes |= {task: truths[-1], f"zero-shot, {task}": zero_shot_right(run, (exam, truths[-1]), task),
+                     f"probe, {task}": few_shot(features, truths, names, draws, seed)}
+    return outcomes, {"shots": list(SHOTS), "classes": classes, "worth": worth(outcomes).tolist()}
+
+
+def judge_label_worth(found):
+    median, mean = found["median examples a class"], found["mean examples a class"]
+    said = (f"to the median class, words are worth {median['mean']:.1f} examples, on average {mean['mean']:.1f} "
+            f"(counting 0.5 for less than one and 32 for more than sixteen).")
+    low, high = median["interval"]
+    return ("replicated" if low >= 2.7 else "partly" if low > 1 else "contradicted" if high <= 1 else "not at this scale"), said
+
+
+# ---- all labels -------------------------------------------------------------------------------------------------------
+
+
+def measure_tracks_supervised(seed, pictures, pool):
+    """Kinds, colours and places: words, and a probe with all labels on the same features; class by class."""
+    sets = pictures_for(pictures, pool)
+    run, outcomes, classes = trained(QUICK, seed), {}, []
+    features, exam = features_for_probes(run.model, sets), encode_images(run.model, sets[-1].images)
+    for task in TAUGHT:
+        names, truths = truths_of(sets, task)
+        classes += [names[label] for label in np.unique(truths[-1])]
+        outcomes |= {task: truths[-1], f"zero-shot, {task}": zero_shot_right(run, (exam, truths[-1]), task),
+                     f"probe, {task}": full_probe(features, truths)}
+    by = {f"{arm}, by class": (100 * all_classes(outcomes, arm)).tolist() for arm in ("zero-shot", "probe")}
+    return outcomes, {"classes": classes} | by
+
+
+def judge_tracks_supervised(found):
+    r, gap = found["r over classes"], found["the probe's lead"]
+    said = f"zero-shot and a probe with all labels go together, r = {r['mean']:.2f} over classes; the probe leads by {gap['mean']:.1f} points."
+    low, high = r["interval"]
+    return ("replicated" if low > 0.5 else "partly" if low > 0 else "contradicted" if high < 0 else "not at this scale"), said
+
+
+def measure_supervised_probe(seed, pictures, pool):
+    """Five tasks: words, against a probe with all labels on the tower of the supervised twin."""
+    sets = pictures_for(pictures, pool)
+    run, twin, outcomes = trained(QUICK, seed), towers_of(seed, ["supervised"])["supervised"], {}
+    features, exam = features_for_probes(twin, sets, projected=False), encode_images(run.model, sets[-1].images)
+    for task in TASKS:
+        truths = truths_of(sets, task)[1]
+        outcomes |= {f"zero-shot, {task}": zero_shot_right(run, (exam, truths[-1]), task), f"supervised, {task}": full_probe(features, truths)}
+    return outcomes, {}
+
+
+def judge_supervised_probe(found):
+    wins, count = found["tasks won of five"], found["lead in count"]
+    said = (f"zero-shot wins {wins['mean']:.1f} of five tasks against a probe with all labels on the supervised twin; "
+            f"it stands at {count['mean']:+.1f} points in counting.")
+    if count["interval"][0] > 0:
+        return "contradicted", said
+    if wins["mean"] >= 1 and count["interval"][1] < 0:
+        return ("replicated" if wins["mean"] > 2.5 else "partly"), said
+    return "not at this scale", said
+
+
+def measure_representations(seed, pictures, pool):
+    """Five tasks: probes with all labels on three towers, before and after the projection; the twin has none, so there is no after."""
+    sets, outcomes = pictures_for(pictures, pool), {}
+    truths = {task: truths_of(sets, task)[1] for task in TASKS}
+    for name, model in towers_of(seed).items():
+        for when in ("before", "after")[: 1 if name == "supervised" else 2]:
+            features = features_for_probes(model, sets, projected=when == "after")
+            outcomes |= {f"{name} {when}, {task}": full_probe(features, truths[task]) for task in TASKS}
+    return outcomes, {}
+
+
+def judge_representations(found):
+    ours, untaught, blank = (found[f"contrastive minus {other}"] for other in ("supervised", "supervised, count and size", "random"))
+    said = (f"probes on CLIP's tower stand {ours['mean']:+.1f} points from those on its supervised twin over five tasks, "
+            f"{untaught['mean']:+.1f} on the two that the twin was not taught, and {blank['mean']:+.1f} from those on an untrained tower.")
+    if ours["interval"][0] > 0:
+        return "replicated", said
+    if untaught["interval"][0] > 0:
+        return "partly", said
+    return ("contradicted" if ours["interval"][1] < 0 else "not at this scale"), said
+
+
+BEFORE = ("contrastive before", "supervised before")
+EXPERIMENTS = [
+    Experiment(
+        "few_shot", "C4", "Zero-shot equals a probe with four examples a class", "Fig 6", {"examples a class": 4}, "scenes", measure_few_shot,
+        {"examples a class": lambda o: crossing(o["contrastive probe"].mean(axis=0), o["zero-shot"].mean()),
+         "examples a class, ensemble": lambda o: crossing(o["contrastive probe"].mean(axis=0), o["zero-shot, ensemble"].mean()),
+         "zero-shot": accuracy("zero-shot"),
+         **{f"zero-shot minus 16 examples on {said}": lambda o, arm=arm: 100 * (o["zero-shot"].mean() - o[f"{arm} probe"][:, -1].mean())
+            for said, arm in (("its own tower", "contrastive"), ("the twin", "supervised"), ("an untrained tower", "random"))}},
+        "examples", "replicated: the interval of the crossing lies above 2, half the paper's four; partly: above 1; contradicted: not above 1 anywhere",
+        judge_few_shot, "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400, "draws": 3}, full={"pictures": 2000, "pool": 2000, "draws": 10}),
+    Experiment(
+        "label_worth", "C5", "How many labels words are worth", "Fig 7", {"median": 5.4, "mean": 20.8}, "scenes", measure_label_worth,
+        {"median examples a class": lambda o: float(np.median(worth(o))), "mean examples a class": lambda o: worth(o).mean(),
+         "classes worth less than one": lambda o: 100 * np.mean(worth(o) < 1),
+         "classes worth more than sixteen": lambda o: 100 * np.mean(worth(o) > 16)},
+        "examples", "replicated: the interval of the median lies above 2.7, half the paper's 5.4; partly: above 1; contradicted: not above 1 anywhere",
+        judge_label_worth, "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400, "draws": 3}, full={"pictures": 2000, "pool": 2000, "draws": 10}),
+    Experiment(
+        "tracks_supervised", "C6", "Zero-shot goes with supervised accuracy", "Fig 8", {"r": 0.82, "the probe's lead": "10 to 25 points"}, "scenes",
+        measure_tracks_supervised,
+        {"r over classes": lambda o: correlation(all_classes(o, "zero-shot"), all_classes(o, "probe")),
+         "r over kinds": lambda o: correlation(by_class(o["zero-shot, kind"], o["kind"]), by_class(o["probe, kind"], o["kind"])),
+         "the probe's lead": lambda o: 100 * np.mean(all_classes(o, "probe") - all_classes(o, "zero-shot"))},
+        "correlation", "replicated: the interval of r lies above 0.5; partly: above 0; contradicted: below 0", judge_tracks_supervised,
+        "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400}, full={"pictures": 2000, "pool": 2000}),
+    Experiment(
+        "supervised_probe", "C7", "Zero-shot rivals a supervised probe, but not in counting", "Fig 5",
+        {"datasets won": "16 of 27", "CLEVRCounts": -18.2, "Food101": 22.5}, "scenes",
+        measure_supervised_probe,
+        {"tasks won of five": lambda o: float(sum(gain("zero-shot", "supervised", [task])(o) > 0 for task in TASKS)),
+         "lead over five tasks": gain("zero-shot", "supervised"),
+         **{f"lead in {task}": gain("zero-shot", "supervised", [task]) for task in TASKS}},
+        "tasks", "replicated: more than half of the tasks won, and counting lost by its interval; partly: at least one won, and counting lost; "
+        "contradicted: counting won by its interval",
+        judge_supervised_probe, "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400}, full={"pictures": 2000, "pool": 2000}),
+    Experiment(
+        "representations", "C9", "Its features are the better ones for linear probes", "Fig 10, 11", {"12 datasets": 2.6, "27 datasets": 5}, "scenes",
+        measure_representations,
+        {"contrastive minus supervised": gain(*BEFORE), "contrastive minus supervised, count and size": gain(*BEFORE, UNTAUGHT),
+         "contrastive minus supervised, taught tasks": gain(*BEFORE, TAUGHT), "contrastive minus random": gain("contrastive before", "random before"),
+         "after minus before the projection": gain("contrastive after", "contrastive before")},
+        "points", "replicated: the interval of the lead over the supervised twin's tower, on five tasks, lies above 0; "
+        "partly: on the two tasks that the twin was not taught; contradicted: neither, and the lead's interval lies below 0", judge_representations,
+        "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400}, full={"pictures": 2000, "pool": 2000}),
+]
