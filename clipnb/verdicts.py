@@ -11,7 +11,8 @@ def number(value):
     """A number as people write it, three significant digits of a measured one, a proper minus; anything else as it is."""
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
+    value = 0.0 if abs(value) < 5e-4 else value
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3f}"
     return text.replace("-", "−")
 
 
@@ -63,6 +64,7 @@ def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=No
         if record is None:
             continue
         found = [record["arms"][key] for _, key in arms]
+        offset *= small is not None and full is not None
         means = np.array([arm["mean"] for arm in found])
         margins = np.abs(np.array([arm["interval"] for arm in found]).T - means)
         seeds = len(record["seeds"])
