@@ -133,7 +133,7 @@ def plot_verdicts(records=None):
         ax.add_patch(FancyBboxPatch((x + 0.05, y + 0.06), 0.9, 0.88, "round,pad=0,rounding_size=0.06", facecolor=colour + "1C", edgecolor=colour, linewidth=1.6))
         ax.text(x + 0.11, y + 0.2, claim, fontsize=12, fontweight="bold", color=BLACK, va="center")
         ax.text(x + 0.89, y + 0.2, " ".join(MARKS[record["verdict"]] for record in own), fontsize=11, color=BLACK, va="center", ha="right")
-        ax.text(x + 0.11, y + 0.34, wrap(CLAIMS[claim][0], 23), fontsize=9, color=BLACK, va="top", linespacing=1.25)
+        ax.text(x + 0.11, y + 0.32, wrap(CLAIMS[claim][0], 22), fontsize=9, color=BLACK, va="top", linespacing=1.25)
         ax.text(x + 0.11, y + 0.85, f"{MARKS.get(verdict, '–')} {verdict or 'not tested'}", fontsize=10, fontweight="bold", color=colour, va="center")
     ax.set(xlim=(0, columns), ylim=(-(-len(found) // columns), 0), title="The paper on trial: one verdict for each claim, one mark for each experiment")
     ax.axis("off")

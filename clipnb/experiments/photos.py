@@ -17,8 +17,8 @@ def noun_truth(dataset, classes=CLASSES, votes=2):
     return np.array([[sum(bool(form & said) for said in own) >= votes for form in forms] for own in words])
 
 
-def mean_average_precision(scores, truth):
-    """Mean over classes of average precision, in percent; scores (N, C), truth bool (N, C), classes without a positive are left out.
+def average_precisions(scores, truth):
+    """Average precision of each class, in percent, NaN without a positive; scores (N, C), truth bool (N, C) -> (C,).
 
     Equal to scikit-learn's `average_precision_score` where no scores tie; all classes at once, since the bootstrap asks a thousand times.
     """
@@ -26,8 +26,12 @@ def mean_average_precision(scores, truth):
     hits = np.take_along_axis(truth, order, axis=0)  # (N, C) best first
     precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]
     positives = hits.sum(axis=0)
-    found = positives > 0
-    return float(100 * np.mean((precision * hits).sum(axis=0)[found] / positives[found]))
+    return 100 * (precision * hits).sum(axis=0) / np.where(positives, positives, np.nan)
+
+
+def mean_average_precision(scores, truth):
+    """Mean over classes of average precision, in percent; scores (N, C), truth bool (N, C), classes without a positive are left out."""
+    return float(np.nanmean(average_precisions(scores, truth)))
 
 
 def prevalence(truth):
