@@ -1,8 +1,8 @@
 """The experiments on the paper's claims, one module for each notebook. `python -m clipnb experiment NAME` runs one in full."""
 
-from clipnb.experiments import few_shot, limits, objectives, overlap, robustness, scaling, temperature, zero_shot
+from clipnb.experiments import corruptions, few_shot, limits, objectives, overlap, robustness, scaling, temperature, zero_shot
 
-EXPERIMENTS = {experiment.name: experiment for module in (zero_shot, limits, objectives, few_shot, robustness, overlap, scaling, temperature) for experiment in module.EXPERIMENTS}
+EXPERIMENTS = {experiment.name: experiment for module in (zero_shot, limits, objectives, few_shot, robustness, corruptions, overlap, scaling, temperature) for experiment in module.EXPERIMENTS}
 
 
 def find_experiment(name):
