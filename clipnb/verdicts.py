@@ -32,7 +32,7 @@ def card(name):
     record = load_claim(name)
     if record is None:
         return f"*No full run of `{name}` on record.*"
-    trained = sum(record["trained"].values()) / 60
+    minutes = max(sum(record["trained"].values()), record["seconds"]) / 60
     rows = "\n".join(f"| {'**' * (i == 0)}{what}{'**' * (i == 0)} | {with_interval(found)} | {', '.join(number(v) for v in found['values'])} |"
                      for i, (what, found) in enumerate(record["quantities"].items()))
     return f"""**{record['claim']} · {record['title']}** ({record['where']}; {record['dataset']})
@@ -46,7 +46,7 @@ Settled before the run: {record['rule']}.
 
 **Verdict: {MARKS[record['verdict']]} {record['verdict']}.** {record['because'][0].upper() + record['because'][1:]}
 
-*From `results/claims/{record['experiment']}.json` of {record['date']}: {trained:.0f} min of training on {record['machine']['gpu'] or f"{record['machine']['cores']} CPU cores"}. Again: `{record['command']}`.*"""
+*From `results/claims/{record['experiment']}.json` of {record['date']}: about {minutes:.0f} min on {record['machine']['gpu'] or f"{record['machine']['cores']} CPU cores"}. Again: `{record['command']}`.*"""
 
 
 def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=None, ax=None):
@@ -79,13 +79,10 @@ def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=No
     return ax
 
 
-def verdict_of(verdicts):
-    """One verdict for a claim with several experiments: theirs if they agree; "partly" if some hold and others do not, else the harsher one."""
-    if len(set(verdicts)) == 1:
-        return verdicts[0]
-    if {"replicated", "partly"} & set(verdicts):
-        return "partly"
-    return max(verdicts, key=VERDICTS.index)
+def overall_verdict(verdicts):
+    """One verdict for a claim with several experiments: theirs if they agree, "partly" if not. One that could not see the effect has no vote if others have."""
+    votes = set(verdicts) - {"not at this scale"} or set(verdicts)
+    return votes.pop() if len(votes) == 1 else "partly"
 
 
 CLAIMS = {  # the paper's claims, numbered as in the replication report: in words, and where they stand
@@ -128,7 +125,7 @@ def plot_verdicts(records=None):
     fig, ax = plt.subplots(figsize=(12, 5.4))
     for i, (claim, own) in enumerate(found.items()):
         x, y = i % columns, i // columns
-        verdict = verdict_of([record["verdict"] for record in own]) if own else None
+        verdict = overall_verdict([record["verdict"] for record in own]) if own else None
         colour = colours.get(verdict, "#8A8F98")
         ax.add_patch(FancyBboxPatch((x + 0.05, y + 0.06), 0.9, 0.88, "round,pad=0,rounding_size=0.06", facecolor=colour + "1C", edgecolor=colour, linewidth=1.6))
         ax.text(x + 0.11, y + 0.2, claim, fontsize=12, fontweight="bold", color=BLACK, va="center")
@@ -158,7 +155,7 @@ def claims_table(records=None, notebooks="notebooks/"):
             lines.append(f"| {claim} | {title} ({where}) | | | {UNTESTED.get(claim, 'no record')} | |")
             continue
         paper, ours = row_of(found[0])
-        verdict = verdict_of([record["verdict"] for record in found])
+        verdict = overall_verdict([record["verdict"] for record in found])
         links = ", ".join(link_to(name, notebooks) for name in dict.fromkeys(record["notebook"] for record in found))
         lines.append(f"| {claim} | {title} ({where}) | {paper} | {ours} | {MARKS[verdict]} {verdict} | {links} |")
     return "\n".join(lines)

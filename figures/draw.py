@@ -1,7 +1,7 @@
 """Draws the pictures in this folder: `make figures`, or `python figures/draw.py [roadmap_03 model hero]` for some.
 
 All but hero.png are drawn in seconds; hero.png shows what the `quick` recipe's model finds and trains it if it is not there yet.
-ladder.png shows what is on record in results/arms.
+ladder.png and verdicts.png show what is on record in results/.
 """
 
 import sys
@@ -26,6 +26,7 @@ from clipnb.retrieval import ImageIndex
 from clipnb.scenes import COLOURS, KINDS, PLACES, Scene, Thing, captions, dataset_scene, render
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.training import load_or_train
+from clipnb.verdicts import plot_verdicts
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = [  # scenes of clipnb's world, made to order
@@ -249,8 +250,15 @@ def draw_ladder():
     return ax
 
 
+def draw_verdicts():
+    """The verdicts on the paper's claims, as far as they are on record."""
+    figure = plot_verdicts()
+    figure.set_layout_engine("constrained")
+    return figure.axes[0]
+
+
 ROADMAPS = {f"roadmap_{station[0]:02}": lambda way=way, station=station[0]: draw_roadmap(way, station) for way in (COURSE, TRIAL) for station in way}
-DRAWN = {**ROADMAPS, "model": draw_model, "ladder": draw_ladder, "hero": draw_hero}
+DRAWN = {**ROADMAPS, "model": draw_model, "ladder": draw_ladder, "verdicts": draw_verdicts, "hero": draw_hero}
 
 if __name__ == "__main__":
     asked = [name.removesuffix(".png") for name in sys.argv[1:]] or [""]

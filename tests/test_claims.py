@@ -152,9 +152,12 @@ def test_an_unknown_experiment_gets_the_list_of_names():
 
 
 def test_a_claim_with_several_experiments_has_one_verdict():
-    assert verdicts.verdict_of(["replicated", "replicated"]) == "replicated"
-    assert verdicts.verdict_of(["replicated", "contradicted"]) == "partly"
-    assert verdicts.verdict_of(["not at this scale", "contradicted"]) == "contradicted"
+    assert verdicts.overall_verdict(["replicated", "replicated"]) == "replicated"
+    assert verdicts.overall_verdict(["replicated", "contradicted"]) == "partly"
+    assert verdicts.overall_verdict(["partly", "partly"]) == "partly"
+    assert verdicts.overall_verdict(["not at this scale", "contradicted"]) == "contradicted"  # one that could see nothing has no vote
+    assert verdicts.overall_verdict(["not at this scale", "replicated", "contradicted"]) == "partly"
+    assert verdicts.overall_verdict(["not at this scale"]) == "not at this scale"
 
 
 def test_numbers_as_people_write_them():

@@ -10,7 +10,7 @@ from PIL import Image
 from clipnb.datasets import CaptionDataset
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
-NAMES = [*(f"roadmap_{number:02}" for number in (*range(1, 11), 14)), "model", "ladder", "hero"]
+NAMES = [*(f"roadmap_{number:02}" for number in (*range(1, 11), 14)), "model", "ladder", "verdicts", "hero"]
 
 
 @pytest.fixture
