@@ -147,15 +147,15 @@ def link_to(notebook, folder):
 
 
 def claims_table(records=None, notebooks="notebooks/"):
-    """The claims in short, a row each, as a Markdown table: the first experiment's figures, the verdict over all of a claim's experiments."""
+    """The claims in short, a row each, as a Markdown table: the verdict over all of a claim's experiments, and the figures of the first that has it."""
     lines = ["| | the paper says | its figure | ours, 95 % interval | verdict | notebook |", "|---|---|---|---|---|---|"]
     for claim, found in by_claim(records).items():
         title, where = CLAIMS[claim]
         if not found:
             lines.append(f"| {claim} | {title} ({where}) | | | {UNTESTED.get(claim, 'no record')} | |")
             continue
-        paper, ours = row_of(found[0])
         verdict = overall_verdict([record["verdict"] for record in found])
+        paper, ours = row_of(next((record for record in found if record["verdict"] == verdict), found[0]))
         links = ", ".join(link_to(name, notebooks) for name in dict.fromkeys(record["notebook"] for record in found))
         lines.append(f"| {claim} | {title} ({where}) | {paper} | {ours} | {MARKS[verdict]} {verdict} | {links} |")
     return "\n".join(lines)
