@@ -208,8 +208,8 @@ def ratios(curve):
 
 def judge_objectives(found):
     contrast, bag, both = (found[name] for name in ("contrastive bag over bag prediction", "bag prediction over language model", "contrastive bag over language model"))
-    said = (f"to reach the same level, contrastive learning needs {contrast['mean']:.1f} times fewer pictures than predicting the bag of words, which needs {bag['mean']:.1f} times "
-            f"fewer than a language model (the paper: 4 and 3).")
+    said = (f"to reach the same level, predicting the bag of words takes {1 / bag['mean']:.2f} of a language model's pictures, and contrastive learning "
+            f"{1 / contrast['mean']:.2f} of the predictor's (the paper: a third, and a quarter).")
     if contrast["interval"][0] > 1 and bag["interval"][0] > 1:
         return "replicated", said
     if contrast["interval"][1] < 1 and both["interval"][0] < 1:
