@@ -7,7 +7,7 @@ READY := .venv/installed
 
 .PHONY: lab test notebooks figures clean
 
-# Without root_dir JupyterLab would serve notebooks/ alone, and links out of it (pictures, modules) would break.
+# Without root_dir JupyterLab would serve notebooks/ alone, and links out of it (images, modules) would break.
 lab: $(READY)
 	$(BIN)/jupyter-lab --ServerApp.root_dir=. notebooks/01_data_exploration.ipynb
 

@@ -1,16 +1,30 @@
-"""clipnb: CLIP (Radford et al. 2021) from an empty file, in small modules that the notebooks import.
+"""clipnb: CLIP (Radford et al. 2021) from an empty file, in small modules for the notebooks.
 
-Every public name below can be had from here, `from clipnb import CLIP`; its module is imported when it is first asked for.
+Every public name can be imported from here, as in `from clipnb import CLIP`. Its module is
+imported when the name is first used, so `import clipnb` itself costs next to nothing.
 """
 
 import importlib
+from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-MODULES = {
-    "claims": ["detectable", "load_claim", "run_experiment"],
-    "datasets": ["CaptionDataset", "load_dataset", "normalize_images"],
-    "encoders": ["BagOfWords", "MultiHeadAttention", "ResidualCNN", "TextTransformer", "TinyCNN", "TransformerBlock", "ViT", "masked_mean"],
+PUBLIC_NAMES = {
+    "datasets": ["CaptionDataset", "load_dataset"],
+    "encoders": [
+        "BagOfWords",
+        "MultiHeadAttention",
+        "ResidualCNN",
+        "TextTransformer",
+        "TinyCNN",
+        "TransformerBlock",
+        "ViT",
+        "masked_mean",
+        "normalize_images",
+    ],
+    "experiments": ["load_claim", "load_claims", "run_experiment"],
+    "experiments.intervals": ["minimum_detectable_difference"],
+    "features": ["encode_dataset", "encode_images"],
     "losses": ["clip_loss", "siglip_loss"],
     "metrics": ["bootstrap_intervals", "chance", "retrieval_metrics", "retrieval_ranks"],
     "model": ["CLIP", "create_model"],
@@ -19,15 +33,22 @@ MODULES = {
     "runs": ["Run", "load_run", "run_folder"],
     "runtime": ["get_device", "progress", "seed_everything"],
     "tokenizer": ["Tokenizer", "clip_tokenizer", "padding_mask", "train_tokenizer"],
-    "training": ["encode_dataset", "evaluate", "load_or_train", "train"],
-    "widget": ["RetrievalWidget"],
+    "training": ["evaluate", "load_or_train", "train"],
+    "widgets.prompt_lab": ["PromptLab"],
+    "widgets.retrieval": ["RetrievalWidget"],
     "zero_shot": ["build_zero_shot_classifier", "zero_shot_scores"],
 }
-HOME = {name: module for module, names in MODULES.items() for name in names}
-__all__ = sorted(HOME)
+MODULE_OF = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
+FORMER_NAMES = {"detectable": "minimum_detectable_difference"}  # still importable
+__all__ = sorted(MODULE_OF)
 
 
-def __getattr__(name):
-    if name not in HOME:
+def __getattr__(name: str) -> Any:
+    name = FORMER_NAMES.get(name, name)
+    if name not in MODULE_OF:
         raise AttributeError(f"clipnb has no {name!r}")
-    return getattr(importlib.import_module(f"clipnb.{HOME[name]}"), name)
+    return getattr(importlib.import_module(f"clipnb.{MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

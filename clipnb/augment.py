@@ -1,52 +1,78 @@
-"""Random changes to a training batch, a different one for every picture and caption, computed for the whole batch at once."""
+"""Random changes to a training batch, different for every image, computed for the whole batch."""
 
 import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from clipnb.datasets import normalize_images
+from clipnb.encoders import normalize_images
+from clipnb.recipes import Recipe
 
 
-def augment(images, recipe):
-    """uint8 pictures (B, 3, S, S) -> float32 (B, 3, s, s) in about [-1, 1], as the recipe asks; s is its crop_size, or image_size.
+def augment(images: Tensor, recipe: Recipe) -> Tensor:
+    """Crop, mirror and recolour images at random, as the recipe asks.
 
-    Every picture gets its own crop, flip, brightness and contrast; torchvision's batch transforms would draw one for the whole batch.
+    images: uint8 (B, 3, S, S). Returns float32 (B, 3, s, s) in about [-1, 1]; s is the recipe's
+    crop_size, or its image_size. Every image gets its own crop, flip, brightness and contrast.
+    torchvision's batch transforms would draw one for the whole batch.
     """
     size = recipe.crop_size or recipe.image_size
-    if recipe.min_crop < 1 or recipe.flip or images.shape[-1] != size:
-        images = random_crop(images.float(), size, recipe.min_crop, recipe.flip)
+    if recipe.min_crop_area < 1 or recipe.flip or images.shape[-1] != size:
+        images = random_crop(images.float(), size, recipe.min_crop_area, recipe.flip)
     if not recipe.colour:
         return normalize_images(images)
-    # (pixel - mean) * contrast + mean * brightness, brought to [-1, 1]: one factor and one summand a picture, so two passes over it
-    images = images.float()
-    contrast, brightness = 1 + recipe.colour * (2 * torch.rand(2, len(images), 1, 1, 1, device=images.device) - 1)
+    return change_light(images.float(), recipe.colour)
+
+
+def change_light(images: Tensor, strength: float) -> Tensor:
+    """Change brightness and contrast at random, and map to about [-1, 1].
+
+    images: float (B, 3, S, S) in [0, 255]. Both factors lie in [1 - strength, 1 + strength].
+    """
+    random = 2 * torch.rand(2, len(images), 1, 1, 1, device=images.device) - 1  # in [-1, 1]
+    contrast, brightness = 1 + strength * random  # each (B, 1, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-    return (images * (contrast / 127.5)).add_(mean * (brightness - contrast) / 127.5 - 1)
+    # The result is (pixel - mean) * contrast + mean * brightness, then / 127.5 - 1. It is written
+    # as one factor and one summand per image, so that the pixels are visited only twice.
+    factor = contrast / 127.5
+    summand = mean * (brightness - contrast) / 127.5 - 1
+    return (images * factor).add_(summand)
 
 
-def random_crop(images, size, min_area, flip):
-    """Crops of a share of the area in [min_area, 1], sides in ratio 3:4 to 4:3, scaled to `size`. (B, 3, S, S) -> (B, 3, size, size)."""
+def random_crop(images: Tensor, size: int, min_area: float, flip: bool) -> Tensor:
+    """Crop images at random and scale the crops to `size`.
+
+    images: float (B, 3, S, S). A crop keeps a share of the area in [min_area, 1], its sides in a
+    ratio between 3:4 and 4:3. flip: mirror every other image. Returns (B, 3, size, size).
+    """
     B, device = len(images), images.device
     area = torch.empty(B, device=device).uniform_(min_area, 1)
-    spread = math.log(4 / 3) if min_area < 1 else 0.0
-    ratio = torch.empty(B, device=device).uniform_(-spread, spread).exp()
-    half = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # (B, 2) half sides, 1 is the whole picture
-    centre = (1 - half) * (2 * torch.rand(B, 2, device=device) - 1)  # (B, 2) so that no crop leaves the picture
+    log_ratio = math.log(4 / 3) if min_area < 1 else 0.0
+    ratio = torch.empty(B, device=device).uniform_(-log_ratio, log_ratio).exp()
+    # Half the width and height of each crop; 1 is half of the whole image.
+    half = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # (B, 2)
+    # The centre stays so far inside that no crop leaves the image.
+    centre = (1 - half) * (2 * torch.rand(B, 2, device=device) - 1)  # (B, 2)
     if flip:
         half[:, 0] *= torch.randint(0, 2, (B,), device=device) * 2 - 1
-    theta = torch.cat([torch.diag_embed(half), centre[:, :, None]], dim=2)  # (B, 2, 3) output coordinates -> picture coordinates
+    # Each row maps coordinates of the crop to coordinates of the image.
+    theta = torch.cat([torch.diag_embed(half), centre[:, :, None]], dim=2)  # (B, 2, 3)
     grid = F.affine_grid(theta, (B, 3, size, size), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def drop_words(tokens, share):
-    """Leave out every token with probability `share`, but not the first and the last. (B, T) -> (B, T), still 0-padded at the end."""
+def drop_tokens(tokens: Tensor, share: float) -> Tensor:
+    """Leave out every token with probability `share`, except the first and the last one.
+
+    tokens: int64 (B, T), padded with 0 at the end; so is the result, of the same shape.
+    """
     if not share:
         return tokens
     lengths = (tokens.flip(-1).cumsum(-1) > 0).sum(-1, keepdim=True)  # (B, 1)
-    position = torch.arange(tokens.shape[1], device=tokens.device)
-    keep = (torch.rand(tokens.shape, device=tokens.device) >= share) | (position == 0) | (position == lengths - 1)
+    position = torch.arange(tokens.shape[1], device=tokens.device)  # (T,)
+    is_first_or_last = (position == 0) | (position == lengths - 1)  # (B, T)
+    keep = (torch.rand(tokens.shape, device=tokens.device) >= share) | is_first_or_last
     keep &= position < lengths
     order = (~keep).long().argsort(dim=1, stable=True)  # kept tokens first, in their order
     return (tokens * keep).gather(1, order)

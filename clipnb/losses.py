@@ -2,26 +2,39 @@
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def clip_loss(image_features, text_features, logit_scale, label_smoothing=0.0):
-    """Symmetric cross-entropy over the N x N similarities of a batch (paper §2.3, Fig 3), in nats.
+def clip_loss(
+    image_features: Tensor,
+    text_features: Tensor,
+    logit_scale: Tensor | float,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Compute the symmetric cross-entropy over the N x N similarities of a batch, in nats.
 
-    image_features, text_features: (N, D), of unit length, row i of one belongs to row i of the other. logit_scale: the factor
-    itself, not its logarithm. Returns a scalar: ln N for a model that cannot tell the pairs apart, near 0 for one that can.
+    image_features, text_features: (N, D), of unit length; row i of one belongs to row i of the
+    other. logit_scale: the factor itself, not its logarithm. Returns a scalar: ln N for a model
+    that cannot tell the pairs apart, near 0 for one that can (paper §2.3, Fig 3).
     """
-    logits = logit_scale * image_features @ text_features.T  # (N, N), row: picture, column: text
+    logits = logit_scale * image_features @ text_features.T  # (N, N), row: image, column: text
     labels = torch.arange(len(logits), device=logits.device)
     image_loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     text_loss = F.cross_entropy(logits.T, labels, label_smoothing=label_smoothing)
     return (image_loss + text_loss) / 2
 
 
-def siglip_loss(image_features, text_features, logit_scale, logit_bias):
-    """Sigmoid loss: every cell of the N x N matrix is a yes/no question of its own (Zhai et al. 2023, Algorithm 1), in nats per pair.
+def siglip_loss(
+    image_features: Tensor,
+    text_features: Tensor,
+    logit_scale: Tensor | float,
+    logit_bias: Tensor | float,
+) -> Tensor:
+    """Compute the sigmoid loss, in nats per pair (Zhai et al. 2023, Algorithm 1).
 
-    Same arguments as `clip_loss`, and a bias; ln(1/(N - 1)) is a good start for it, since one cell in N is a yes.
+    Every cell of the N x N matrix is a yes-or-no question of its own. The arguments are those of
+    `clip_loss`, and a bias. One cell in N is a yes, so ln(1/(N - 1)) is a good start for the bias.
     """
     logits = logit_scale * image_features @ text_features.T + logit_bias  # (N, N)
-    signs = 2 * torch.eye(len(logits), device=logits.device) - 1  # +1 on the diagonal, -1 elsewhere
+    signs = 2 * torch.eye(len(logits), device=logits.device) - 1  # +1 on the diagonal, else -1
     return -F.logsigmoid(signs * logits).sum() / len(logits)

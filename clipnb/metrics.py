@@ -1,72 +1,110 @@
-"""Judging by retrieval: how far up does the right picture, or a right caption, come? All recalls in percent."""
+"""Judging by retrieval: how far up does the right image, or a right caption, come?
+
+All recalls are in percent.
+"""
 
 import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
 RECALL_AT = (1, 5, 10)
 
 
-def retrieval_ranks(image_features, text_features):
-    """Rank of the best right answer for every query, 1 the best. image_features (N, D), text_features (N, K, D), of unit length.
+def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rank of the best right answer to every query, 1 being the best.
 
-    Returns int64 image-to-text ranks (N,), the best of the picture's K captions among all N*K, and text-to-image ranks (N*K,).
-    A rank is 1 + the number of wrong answers that score at least as high: ties count against us, or a model that gives
-    everything the same score would be perfect.
+    image_features: (N, D) and text_features: (N, K, D), of unit length. Returns image-to-text
+    ranks int64 (N,), the best of the image's K captions among all N*K, and text-to-image ranks
+    (N*K,). A rank is 1 + the number of wrong answers that score at least as high. So ties count
+    against us: a model that gives everything the same score would be perfect otherwise.
     """
     N, K, D = text_features.shape
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
-    owner = torch.arange(N, device=scores.device).repeat_interleave(K)  # (N*K,) the picture each caption belongs to
-    wrong = owner[None, :] != torch.arange(N, device=scores.device)[:, None]  # (N, N*K)
-    best = scores.masked_fill(wrong, -torch.inf).amax(dim=1)  # (N,) the picture's best caption
-    own = scores[owner, torch.arange(N * K, device=scores.device)]  # (N*K,) each caption with its own picture
-    image_to_text = 1 + ((scores >= best[:, None]) & wrong).sum(dim=1)
+    captions = torch.arange(N * K, device=scores.device)
+    owner = captions // K  # (N*K,) the image that each caption belongs to
+    images = torch.arange(N, device=scores.device)
+    wrong = owner[None, :] != images[:, None]  # (N, N*K)
+
+    best_own = scores.masked_fill(wrong, -torch.inf).amax(dim=1)  # (N,) an image's best caption
+    image_to_text = 1 + ((scores >= best_own[:, None]) & wrong).sum(dim=1)
+
+    own = scores[owner, captions]  # (N*K,) each caption with its own image
     text_to_image = 1 + ((scores >= own[None, :]) & wrong).sum(dim=0)
     return image_to_text, text_to_image
 
 
-def retrieval_metrics(image_features, text_features):
-    """R@1, R@5, R@10 (percent) and median rank both ways, and `mean_recall`, the mean of the six recalls.
+def retrieval_metrics(image_features: Tensor, text_features: Tensor) -> dict[str, float]:
+    """Return R@1, R@5, R@10 (percent) and the median rank both ways, and their `mean_recall`.
 
-    image_features (N, D), text_features (N, K, D), of unit length. Image-to-text is a hit if any of a picture's K captions is
-    among the first k of all N*K. That is the protocol of Hodosh et al. 2013 and of the CLIP paper's Table 13.
+    image_features: (N, D) and text_features: (N, K, D), of unit length. `mean_recall` is the mean
+    of the six recalls. Image-to-text is a hit if any of an image's K captions is among the first k
+    of all N*K. This is the protocol of Hodosh et al. 2013 and of the CLIP paper's Table 13.
     """
-    return summarize(*retrieval_ranks(image_features, text_features))
+    return summarize_ranks(*retrieval_ranks(image_features, text_features))
 
 
-def summarize(image_to_text, text_to_image):
-    """Ranks, as `retrieval_ranks` gives them, -> dict of recalls and median ranks."""
+def summarize_ranks(image_to_text: Tensor, text_to_image: Tensor) -> dict[str, float]:
+    """Summarize the ranks that `retrieval_ranks` returns as recalls and median ranks."""
+    metrics = _summarize_arrays(_to_numpy(image_to_text), _to_numpy(text_to_image))
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _summarize_arrays(image_to_text: np.ndarray, text_to_image: np.ndarray) -> dict:
+    """Summarize ranks along the last axis; all axes before it are kept."""
     metrics = {}
-    for direction, ranks in ("image_to_text", image_to_text), ("text_to_image", text_to_image):
-        ranks = torch.as_tensor(ranks)
-        metrics |= {f"{direction}_R@{k}": 100 * (ranks <= k).double().mean().item() for k in RECALL_AT}
-        metrics[f"{direction}_median_rank"] = float(np.median(ranks.cpu()))
-    metrics["mean_recall"] = float(np.mean([value for key, value in metrics.items() if "R@" in key]))
-    return metrics
+    for direction, ranks in (("image_to_text", image_to_text), ("text_to_image", text_to_image)):
+        for k in RECALL_AT:
+            metrics[f"{direction}_R@{k}"] = 100 * np.mean(ranks <= k, axis=-1)
+        metrics[f"{direction}_median_rank"] = np.median(ranks, axis=-1)
+    return metrics | {"mean_recall": _mean_recall(metrics)}
 
 
-def chance(N, K=5):
-    """What a model that guesses would score, with `retrieval_metrics`' keys: N pictures with K captions each. Exact."""
-    miss = lambda r: math.comb(max(N * K - r, 0), K) / math.comb(N * K, K)  # P(none of K right captions among the first r of N*K)
+def _mean_recall(metrics: dict) -> np.ndarray:
+    return np.mean([value for name, value in metrics.items() if "R@" in name], axis=0)
+
+
+def _to_numpy(ranks: Tensor | np.ndarray) -> np.ndarray:
+    return torch.as_tensor(ranks).cpu().numpy()
+
+
+def chance(N: int, K: int = 5) -> dict[str, float]:
+    """Return what a model that guesses would score on N images with K captions each. Exact.
+
+    The keys are those of `retrieval_metrics`.
+    """
+
+    def miss(r: int) -> float:  # P(none of the K right captions is among the first r of N*K)
+        return math.comb(max(N * K - r, 0), K) / math.comb(N * K, K)
+
     metrics = {f"image_to_text_R@{k}": 100 * (1 - miss(k)) for k in RECALL_AT}
-    metrics["image_to_text_median_rank"] = float(next(r for r in range(N * K + 1) if miss(r) <= 0.5))
+    median_rank = next(r for r in range(N * K + 1) if miss(r) <= 0.5)
+    metrics["image_to_text_median_rank"] = float(median_rank)
     metrics |= {f"text_to_image_R@{k}": 100 * min(k / N, 1) for k in RECALL_AT}
     metrics["text_to_image_median_rank"] = (N + 1) / 2
-    metrics["mean_recall"] = float(np.mean([value for key, value in metrics.items() if "R@" in key]))
-    return metrics
+    return metrics | {"mean_recall": float(_mean_recall(metrics))}
 
 
-def bootstrap_intervals(image_to_text, text_to_image, draws=1000, seed=0):
-    """95 % intervals of all `retrieval_metrics` by drawing pictures with replacement, their K captions moving with them.
+def bootstrap_intervals(
+    image_to_text: Tensor, text_to_image: Tensor, n_resamples: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Return 95 % intervals of all `retrieval_metrics`, as {metric: (low, high)}.
 
-    Takes the ranks of `retrieval_ranks`; returns {metric: (low, high)}. The gallery stays as it is, only queries are redrawn.
+    The arguments are the ranks that `retrieval_ranks` returns. Images are drawn with replacement,
+    and their K captions move with them. Only queries are resampled; the gallery stays as it is.
     """
-    image_to_text = torch.as_tensor(image_to_text)
-    text_to_image = torch.as_tensor(text_to_image).view(len(image_to_text), -1)  # (N, K)
-    rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(draws):
-        drawn = rng.integers(len(image_to_text), size=len(image_to_text))
-        samples.append(summarize(image_to_text[drawn], text_to_image[drawn].flatten()))
-    return {key: tuple(np.percentile([s[key] for s in samples], [2.5, 97.5]).tolist()) for key in samples[0]}
+    image_ranks = _to_numpy(image_to_text)  # (N,)
+    text_ranks = _to_numpy(text_to_image).reshape(len(image_ranks), -1)  # (N, K)
+    N = len(image_ranks)
+    drawn = np.random.default_rng(seed).integers(N, size=(n_resamples, N))
+    n_blocks = 1 + n_resamples * text_ranks.size // 20_000_000  # at most 160 MB at a time
+    blocks = []
+    for rows in np.array_split(drawn, n_blocks):  # each (R, N)
+        resampled_texts = text_ranks[rows].reshape(len(rows), -1)  # (R, N*K)
+        blocks.append(_summarize_arrays(image_ranks[rows], resampled_texts))
+    intervals = {}
+    for name in blocks[0]:
+        values = np.concatenate([block[name] for block in blocks])  # (n_resamples,)
+        intervals[name] = tuple(np.percentile(values, [2.5, 97.5]).tolist())
+    return intervals

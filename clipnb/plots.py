@@ -20,8 +20,8 @@ def use_style():
     })
 
 
-def to_picture(image):
-    """A picture (3, S, S), uint8 or float in [-1, 1], array or tensor -> uint8 (S, S, 3) for imshow."""
+def to_hwc(image):
+    """An image (3, S, S), uint8 or float in [-1, 1], array or tensor -> uint8 (S, S, 3) for imshow."""
     image = np.asarray(image)
     if image.dtype != np.uint8:
         image = ((image + 1) * 127.5).clip(0, 255).astype(np.uint8)
@@ -34,14 +34,14 @@ def wrap(text, width):
 
 
 def show_images(images, titles=None, columns=6, size=1.9, title=None, width=24):
-    """A grid of pictures (N, 3, S, S) with a wrapped title each. Returns the figure."""
+    """A grid of images (N, 3, S, S) with a wrapped title each. Returns the figure."""
     rows = math.ceil(len(images) / columns)
     columns = min(columns, len(images))
     fig, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + (0.55 if titles is not None else 0.1))), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, image) in enumerate(zip(axes.flat, images)):
-        ax.imshow(to_picture(image), interpolation="nearest")  # the pixels the model sees; smoothing also doubles the notebook's size
+        ax.imshow(to_hwc(image), interpolation="nearest")  # the pixels the model sees; smoothing also doubles the notebook's size
         if titles is not None:
             ax.set_title(wrap(titles[i], width), fontsize=9, fontweight="normal")
     if title:
@@ -50,7 +50,7 @@ def show_images(images, titles=None, columns=6, size=1.9, title=None, width=24):
 
 
 def plot_similarities(similarities, images, captions, title="", ax=None, numbers=True):
-    """Similarities (N, M) of N pictures (thumbnails down the side) and M captions (along the top) as a heat map. Returns the axes.
+    """Similarities (N, M) of N images (thumbnails down the side) and M captions (along the top) as a heat map. Returns the axes.
 
     openai/CLIP's notebook draws the same matrix; a trained model has a bright diagonal.
     """
@@ -65,7 +65,7 @@ def plot_similarities(similarities, images, captions, title="", ax=None, numbers
         ax.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9, color="white" if dark else "black")
     for i, image in enumerate(images):  # thumbnails left of the rows, in axes of their own
         inset = ax.inset_axes([-0.11, 1 - (i + 0.95) / N, 0.1, 0.9 / N])
-        inset.imshow(to_picture(image))
+        inset.imshow(to_hwc(image))
         inset.axis("off")
     ax.set_xticks(range(M), [wrap(c, 30) for c in captions], rotation=35, ha="left", fontsize=8)
     ax.xaxis.tick_top()
@@ -101,12 +101,12 @@ def plot_history(history, batch_size, chance=None, floor=None):
 
 
 def plot_hits(query, index, hits, title=None, columns=6):
-    """What a search found, best first: each picture with its score and caption; a query picture (3, S, S) stands in front. Returns the figure."""
-    pictures = [index.image(hit.image_id) for hit in hits]
+    """What a search found, best first: each image with its score and caption; a query image (3, S, S) stands in front. Returns the figure."""
+    images = [index.image(hit.image_id) for hit in hits]
     titles = [textwrap.shorten(f"{hit.score:.2f}  {hit.caption.strip(' .')}", 60, placeholder=" …") for hit in hits]  # three lines at most
     if not isinstance(query, str):
-        pictures, titles = [query, *pictures], ["the query", *titles]
-    return show_images(pictures, titles, columns=columns, title=title or (f"“{query}”" if isinstance(query, str) else None))
+        images, titles = [query, *images], ["the query", *titles]
+    return show_images(images, titles, columns=columns, title=title or (f"“{query}”" if isinstance(query, str) else None))
 
 
 def plot_ladder(rungs, ax=None):

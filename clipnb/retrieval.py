@@ -1,20 +1,31 @@
-"""Search: every picture encoded once, then any text, picture or vector compared with all of them exactly."""
+"""Search: encode every image once, then compare any text, image or vector with all of them."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import ImageOps
+from torch import Tensor, nn
 
-from clipnb.runtime import replace_when_done, shown
-from clipnb.training import encode_dataset
+from clipnb.features import encode_dataset, encode_images, encode_texts
+from clipnb.runtime import display_path, replace_when_done
+from clipnb.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from clipnb.datasets import CaptionDataset
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One picture found. score: cosine in [-1, 1]. caption: the picture's own caption that lies nearest to the query."""
+    """One image found.
+
+    score: its cosine with the query, in [-1, 1]. caption: the one of the image's own captions that
+    lies nearest to the query.
+    """
 
     score: float
     image_id: str
@@ -22,85 +33,156 @@ class Hit:
 
 
 class ImageIndex:
-    """N pictures with their captions, encoded, and the model that encodes a query. Make one with `build` or `load`.
+    """N images with their captions, encoded, and the model that encodes a query.
 
-    image_features float32 (N, D) and text_features (N, K, D) of unit length; images uint8 (N, 3, S, S).
+    Make one with `build` or `load`. image_features: float32 (N, D) and text_features: (N, K, D),
+    of unit length. images: uint8 (N, 3, S, S).
     """
 
-    def __init__(self, model, tokenizer, image_features, text_features, images, image_ids, captions):
-        self.model, self.tokenizer = model, tokenizer
-        self.image_features, self.text_features = image_features, text_features
-        self.images, self.image_ids, self.captions = images, list(image_ids), captions
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        image_features: Tensor,
+        text_features: Tensor,
+        images: np.ndarray,
+        image_ids: Sequence[str],
+        captions: Sequence[Sequence[str]],
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.image_features = image_features
+        self.text_features = text_features
+        self.images = images
+        self.image_ids = list(image_ids)
+        self.captions = captions
         self.row = {image_id: i for i, image_id in enumerate(self.image_ids)}
 
     @classmethod
-    def build(cls, model, tokenizer, dataset):
-        """Encode all pictures and captions of a `CaptionDataset`."""
-        return cls(model, tokenizer, *encode_dataset(model, tokenizer, dataset), dataset.images, dataset.image_ids, dataset.captions)
+    def build(
+        cls, model: nn.Module, tokenizer: Tokenizer, dataset: "CaptionDataset"
+    ) -> "ImageIndex":
+        """Encode all images and captions of a `CaptionDataset`."""
+        features = encode_dataset(model, tokenizer, dataset)
+        return cls(
+            model, tokenizer, *features, dataset.images, dataset.image_ids, dataset.captions
+        )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.image_ids)
 
-    @torch.no_grad()
-    def encode(self, query):
-        """A query -> its feature, float32 (D,) of unit length, or None if it holds nothing the model knows.
+    def encode(self, query: Any) -> Tensor | None:
+        """Encode a query as a feature, float32 (D,) of unit length.
 
-        query: a text; a picture, as a PIL image or uint8 (3, H, W); or a vector (D,), of any length but zero.
+        query: a text; an image, as a PIL image or uint8 (3, H, W); or a vector (D,) of any length
+        but zero. Returns None if the query holds nothing that the model knows. Raises ValueError
+        for an array of another shape.
         """
-        device = self.model.eval().logit_scale.device  # a model left in training mode would encode a query unlike the pictures
         if isinstance(query, str):
             if not self.tokenizer.encode(query):  # empty, or in a script without a token
                 return None
-            return self.model.encode_text(self.tokenizer([query]).to(device), normalize=True)[0].cpu()
-        if hasattr(query, "convert"):  # a PIL image
-            size = self.images.shape[-2:]
-            query = np.asarray(ImageOps.exif_transpose(query).convert("RGB").resize(size)).transpose(2, 0, 1)
+            return encode_texts(self.model, self.tokenizer([query]))[0]
+        if hasattr(query, "convert"):
+            query = self._resize(query)
         query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
         if query.ndim == 3:
-            return self.model.encode_image(query[None].to(device), normalize=True)[0].cpu()
+            return encode_images(self.model, query[None])[0]
         if query.shape != self.image_features.shape[1:]:
-            raise ValueError(f"a query is a text, a picture (3, H, W) or a vector ({self.image_features.shape[1]},); this is an array {tuple(query.shape)}.")
+            D = self.image_features.shape[1]
+            raise ValueError(
+                f"a query is a text, an image (3, H, W) or a vector ({D},); this is an array "
+                f"{tuple(query.shape)}."
+            )
         return F.normalize(query.float().cpu(), dim=0)
 
-    def search(self, query, k=5):
-        """The k pictures nearest to a query (see `encode`), best first, as a list of `Hit`s.
+    def _resize(self, image: Any) -> np.ndarray:
+        """Turn a PIL image into uint8 (3, S, S), as large as the images of the index."""
+        from PIL import ImageOps
 
-        Fewer than k if the index holds fewer; none for an empty text or one without a known token.
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        return np.asarray(upright.resize(self.images.shape[-2:])).transpose(2, 0, 1)
+
+    def search(self, query: Any, k: int = 5) -> list[Hit]:
+        """Find the k images nearest to a query (see `encode`), best first.
+
+        There are fewer than k if the index holds fewer, and none if the query is a text that is
+        empty or without a known token.
         """
         feature = self.encode(query)
         if feature is None or k < 1:
             return []
         scores, rows = (self.image_features @ feature).topk(min(k, len(self)))
-        nearest = (self.text_features[rows] @ feature).argmax(dim=1)  # (k,) which caption of each picture
-        return [Hit(score, self.image_ids[row], self.captions[row][i]) for score, row, i in zip(scores.tolist(), rows.tolist(), nearest.tolist())]
+        nearest = (self.text_features[rows] @ feature).argmax(dim=1)  # (k,) caption of each image
+        found = zip(scores.tolist(), rows.tolist(), nearest.tolist(), strict=True)
+        return [Hit(score, self.image_ids[i], self.captions[i][j]) for score, i, j in found]
 
-    def search_captions(self, query, k=5):
-        """The k captions nearest to a query, best first, as `Hit`s: the way from a picture to text."""
+    def search_captions(self, query: Any, k: int = 5) -> list[Hit]:
+        """Find the k captions nearest to a query, best first: the way from an image to text."""
         feature = self.encode(query)
         if feature is None or k < 1:
             return []
-        K = self.text_features.shape[1]
-        scores, rows = (self.text_features.flatten(0, 1) @ feature).topk(min(k, len(self) * K))
-        return [Hit(score, self.image_ids[row // K], self.captions[row // K][row % K]) for score, row in zip(scores.tolist(), rows.tolist())]
+        n_captions = self.text_features.shape[1]
+        similarities = self.text_features.flatten(0, 1) @ feature  # (N*K,)
+        scores, rows = similarities.topk(min(k, len(similarities)))
+        hits = []
+        for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
+            image, caption = divmod(row, n_captions)
+            hits.append(Hit(score, self.image_ids[image], self.captions[image][caption]))
+        return hits
 
-    def image(self, image_id):
-        """A picture of the index by its id: uint8 (3, S, S)."""
+    def image(self, image_id: str) -> np.ndarray:
+        """Return an image of the index by its id: uint8 (3, S, S)."""
         return self.images[self.row[image_id]]
 
-    def save(self, path):
-        """Write features, pictures and captions as one .npz file; the model is not in it."""
+    def save(self, path: str | Path) -> None:
+        """Write features, images and captions as one .npz file.
+
+        The model is not in it, but a digest of its weights is, so that `load` can tell another
+        model from this one.
+        """
         with replace_when_done(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, image_features=self.image_features, text_features=self.text_features, images=self.images,
-                     image_ids=np.array(self.image_ids), captions=np.array(self.captions))
+            np.savez(
+                file,
+                image_features=self.image_features,
+                text_features=self.text_features,
+                images=self.images,
+                image_ids=np.array(self.image_ids),
+                captions=np.array(self.captions),
+                weights_digest=np.array(digest_weights(self.model)),
+            )
 
     @classmethod
-    def load(cls, path, model, tokenizer):
-        """Read what `save` wrote; model and tokenizer must be those it was built with. Raises FileNotFoundError, ValueError if they cannot be."""
+    def load(cls, path: str | Path, model: nn.Module, tokenizer: Tokenizer) -> "ImageIndex":
+        """Read what `save` wrote; `model` must be the one it was built with.
+
+        Raises FileNotFoundError if there is no index, ValueError if another model made it.
+        """
         if not Path(path).exists():
-            raise FileNotFoundError(f"no index at {shown(path)}; make one with ImageIndex.build(model, tokenizer, dataset).save(path).")
+            raise FileNotFoundError(
+                f"no index at {display_path(path)}; make one with "
+                "ImageIndex.build(model, tokenizer, dataset).save(path)."
+            )
         with np.load(path) as data:
-            features = torch.from_numpy(data["image_features"])
-            if features.shape[1] != model.image_projection.out_features:
-                raise ValueError(f"{shown(path)} holds features of {features.shape[1]} numbers, this model makes {model.image_projection.out_features}: "
-                                 "it was built with another model.")
-            return cls(model, tokenizer, features, torch.from_numpy(data["text_features"]), data["images"], data["image_ids"].tolist(), data["captions"].tolist())
+            if str(data.get("weights_digest", "")) != digest_weights(model):
+                raise ValueError(
+                    f"{display_path(path)} was built with another model: its features cannot be "
+                    "compared with this one's. Build it again with ImageIndex.build."
+                )
+            return cls(
+                model,
+                tokenizer,
+                torch.from_numpy(data["image_features"]),
+                torch.from_numpy(data["text_features"]),
+                data["images"],
+                data["image_ids"].tolist(),
+                data["captions"].tolist(),
+            )
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Return sixteen hexadecimal digits that change when any weight of a model does."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Where things lie, which device computes, how precisely, and how progress shows: all that depends on the machine."""
+"""All that depends on the machine: folders, device, precision, seeds and progress bars."""
 
 import contextlib
 import ctypes
@@ -8,64 +8,123 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
-
-# What tests and the committed notebooks are run with, so that both give the same text everywhere.
-NOTEBOOK_ENV = {"CLIPNB_PROGRESS": "0", "CLIPNB_PRECISION": "float32", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-
-
-def data_dir():
-    """The folder that contains the dataset folders: `CLIPNB_DATA`, or `data/` in the repository."""
-    return Path(os.environ.get("CLIPNB_DATA") or ROOT / "data").expanduser()
+ROOT = Path(__file__).resolve().parent.parent  # the repository, unless clipnb is installed as a copy
+# Tests and committed notebooks run with these settings, so that both give the same text everywhere.
+NOTEBOOK_ENV = {
+    "TQDM_DISABLE": "1",
+    "CLIPNB_PRECISION": "float32",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
 
 
-def cache_dir():
-    """The folder for what is made: decoded pictures, drawn scenes, runs. `CLIPNB_CACHE`, or `data/cache`; made if missing."""
-    folder = Path(os.environ.get("CLIPNB_CACHE") or ROOT / "data" / "cache").expanduser()
+def data_dir() -> Path:
+    """Return the folder that contains the dataset folders.
+
+    It is `CLIPNB_DATA`, or `data/` in the repository, or the user's data folder if clipnb is
+    installed elsewhere.
+    """
+    return _find_folder("CLIPNB_DATA", "data", "data")
+
+
+def cache_dir() -> Path:
+    """Return the folder for what clipnb makes: decoded images, drawn scenes, runs. Make it.
+
+    It is `CLIPNB_CACHE`, or `data/cache` in the repository, or the user's cache folder if clipnb
+    is installed elsewhere.
+    """
+    folder = _find_folder("CLIPNB_CACHE", "data/cache", "cache")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def shown(path):
-    """A path as text to print: relative to the repository where it lies inside, so that it reads the same on every machine."""
+def results_dir() -> Path:
+    """Return the folder of the records: one small JSON file per reported run or claim.
+
+    It is `CLIPNB_RESULTS`, or `results/` in the repository, or `results/` in the data folder if
+    clipnb is installed elsewhere.
+    """
+    if is_repository() or os.environ.get("CLIPNB_RESULTS"):
+        return _find_folder("CLIPNB_RESULTS", "results", "data")
+    return data_dir() / "results"
+
+
+def is_repository() -> bool:
+    """Tell whether this clipnb lies in its repository, or was installed elsewhere as a copy."""
+    return (ROOT / "data" / "README.md").exists()
+
+
+def _find_folder(variable: str, in_repository: str, kind: str) -> Path:
+    """Return the folder that `variable` names, else the repository's, else the user's own."""
+    if named := os.environ.get(variable):
+        return Path(named).expanduser()
+    if is_repository():
+        return ROOT / in_repository
+    import platformdirs
+
+    folders = {"data": platformdirs.user_data_path, "cache": platformdirs.user_cache_path}
+    return folders[kind]("clipnb", appauthor=False)
+
+
+def display_path(path: str | Path) -> str:
+    """Return a path as text to print, relative to the repository if it lies inside.
+
+    Such a text reads the same on every machine.
+    """
     path = Path(path).resolve()
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 @contextlib.contextmanager
-def replace_when_done(path):
-    """Yield a temporary path beside `path` (for a file or a folder); it takes `path`'s place when the block ends well.
+def replace_when_done(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which replaces `path` when the block ends well.
 
-    On any error, Ctrl-C included, the temporary is removed and `path` is as it was: nothing is ever half written.
+    `path` may be a file or a folder. After an error, Ctrl-C included, the temporary path is gone
+    and `path` is as it was: nothing is ever half written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         yield holder / path.name
-        old = holder / ".old"
-        while True:
-            if path.is_dir():  # os.replace moves a folder only onto an empty one
-                os.replace(path, old)
-            try:
-                os.replace(holder / path.name, path)
-                break
-            except BaseException as error:
-                if old.exists():
-                    os.replace(old, path)
-                elif isinstance(error, OSError) and path.is_dir():  # another process made the same in this very moment
-                    continue
-                raise
+        _move_into_place(holder / path.name, path, old=holder / ".old")
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def get_device():
-    """The device to compute on: `CLIPNB_DEVICE` (cpu, cuda, mps) if set, else the fastest here: CUDA, Apple's MPS, the CPU."""
+def _move_into_place(new: Path, path: Path, old: Path) -> None:
+    """Move `new` to `path`; what stood there is moved to `old`, and back if that fails."""
+    while True:
+        if path.is_dir():  # os.replace moves a folder only onto an empty one
+            os.replace(path, old)
+        try:
+            os.replace(new, path)
+            return
+        except BaseException as error:
+            if old.exists():
+                os.replace(old, path)
+            elif isinstance(error, OSError) and path.is_dir():
+                continue  # another process made the same folder at this very moment
+            raise
+
+
+def write_file(path: str | Path, content: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes, whole or not at all."""
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def get_device() -> torch.device:
+    """Return the device to compute on: `CLIPNB_DEVICE`, else the fastest one here.
+
+    The order is CUDA, Apple's MPS, the CPU.
+    """
     if name := os.environ.get("CLIPNB_DEVICE"):
         return torch.device(name)
     if torch.cuda.is_available():
@@ -73,10 +132,11 @@ def get_device():
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def has_bf16(device):
-    """Whether bfloat16 is faster than float32 there: on most CUDA cards, and on CPUs with AMX.
+def has_bf16(device: torch.device) -> bool:
+    """Tell whether bfloat16 is faster than float32 there.
 
-    AVX512-BF16 alone is not enough: on such a Xeon convolutions took twice as long as in float32.
+    It is on most CUDA cards, and on CPUs with AMX. AVX512-BF16 alone is not enough: on such a
+    Xeon convolutions took twice as long as in float32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -85,47 +145,61 @@ def has_bf16(device):
     return False
 
 
-def memory_format(device):
-    """How pictures and convolutions lie in memory: channels last, which is faster, but not on Apple's MPS, where it is slower."""
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return the memory layout in which convolutions are fastest on a device.
+
+    It is channels last, except on Apple's MPS.
+    """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def keep_freed_memory(keep=True):
-    """Have the C library keep freed memory for the next tensor (`keep=False`: glibc's usual habit); elsewhere than on Linux nothing happens.
+def keep_freed_memory(keep: bool = True) -> None:
+    """Make the C library keep freed memory for the next tensor. It has an effect on Linux only.
 
-    Usually every tensor above 32 MB is handed back to the system and asked for anew, page by page: for the baseline at 224 px
-    that is a third of a step.
+    By default (`keep=False`) glibc returns every tensor above 32 MB to the system, and the next
+    one is mapped again page by page. For the baseline at 224 px that is a third of a step.
     """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(-3, 2**30 if keep else 2**25)  # M_MMAP_THRESHOLD: larger blocks are mapped one by one
-            libc.mallopt(-1, 2**31 - 1 if keep else 2**26)  # M_TRIM_THRESHOLD: more free memory than that goes back
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 2**30 if keep else 2**25)  # M_MMAP_THRESHOLD: larger blocks are mapped
+        libc.mallopt(-1, 2**31 - 1 if keep else 2**26)  # M_TRIM_THRESHOLD: more than that is freed
 
 
-def autocast(device):
-    """A context that computes in bfloat16 where the hardware has it, in float32 elsewhere or when `CLIPNB_PRECISION=float32`."""
+def autocast(device: torch.device) -> contextlib.AbstractContextManager:
+    """Return a context that computes in bfloat16 where that is faster, else in float32.
+
+    `CLIPNB_PRECISION=float32` turns bfloat16 off.
+    """
     if os.environ.get("CLIPNB_PRECISION") != "float32" and has_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
-def seed_everything(*seeds):
-    """Seed Python's and torch's generators from a tuple of integers, such as (seed, epoch); nearby tuples give unrelated streams."""
-    seed = random.Random(str(seeds)).getrandbits(63)
+def seed_everything(*seeds: int) -> None:
+    """Seed Python's and torch's generators from integers, such as (seed, epoch).
+
+    Tuples that are close to each other give unrelated random numbers.
+    """
+    seed = random.Random(str(seeds)).getrandbits(63)  # noqa: S311 (no cryptography here)
     random.seed(seed)
     torch.manual_seed(seed)
 
 
-def progress(iterable=None, **options):
-    """`tqdm.auto`, silenced by `CLIPNB_PROGRESS=0` (a bar is an output, and nbval compares outputs)."""
+def progress(iterable: Iterable | None = None, **options: Any) -> Any:
+    """Return a `tqdm.auto` bar. tqdm's own variable `TQDM_DISABLE=1` silences it.
+
+    tqdm reads that variable in a terminal, but its notebook bar does not, so it is read here.
+    """
     from tqdm.auto import tqdm
 
-    return tqdm(iterable, disable=os.environ.get("CLIPNB_PROGRESS") == "0", **options)
+    options.setdefault("disable", os.environ.get("TQDM_DISABLE") == "1")
+    return tqdm(iterable, **options)
 
 
-def cpu_name():
-    """The processor's name, as the operating system gives it."""
+def cpu_name() -> str:
+    """Return the processor's name as the operating system gives it."""
     if Path("/proc/cpuinfo").exists():
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -133,17 +207,21 @@ def cpu_name():
     return platform.processor() or platform.machine()
 
 
-def machine():
-    """What a run's record says of the computer: CPU, cores, GPU, operating system."""
+def describe_machine() -> dict:
+    """Describe the computer for a record: CPU, cores, GPU, operating system, bfloat16."""
     device = get_device()
-    gpu = torch.cuda.get_device_name() if device.type == "cuda" else "Apple GPU" if device.type == "mps" else None
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": gpu, "system": f"{platform.system()} {platform.machine()}",
-            "bf16": has_bf16(device)}
+    names = {"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU"}
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "gpu": names[device.type]() if device.type in names else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "bf16": has_bf16(device),
+    }
 
 
-def versions():
-    """Versions of Python and of the libraries that can move a number."""
-    from importlib.metadata import version
-
+def list_versions() -> dict:
+    """Return the versions of Python and of the libraries that can change a number."""
+    python = ".".join(map(str, sys.version_info[:3]))
     names = ["torch", "torchvision", "tokenizers", "pillow"]
-    return {"python": ".".join(map(str, sys.version_info[:3])), **{name: version(name) for name in names}}
+    return {"python": python, **{name: version(name) for name in names}}

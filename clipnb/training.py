@@ -1,211 +1,366 @@
-"""Making a model: one step, the whole loop, a run that can be interrupted, and its evaluation."""
+"""Making a model: one step, the loop, a run that can be interrupted, and its evaluation."""
 
 import copy
 import json
 import math
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from clipnb import runs
-from clipnb.augment import augment, drop_words
-from clipnb.datasets import load_dataset
+from clipnb.augment import augment, drop_tokens
+from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.features import encode_dataset, sample_captions, tokenize, trim_padding
 from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
-from clipnb.model import create_model
+from clipnb.model import CLIP, create_model
 from clipnb.optimizers import make_optimizer
+from clipnb.recipes import RECIPES, Recipe
 from clipnb.runs import Run
-from clipnb.runtime import autocast, get_device, keep_freed_memory, memory_format, progress, seed_everything, shown
-from clipnb.tokenizer import clip_tokenizer, padding_mask, train_tokenizer
+from clipnb.runtime import (
+    autocast,
+    display_path,
+    get_device,
+    keep_freed_memory,
+    memory_format,
+    progress,
+    seed_everything,
+    write_file,
+)
+from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
 
 
-def make_tokenizer(recipe, captions):
-    """The tokenizer a recipe asks for; `captions` (N lists of K strings) are those of the training split."""
+def make_tokenizer(recipe: Recipe, captions: Sequence[Sequence[str]]) -> Tokenizer:
+    """Make the tokenizer of a recipe. captions: N lists of K strings, of the training split."""
     if recipe.tokenizer == "clip":
         return clip_tokenizer(recipe.context_length)
-    return train_tokenizer([c for five in captions for c in five], recipe.vocab_size, recipe.context_length)
+    flat = [caption for own in captions for caption in own]
+    return train_tokenizer(flat, recipe.vocab_size, recipe.context_length)
 
 
-def tokenize(tokenizer, captions):
-    """N lists of K captions -> int64 (N, K, T)."""
-    return tokenizer([caption for own in captions for caption in own]).view(len(captions), len(captions[0]), -1)
+# ---- batches ---------------------------------------------------------------------------------
 
 
-def learning_rate_at(step, steps, recipe):
-    """Linear warm-up, then half a cosine down to zero (paper §2.5). step: 0 to steps - 1."""
+def steps_per_epoch(dataset: CaptionDataset, recipe: Recipe) -> int:
+    """Return the number of whole batches in an epoch. Raises ValueError if there is none."""
+    n_captions = len(dataset.captions[0]) if recipe.sampling == "rows" else 1
+    rows = len(dataset) * n_captions
+    if recipe.batch_size > rows:
+        smaller = f"batch_size={max(2, rows // 4)}"
+        raise ValueError(
+            f"batch_size {recipe.batch_size} is larger than the {rows} training {recipe.sampling} "
+            f"of {dataset.name}; choose 2 to {rows}: `dataclasses.replace(recipe, {smaller})`, or "
+            f"`--set {smaller}` on the command line."
+        )
+    return rows // recipe.batch_size
+
+
+def iterate_batches(
+    dataset: CaptionDataset, tokens: Tensor, recipe: Recipe, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterate over one epoch: every image once, in random order, with C random captions of it.
+
+    No two rows of a batch share an image, because such rows would be false negatives. A last batch
+    that is too small is left out. With `sampling="rows"` every caption row comes once instead,
+    beside whatever rows chance puts there.
+
+    tokens: int64 (N, K, T). Yields images float32 (B, 3, S, S) and tokens int64 (C, B, t); C is
+    the recipe's `captions_per_image` and t the length of the batch's longest caption.
+    """
+    N, K = tokens.shape[:2]
+    B, by_row = recipe.batch_size, recipe.sampling == "rows"
+    order = torch.randperm(N * K if by_row else N)
+    for rows in order[: len(order) - len(order) % B].view(-1, B):
+        if by_row:
+            indices = rows // K  # (B,) which images
+            texts = tokens[indices, rows % K][:, None]  # (B, 1, T)
+        else:
+            indices = rows
+            texts = sample_captions(tokens, indices, recipe.captions_per_image)  # (B, C, T)
+        kept = drop_tokens(texts.flatten(0, 1), recipe.token_dropout)  # (B*C, T)
+        texts = trim_padding(kept).view(B, texts.shape[1], -1).transpose(0, 1)  # (C, B, t)
+        images = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
+        yield augment(images, recipe), texts.to(device)
+
+
+# ---- one step --------------------------------------------------------------------------------
+
+
+def learning_rate_at(step: int, steps: int, recipe: Recipe) -> float:
+    """Return the learning rate of a step (0 to steps - 1).
+
+    It warms up linearly, then falls to zero along half a cosine (paper §2.5).
+    """
     warmup = max(1, round(recipe.warmup * steps))
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
     return recipe.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
 
 
-def steps_per_epoch(dataset, recipe):
-    """The number of whole batches in an epoch. Raises ValueError if there is not even one."""
-    rows = len(dataset) * (len(dataset.captions[0]) if recipe.sampling == "rows" else 1)
-    if recipe.batch_size > rows:
-        raise ValueError(f"batch_size {recipe.batch_size} is larger than the {rows} training {recipe.sampling} of {dataset.name}; choose 2 to {rows}: "
-                         f"`dataclasses.replace(recipe, batch_size={max(2, rows // 4)})`, or `--set batch_size={max(2, rows // 4)}` on the command line.")
-    return rows // recipe.batch_size
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of every parameter group, times the group's own `lr_scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group.get("lr_scale", 1)
 
 
-def batches(dataset, tokens, recipe, device):
-    """One epoch of (images, tokens): every picture once, in random order, with C of its K captions drawn at random.
+def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) -> Tensor:
+    """Compute the loss of a recipe for images (B, 3, S, S) and tokens (C, B, T), a scalar.
 
-    No two rows of a batch share a picture, which would make false negatives; a last batch that is too small is left out.
-    With `sampling="rows"` every caption row comes once instead, beside whatever rows chance puts there. tokens: int64 (N, K, T).
-    Yields float32 (B, 3, S, S) and int64 (C, B, t), t the longest caption of the batch and C the recipe's `captions_per_image`.
-    """
-    N, K = tokens.shape[:2]
-    B, C = recipe.batch_size, min(recipe.captions_per_image, K)
-    rows = torch.randperm(N * K if recipe.sampling == "rows" else N)
-    for order in rows[: len(rows) - len(rows) % B].view(-1, B):
-        if recipe.sampling == "rows":
-            indices, drawn = order // K, order[:, None] % K  # (B,) which pictures, (B, 1) which captions
-        else:
-            indices, drawn = order, torch.rand(B, K).argsort(dim=1)[:, :C]  # (B,), (B, C)
-        texts = drop_words(tokens[indices[:, None], drawn].flatten(0, 1), recipe.word_dropout)  # (B*C, T)
-        texts = texts[:, : padding_mask(texts).sum(dim=1).max()].view(B, drawn.shape[1], -1).transpose(0, 1)  # (C, B, t)
-        pictures = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
-        yield augment(pictures, recipe), texts.to(device)
-
-
-def train_step(model, optimizer, images, tokens, recipe):
-    """One step on images (B, 3, S, S) and tokens (C, B, T); returns the loss as a tensor.
-
-    The pictures are encoded once and compared with each of the C sets of captions in turn: C losses, C times the signal,
-    for little more than the price of one, since the image encoder does nearly all the work.
+    The images are encoded once and compared with each of the C sets of captions in turn. That
+    gives C times the signal for little more than the price of one, since the image encoder does
+    nearly all the work.
     """
     with autocast(images.device):
         image_features = model.encode_image(images, normalize=True).float()  # (B, D)
-        text_features = [model.encode_text(captions, normalize=True).float() for captions in tokens]  # C times (B, D)
+        text_features = [model.encode_text(texts, normalize=True).float() for texts in tokens]
     scale = model.logit_scale.exp()
-    if recipe.loss == "siglip":
-        losses = [siglip_loss(image_features, features, scale, model.logit_bias) for features in text_features]
-    else:
-        losses = [clip_loss(image_features, features, scale, recipe.label_smoothing) for features in text_features]
+    losses = []
+    for features in text_features:  # C times (B, D)
+        if recipe.loss == "siglip":
+            loss = siglip_loss(image_features, features, scale, model.logit_bias)
+        else:
+            loss = clip_loss(image_features, features, scale, recipe.label_smoothing)
+        losses.append(loss)
     loss = torch.stack(losses).mean()
-    if recipe.text_loss:  # captions of one picture belong together too: the first and the second, ..., the last and the first
-        pairs = zip(text_features, text_features[1:] + text_features[:1])
-        loss = loss + recipe.text_loss * torch.stack([clip_loss(a, b, scale, recipe.label_smoothing) for a, b in pairs]).mean()
+    if recipe.text_loss:
+        loss = loss + recipe.text_loss * compute_text_loss(text_features, scale, recipe)
+    return loss
+
+
+def compute_text_loss(text_features: list[Tensor], scale: Tensor, recipe: Recipe) -> Tensor:
+    """Compute the loss between captions of one image: the first and the second, and so on.
+
+    text_features: C tensors (B, D). The last captions are compared with the first ones.
+    """
+    following = text_features[1:] + text_features[:1]
+    losses = [
+        clip_loss(features, others, scale, recipe.label_smoothing)
+        for features, others in zip(text_features, following, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def update_weights(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float
+) -> None:
+    """Take one step down the gradient of a loss; longer gradients are cut to `clip_norm`."""
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
+
+
+def train_step(
+    model: CLIP, optimizer: torch.optim.Optimizer, images: Tensor, tokens: Tensor, recipe: Recipe
+) -> Tensor:
+    """Take one step on images (B, 3, S, S) and tokens (C, B, T). Returns the loss, a scalar."""
+    loss = compute_loss(model, images, tokens, recipe)
+    update_weights(model, optimizer, loss, recipe.clip_norm)
     model.clamp_logit_scale()
     return loss.detach()
 
 
 @torch.no_grad()
-def update_average(average, model, decay, step):
-    """Move the weights of `average`, and its batch statistics, a little towards those of `model` (Polyak): less noise, better test results.
+def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move the weights of `average`, and its batch statistics, a little towards those of `model`.
 
-    decay: the share it keeps of itself, less in the first steps, when there is nothing yet worth keeping.
+    Such a running average has less noise and retrieves better (Polyak). decay: the share that
+    `average` keeps of itself. The share is smaller in the first steps, whose weights are not worth
+    keeping.
     """
     decay = min(decay, (1 + step) / (10 + step))
-    for mine, theirs in zip(average.state_dict().values(), model.state_dict().values()):
+    pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
+    for mine, theirs in pairs:
         if mine.is_floating_point():
             mine.lerp_(theirs, 1 - decay)
         else:
             mine.copy_(theirs)  # batch norm counts its batches
 
 
-@torch.no_grad()
-def encode_dataset(model, tokenizer, dataset, batch_size=250):
-    """All of a dataset -> image features (N, D) and text features (N, K, D), of unit length, float32, on the CPU."""
-    device, was_training = model.logit_scale.device, model.training
-    model.eval()
-    images = (torch.from_numpy(dataset.images[i : i + batch_size].copy()) for i in range(0, len(dataset), batch_size))  # a batch at a time in memory
-    image_features = torch.cat([model.encode_image(batch.to(device), normalize=True).cpu() for batch in images])
-    tokens = tokenize(tokenizer, dataset.captions).flatten(0, 1)  # (N*K, T)
-    text_features = torch.cat([model.encode_text(batch.to(device), normalize=True).cpu() for batch in tokens.split(4 * batch_size)])
-    model.train(was_training)
-    return image_features, text_features.view(len(dataset), -1, text_features.shape[-1])
+# ---- the loop --------------------------------------------------------------------------------
 
 
-def evaluate(model, tokenizer, dataset):
-    """`retrieval_metrics` of a model on all pictures and captions of a dataset, in percent."""
-    return retrieval_metrics(*encode_dataset(model, tokenizer, dataset))
+def iterate_training(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    seed: int,
+    steps_in_epoch: int,
+    open_epoch: Callable[[], Iterator[tuple]],
+    take_step: Callable[..., Tensor],
+    first_epoch: int = 0,
+    decay_rate: bool = True,
+) -> Iterator[Tensor]:
+    """Train step by step: the one loop of this package. Yields the loss after each step.
+
+    Between two steps the caller may evaluate the model, save it, or stop. open_epoch: returns an
+    iterator over the batches of an epoch. take_step: called with the parts of a batch, returns the
+    loss. decay_rate=False: the learning rate stays where the warm-up has brought it.
+    """
+    total = recipe.epochs * steps_in_epoch
+    last_warmup_step = round(recipe.warmup * total)
+    for epoch in range(first_epoch, recipe.epochs):
+        # An epoch depends on nothing random before it, so a resumed run gives the same result.
+        seed_everything(seed, epoch)
+        for i, batch in enumerate(open_epoch()):
+            step = epoch * steps_in_epoch + i
+            reached = step if decay_rate else min(step, last_warmup_step)
+            set_learning_rate(optimizer, learning_rate_at(reached, total, recipe))
+            model.train()  # the caller may have evaluated it
+            yield take_step(*batch)
 
 
-def train(recipe, seed=0, folder=None, resume=False, root=None, train_set=None, dev_set=None):
-    """Train a recipe; returns the `Run`, with the weights of the epoch that did best on dev (mean recall).
+def train(
+    recipe: Recipe,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    root: str | Path | None = None,
+    train_set: CaptionDataset | None = None,
+    dev_set: CaptionDataset | None = None,
+) -> Run:
+    """Train a recipe. Returns the `Run` with the weights of the epoch that did best on dev.
 
-    folder: where the run is kept (default: `run_folder(recipe, seed)`). resume: go on where an interrupted run there stopped,
-    to the same result as if it had not been. root: the folder that contains the dataset's. train_set, dev_set: datasets to use
-    instead of the recipe's. After each epoch the state is saved: Ctrl-C costs one epoch at most.
-    Raises ValueError if the folder holds a run of another recipe or seed, or if a batch is larger than the training set.
+    folder: where the run is kept, by default `run_folder(recipe, seed)`. resume: go on where an
+    interrupted run in that folder stopped; the result is the same as without the interruption.
+    root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
+    the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most.
+
+    Raises ValueError if the folder holds a run of another recipe or seed, or if a batch is larger
+    than the training set.
     """
     folder = Path(folder or runs.run_folder(recipe, seed))
     runs.check_same_run(folder, recipe, seed)
     train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root)
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
-    steps_per_epoch(train_set, recipe)  # a batch too large is refused before anything is written
+    steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
+
     device = get_device()
     keep_freed_memory()
     seed_everything(seed)
     resumed = resume and (folder / "state.pt").exists()
-    tokenizer = runs.stored_tokenizer(folder, recipe) if resumed else make_tokenizer(recipe, train_set.captions)
+    if resumed:
+        tokenizer = runs.load_run_tokenizer(folder, recipe)
+    else:
+        tokenizer = make_tokenizer(recipe, train_set.captions)
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
     model = create_model(recipe).to(device, memory_format=memory_format(device))
     optimizer = make_optimizer(model, recipe)
-    run = Run(copy.deepcopy(model) if recipe.ema else model, tokenizer, recipe, seed, folder)  # the model to judge and to keep
+    judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
+    run = Run(judged, tokenizer, recipe, seed, folder)
+
     (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
     if resumed:
         runs.load_state(run, model, optimizer)
     else:
-        (folder / "state.pt").unlink(missing_ok=True)  # of an earlier run, whose tokenizer may have been another
+        (folder / "state.pt").unlink(missing_ok=True)  # an earlier run may have other tokens
         runs.save_start(run)
     try:
         train_epochs(run, model, optimizer, train_set, dev_set, tokens)
     except KeyboardInterrupt:
-        print(f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in {shown(folder)}; resume=True (--resume) goes on from there.")
+        print(
+            f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in "
+            f"{display_path(folder)}; resume=True (--resume) goes on from there."
+        )
         raise
-    runs.write(folder / "metrics.json", json.dumps(run.metrics, indent=1))
+    write_file(folder / "metrics.json", json.dumps(run.metrics, indent=1))
     return runs.load_run(folder)
 
 
-def train_epochs(run, model, optimizer, train_set, dev_set, tokens):
-    """The epochs that `run` still lacks. After each one its history grows by a row and everything is saved.
+def train_epochs(
+    run: Run,
+    model: CLIP,
+    optimizer: torch.optim.Optimizer,
+    train_set: CaptionDataset,
+    dev_set: CaptionDataset,
+    tokens: Tensor,
+) -> None:
+    """Train the epochs that `run` still lacks. After each one, evaluate and save everything.
 
-    model: the one that takes the steps; `run.model` is the same, or with `ema` its running average.
+    model: takes the steps; `run.model` is the same model, or its running average with `ema`.
     """
     recipe = run.recipe
     steps = steps_per_epoch(train_set, recipe)
-    with progress(total=recipe.epochs * steps, initial=len(run.history) * steps, unit="step") as bar:
-        for epoch in range(len(run.history), recipe.epochs):
-            start, losses = time.perf_counter(), []
-            seed_everything(run.seed, epoch)  # an epoch depends on nothing random before it, so a resumed one is the same
-            model.train()
-            for i, (images, batch_tokens) in enumerate(batches(train_set, tokens, recipe, model.logit_scale.device)):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate_at(epoch * steps + i, recipe.epochs * steps, recipe) * group.get("lr_scale", 1)
-                losses.append(train_step(model, optimizer, images, batch_tokens, recipe))
-                if recipe.ema:
-                    update_average(run.model, model, recipe.ema, epoch * steps + i)
-                bar.update()
-            loss, seconds = torch.stack(losses).mean().item(), time.perf_counter() - start
-            dev = evaluate(run.model, run.tokenizer, dev_set)
-            scale = run.model.logit_scale.exp().item()
-            run.history.append({"epoch": epoch + 1, "loss": loss, "logit_scale": scale, "dev_mean_recall": dev["mean_recall"], "seconds": seconds})
-            bar.set_postfix(loss=f"{loss:.2f}", scale=f"{scale:.1f}", dev_recall=f"{dev['mean_recall']:.1f}")
-            if dev["mean_recall"] > run.metrics.get("dev", {}).get("mean_recall", -1):
-                run.metrics |= {"dev": dev, "best_epoch": epoch + 1}
-                runs.save_weights(run)
-            run.metrics["train_seconds"] = sum(row["seconds"] for row in run.history)
-            run.metrics["images_seen"] = (epoch + 1) * steps * recipe.batch_size
-            runs.save_epoch(run, model, optimizer)
+    done = len(run.history) * steps
+
+    def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
+        return iterate_batches(train_set, tokens, recipe, model.logit_scale.device)
+
+    def take_step(images: Tensor, texts: Tensor) -> Tensor:
+        return train_step(model, optimizer, images, texts, recipe)
+
+    losses = iterate_training(
+        model, optimizer, recipe, run.seed, steps, open_epoch, take_step, len(run.history)
+    )
+    with progress(total=recipe.epochs * steps, initial=done, unit="step") as bar:
+        epoch_losses, start = [], time.perf_counter()
+        for step, loss in enumerate(losses, start=done):
+            epoch_losses.append(loss)
+            if recipe.ema:
+                update_average(run.model, model, recipe.ema, step)
+            bar.update()
+            if len(epoch_losses) == steps:
+                seconds = time.perf_counter() - start
+                end_epoch(run, torch.stack(epoch_losses).mean().item(), seconds, steps, dev_set)
+                runs.save_epoch(run, model, optimizer)
+                bar.set_postfix(format_epoch(run.history[-1]))
+                epoch_losses, start = [], time.perf_counter()
 
 
-def load_or_train(recipe, seed=0, root=None, train_set=None, dev_set=None):
-    """The finished run of a recipe (or of a recipe's name): loaded if it exists, else trained now, going on with an interrupted one.
+def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: CaptionDataset) -> None:
+    """Evaluate a run on dev, add a row to its history, and keep its weights if they are the best.
 
-    A run is found by its recipe and seed: with a `train_set` of your own give the recipe a name of its own as well.
+    loss: the epoch's mean training loss. seconds: its training time. steps: its number of steps.
     """
-    from clipnb.recipes import RECIPES
+    dev = evaluate(run.model, run.tokenizer, dev_set)
+    run.history.append(
+        {
+            "epoch": len(run.history) + 1,
+            "loss": loss,
+            "logit_scale": run.model.logit_scale.exp().item(),
+            "dev_mean_recall": dev["mean_recall"],
+            "seconds": seconds,
+        }
+    )
+    best = run.metrics.get("dev", {}).get("mean_recall", -1)
+    if dev["mean_recall"] > best:
+        run.metrics |= {"dev": dev, "best_epoch": len(run.history)}
+        runs.save_weights(run)
+    run.metrics["train_seconds"] = sum(row["seconds"] for row in run.history)
+    run.metrics["images_seen"] = len(run.history) * steps * run.recipe.batch_size
 
+
+def format_epoch(row: dict) -> dict:
+    """Format a row of a history for the progress bar."""
+    return {
+        "loss": f"{row['loss']:.2f}",
+        "scale": f"{row['logit_scale']:.1f}",
+        "dev_recall": f"{row['dev_mean_recall']:.1f}",
+    }
+
+
+def load_or_train(
+    recipe: Recipe | str,
+    seed: int = 0,
+    root: str | Path | None = None,
+    train_set: CaptionDataset | None = None,
+    dev_set: CaptionDataset | None = None,
+) -> Run:
+    """Load the finished run of a recipe (or of a recipe's name), or train it now.
+
+    An interrupted run is continued. A run is found by its recipe and seed, so give the recipe a
+    name of its own if you pass a `train_set` of your own.
+    """
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
     folder = runs.run_folder(recipe, seed)
     if runs.is_finished(folder):
         return runs.load_run(folder, recipe, seed)
     return train(recipe, seed, resume=True, root=root, train_set=train_set, dev_set=dev_set)
+
+
+def evaluate(model: CLIP, tokenizer: Tokenizer, dataset: CaptionDataset) -> dict[str, float]:
+    """Return the `retrieval_metrics` of a model on all images and captions of a dataset."""
+    return retrieval_metrics(*encode_dataset(model, tokenizer, dataset))

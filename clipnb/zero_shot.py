@@ -1,57 +1,84 @@
-"""A classifier out of words: each class is the mean feature of some sentences about it (paper §3.1)."""
+"""A classifier made of words: each class is the mean feature of sentences about it (paper §3.1)."""
 
 import warnings
+from collections.abc import Iterable
 
-import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+from clipnb.features import encode_images, encode_texts
+from clipnb.model import CLIP
+from clipnb.tokenizer import Tokenizer
+
+DEFAULT_TEMPLATES = ("a photo of a {}",)
 
 
-def unknown_words(tokenizer, name):
-    """The words of a class name that are no single token: the vocabulary spells them in pieces, so the model has hardly met them."""
-    return [word for word in name.lower().split() if len(tokenizer.encode(word)) != 1]
+def build_zero_shot_classifier(
+    model: CLIP,
+    tokenizer: Tokenizer,
+    classnames: Iterable[str],
+    templates: Iterable[str] = DEFAULT_TEMPLATES,
+) -> Tensor:
+    """Build a classifier from class names and templates with a {} each.
 
+    Returns weights (D, C), float32, of unit length: image features @ weights are cosines. The
+    features of a class's sentences are averaged, and the mean gets unit length again (paper
+    §3.1.4), so an ensemble of templates costs nothing at test time.
 
-@torch.no_grad()
-def build_zero_shot_classifier(model, tokenizer, classnames, templates=("a photo of a {}",)):
-    """Class names and templates with a {} each -> weights (D, C), float32, of unit length: picture features @ weights are cosines.
-
-    The sentences of a class are averaged in embedding space and brought back to unit length (paper §3.1.4), so an ensemble
-    costs nothing at test time. Warns of a class name with a word the vocabulary has no token for: its score means nothing.
-    (CLIP's own vocabulary has a token for nearly every word, also for those your captions never held: there nothing is noticed.)
-    Raises ValueError if there is no class or no template, or a template without {}.
+    Warns of a class name with a word that the vocabulary has no token for: its score means
+    nothing. CLIP's own vocabulary has a token for nearly every word, so with it no warning is
+    raised, even for words that no caption held. Raises ValueError if there is no class or no
+    template, or a template without {}.
     """
     classnames, templates = list(classnames), list(templates)
+    check_classes_and_templates(tokenizer, classnames, templates)
+    texts = [template.format(name) for name in classnames for template in templates]  # C*P
+    features = encode_texts(model, tokenizer(texts))  # (C*P, D)
+    by_class = features.view(len(classnames), len(templates), -1)  # (C, P, D)
+    return F.normalize(by_class.mean(dim=1), dim=-1).T  # (D, C)
+
+
+def check_classes_and_templates(
+    tokenizer: Tokenizer, classnames: list[str], templates: list[str]
+) -> None:
+    """Raise ValueError for what makes no classifier; warn of words without a token."""
     if not classnames or not templates:
         raise ValueError("a classifier needs at least one class name and one template.")
     for template in templates:
         if "{}" not in template:
-            raise ValueError(f"the template {template!r} has no {{}} for the class name; for example 'a photo of a {{}}'.")
+            raise ValueError(
+                f"the template {template!r} has no {{}} for the class name; for example "
+                "'a photo of a {}'."
+            )
     for name in classnames:
-        if unknown := unknown_words(tokenizer, name):
-            warnings.warn(f"class {name!r}: the vocabulary has never seen {', '.join(map(repr, unknown))} as a word, so its score means nothing.", stacklevel=2)
-    was_training, device = model.training, model.logit_scale.device
-    texts = [template.format(name) for name in classnames for template in templates]  # C*P
-    features = model.eval().encode_text(tokenizer(texts).to(device), normalize=True).float().cpu()  # (C*P, D)
-    model.train(was_training)
-    return F.normalize(features.view(len(classnames), len(templates), -1).mean(dim=1), dim=-1).T  # (D, C)
+        if unknown := find_unknown_words(tokenizer, name):
+            words = ", ".join(map(repr, unknown))
+            warnings.warn(
+                f"class {name!r}: the vocabulary has never seen {words} as a word, so its score "
+                "means nothing.",
+                stacklevel=3,
+            )
 
 
-def zero_shot_scores(model, tokenizer, images, classnames, templates=("a photo of a {}",)):
-    """Cosines (N, C) of pictures uint8 (N, 3, S, S), or of their features (N, D) of unit length, with the classes."""
+def find_unknown_words(tokenizer: Tokenizer, name: str) -> list[str]:
+    """Find the words of a class name that are no single token.
+
+    The vocabulary spells them in pieces, so the model has hardly met them.
+    """
+    return [word for word in name.lower().split() if len(tokenizer.encode(word)) != 1]
+
+
+def zero_shot_scores(
+    model: CLIP,
+    tokenizer: Tokenizer,
+    images: Tensor,
+    classnames: Iterable[str],
+    templates: Iterable[str] = DEFAULT_TEMPLATES,
+) -> Tensor:
+    """Return the cosines (N, C) of images with classes.
+
+    images: uint8 (N, 3, S, S), or their features (N, D) of unit length.
+    """
     if images.ndim == 4:
         images = encode_images(model, images)
     return images @ build_zero_shot_classifier(model, tokenizer, classnames, templates)
-
-
-@torch.no_grad()
-def encode_images(model, images, batch_size=250, projected=True):
-    """Pictures uint8 (N, 3, S, S), array or tensor -> features on the CPU: (N, D) of unit length, or with `projected=False` the tower's own (N, width)."""
-    from clipnb.datasets import normalize_images
-
-    was_training, device = model.training, model.logit_scale.device
-    model.eval()
-    encode = (lambda batch: model.encode_image(batch, normalize=True)) if projected else (lambda batch: model.image_encoder(normalize_images(batch)))
-    parts = (torch.as_tensor(images[i : i + batch_size].copy() if not torch.is_tensor(images) else images[i : i + batch_size]) for i in range(0, len(images), batch_size))
-    features = torch.cat([encode(batch.to(device)).float().cpu() for batch in parts])
-    model.train(was_training)
-    return features

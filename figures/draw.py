@@ -1,4 +1,4 @@
-"""Draws the pictures in this folder: `make figures`, or `python figures/draw.py [roadmap_03 model hero]` for some.
+"""Draws the images in this folder: `make figures`, or `python figures/draw.py [roadmap_03 model hero]` for some.
 
 All but hero.png are drawn in seconds; hero.png shows what the `quick` recipe's model finds and trains it if it is not there yet.
 ladder.png and verdicts.png show what is on record in results/.
@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.patches import Circle, Polygon, Rectangle
-from shapes import GREY, PALE, arrow, box, card, matrix, picture, save, search_box, text, tick, vector
+from shapes import GREY, PALE, arrow, box, card, draw_image, matrix, save, search_box, text, tick, vector
 from trial import TRIAL
 
-from clipnb import report
-from clipnb.annotators import FLIERS, NOUNS, WHERE
+from clipnb import records
+from clipnb.scenes.annotators import FLIERS, NOUNS, WHERE
 from clipnb.datasets import load_dataset
-from clipnb.ladder import heights
+from clipnb.experiments.ladder import summarize_ladder
 from clipnb.model import create_model
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, plot_ladder
 from clipnb.recipes import RECIPES
@@ -26,7 +26,7 @@ from clipnb.retrieval import ImageIndex
 from clipnb.scenes import COLOURS, KINDS, PLACES, Scene, Thing, captions, dataset_scene, render
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.training import load_or_train
-from clipnb.verdicts import plot_verdicts
+from clipnb.experiments.verdicts import plot_verdicts
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = [  # scenes of clipnb's world, made to order
@@ -40,12 +40,12 @@ HERO = [("kite", "black", "beach"), ("boat", "white", "sea"), ("flower", "yellow
 # The five pictograms of the way; each fills 200 x 128 pixels from (x, y).
 def draw_data(ax, x, y):
     for i, scene in enumerate(EXAMPLES[:2]):
-        picture(ax, render(scene, 160), x + 104 * i, y, 96)
+        draw_image(ax, render(scene, 160), x + 104 * i, y, 96)
         text(ax, x + 104 * i + 48, y + 114, textwrap.fill(captions(scene)[0].strip(" ."), 16), 8, linespacing=1.15)
 
 
 def draw_encoders(ax, x, y):
-    picture(ax, render(EXAMPLES[2], 120), x, y + 2, 56)
+    draw_image(ax, render(EXAMPLES[2], 120), x, y + 2, 56)
     for i, word in enumerate(["black", "cat", "snow"]):
         box(ax, x, y + 70 + 20 * i, 56, 17, "#FDF1DA", ORANGE, 3, 0.8)
         text(ax, x + 28, y + 78 + 20 * i, word, 8)
@@ -58,7 +58,7 @@ def draw_encoders(ax, x, y):
 
 def draw_loss(ax, x, y):
     for i, scene in enumerate(EXAMPLES[:6]):
-        picture(ax, render(scene, 40), x + 32, y + 21 + 18 * i, 16)
+        draw_image(ax, render(scene, 40), x + 32, y + 21 + 18 * i, 16)
         box(ax, x + 53 + 18 * i, y + 3, 14, 13, "#FDF1DA", ORANGE, 2, 0.8)
         for line in 7, 10, 13:
             ax.plot([x + 56 + 18 * i, x + (64 if line < 13 else 61) + 18 * i], [y + line - 0.5] * 2, color=ORANGE, linewidth=0.8)
@@ -78,10 +78,10 @@ def draw_training(ax, x, y):
 def draw_retrieval(ax, x, y):
     search_box(ax, x + 2, y + 6, 196, 34, "boats on the sea", 10)
     for i, scene in enumerate([EXAMPLES[1], *EXAMPLES[6:]]):
-        picture(ax, render(scene, 120), x + 2 + 68 * i, y + 56, 60)
+        draw_image(ax, render(scene, 120), x + 2 + 68 * i, y + 56, 60)
 
 
-COURSE = [(1, "Data", "pictures and captions", draw_data), (2, "Encoders", "two towers, one space", draw_encoders),
+COURSE = [(1, "Data", "images and captions", draw_data), (2, "Encoders", "two towers, one space", draw_encoders),
           (3, "Loss", "which belong together?", draw_loss), (4, "Training", "down from ln N", draw_training),
           (5, "Retrieval", "type, and find", draw_retrieval)]
 
@@ -167,8 +167,8 @@ def draw_model():
     label(612 + 28 * blocks, upper + 48, f"{blocks} transformer layers", shape("text_encoder.blocks.0"), f"{blocks} × {count('text_encoder.blocks.0'):,}")
     arrow(ax, (642 + 56 * (blocks - 1) + 28, upper), (870, upper))
     # the image tower, with three of the feature maps after each convolution
-    picture(ax, image, 41, lower - 54, 118)
-    label(100, lower + 72, "picture", f"3 × {times(image.size)}")
+    draw_image(ax, image, 41, lower - 54, 118)
+    label(100, lower + 72, "image", f"3 × {times(image.size)}")
     start = 164
     for name, x in ("conv1", 250), ("conv2", 443), ("conv3", 630):
         layer, maps = getattr(model.image_encoder, name), outputs[f"image_encoder.{name}"].relu()
@@ -178,7 +178,7 @@ def draw_model():
         square(x, lower, f"image_encoder.{name}", BLUE)
         label(x + 32, lower + 48, f"conv {layer.in_channels} → {layer.out_channels}", shape(f"image_encoder.{name}"), f"{count(f'image_encoder.{name}'):,}")
         for i in range(3):
-            picture(ax, maps[i], x + 36 + 7 * i, lower - side / 2 + 7 * (i - 1), side, line=1)
+            draw_image(ax, maps[i], x + 36 + 7 * i, lower - side / 2 + 7 * (i - 1), side, line=1)
         start = x + 56 + side
     arrow(ax, (start, lower), (870, lower))
     # what both end with, and where they meet
@@ -197,7 +197,7 @@ def draw_model():
     arrow(ax, (1090, lower), (left - 5, lower), colour=BLUE)
     arrow(ax, (1090, upper), (middle, upper), (middle, top - 6), colour=ORANGE)
     text(ax, middle + 8, top - 20, "captions", 10.5, GREY, ha="left")
-    text(ax, (1090 + left) / 2 - 3, lower - 14, "pictures", 10.5, GREY)
+    text(ax, (1090 + left) / 2 - 3, lower - 14, "images", 10.5, GREY)
     matrix(ax, left, top, cell, EXAMPLES[:N])
     label(middle, lower + 82, "N × N cosines", "× exp(logit_scale)", f"{model.logit_scale.numel()} parameter", "→ symmetric cross-entropy")
     return ax
@@ -209,14 +209,14 @@ def ask(kind, colour, place):
 
 
 def right_answers(dataset, kind, colour, place):
-    """The ids of the pictures at this place with a thing that is of this kind and of this colour."""
+    """The ids of the images at this place with a thing that is of this kind and of this colour."""
     wanted = {"kind": kind, "colour": colour}.items()
     return {name for name, label in zip(dataset.image_ids, dataset.labels)
             if label["place"] == place and any(wanted <= thing.items() for thing in label["objects"])}
 
 
 def draw_hero(run=None):
-    """Three queries and what a run (default: the quick recipe's, trained now if it must be) finds among the scenes' test pictures."""
+    """Three queries and what a run (default: the quick recipe's, trained now if it must be) finds among the scenes' test images."""
     run, dataset = run or load_or_train("quick"), load_dataset("scenes", "test")
     index = ImageIndex.build(run.model, run.tokenizer, dataset)
     answers = {wanted: right_answers(dataset, *wanted) for wanted in product(KINDS, COLOURS, PLACES)}
@@ -226,25 +226,25 @@ def draw_hero(run=None):
         y = 28 + 204 * row
         search_box(ax, 28, y + 38, 228, 66, textwrap.fill(ask(*wanted), 17), 12.5)
         text(ax, 141, y + 126, f"{found(wanted)} of 5 right", 11, fontweight="bold")
-        text(ax, 141, y + 148, f"right pictures: {len(answers[wanted])} of {len(dataset):,}", 10, GREY)
+        text(ax, 141, y + 148, f"right images: {len(answers[wanted])} of {len(dataset):,}", 10, GREY)
         for i, hit in enumerate(index.search(ask(*wanted), 5)):
             x, good = 280 + 184 * i, hit.image_id in answers[wanted]
             scene = dataset_scene("test", dataset.image_ids.index(hit.image_id))
-            picture(ax, render(scene, 200), x, y, 160, GREEN if good else PALE, 3.5 if good else 1.5)
+            draw_image(ax, render(scene, 200), x, y, 160, GREEN if good else PALE, 3.5 if good else 1.5)
             text(ax, x + 80, y + 176, f"{hit.score:.2f}", 10.5, BLACK if good else GREY)
             if good:
                 tick(ax, x + 155, y + 5, 13)
     fair = [wanted for wanted, names in answers.items() if len(names) >= 5]
     mean, chance = np.mean([found(wanted) for wanted in fair]), np.mean([5 * len(answers[wanted]) / len(dataset) for wanted in fair])
     tick(ax, 289, 644, 8)
-    text(ax, 304, 644, "right: thing, colour and place as asked, in any number · under each picture: the cosine · queries chosen by hand", 10.5, GREY, ha="left")
-    text(ax, 280, 668, f"Over all {len(fair)} queries of this form with at least five right pictures: {mean:.1f} of 5 right. By chance: {chance:.2f}.", 10.5, GREY, ha="left")
+    text(ax, 304, 644, "right: thing, colour and place as asked, in any number · under each image: the cosine · queries chosen by hand", 10.5, GREY, ha="left")
+    text(ax, 280, 668, f"Over all {len(fair)} queries of this form with at least five right images: {mean:.1f} of 5 right. By chance: {chance:.2f}.", 10.5, GREY, ha="left")
     return ax
 
 
 def draw_ladder():
     """The ladder of notebook 11 as far as it is on record."""
-    ax = plot_ladder(heights(report.load_arms("flickr8k")))
+    ax = plot_ladder(summarize_ladder(records.load_trials("flickr8k")))
     ax.figure.set_layout_engine("constrained")
     ax.figure.set_figwidth(11)
     return ax

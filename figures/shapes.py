@@ -20,7 +20,7 @@ def card(width, height, dpi=160):
 
 
 def save(ax, path):
-    """Write the figure of `ax` as PNG; without a version in it the bytes change only when the picture does."""
+    """Write the figure of `ax` as PNG; without a version in it the bytes change only when the image does."""
     ax.figure.savefig(path, transparent=True, metadata={"Software": None})
 
 
@@ -34,8 +34,8 @@ def text(ax, x, y, words, size=10, colour=BLACK, ha="center", **options):
     ax.text(x, y, words, fontsize=size, color=colour, ha=ha, va=options.pop("va", "center_baseline"), **options)
 
 
-def picture(ax, image, x, y, side, edge="white", line=0.0):
-    """A picture, PIL, uint8 (S, S, 3), or a map (S, S), with its upper left corner at (x, y)."""
+def draw_image(ax, image, x, y, side, edge="white", line=0.0):
+    """An image, PIL, uint8 (S, S, 3), or a map (S, S), with its upper left corner at (x, y)."""
     ax.imshow(np.asarray(image), extent=(x, x + side, y + side, y), cmap="Blues", aspect="auto", zorder=2)
     ax.add_patch(Rectangle((x, y), side, side, facecolor="none", edgecolor=edge, linewidth=line, zorder=2))
 
@@ -60,9 +60,9 @@ def vector(ax, x, y, cell, colour, seed, n=8):
 
 
 def matrix(ax, x, y, cell, scenes):
-    """N pictures (rows) against N captions (columns), brighter the more of a caption's words people use for that picture."""
+    """N images (rows) against N captions (columns), brighter the more of a caption's words people use for that image."""
     words = [[set(caption.lower().strip(" .").split()) - {"a", "in", "the"} for caption in captions(scene)] for scene in scenes]
-    values = np.array([[len(set().union(*picture) & caption[0]) / len(caption[0]) for caption in words] for picture in words])
+    values = np.array([[len(set().union(*image) & caption[0]) / len(caption[0]) for caption in words] for image in words])
     side = len(scenes) * cell
     ax.imshow(values, extent=(x, x + side, y + side, y), cmap="viridis", vmin=-0.15, aspect="auto", zorder=2)
     for line in np.arange(0, side + 1, cell):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
-from shapes import GREY, box, matrix, picture, text, tick
+from shapes import GREY, box, draw_image, matrix, text, tick
 
 from clipnb.plots import BLACK, BLUE, ORANGE, RED
 from clipnb.scenes import Scene, Thing, render
@@ -14,14 +14,14 @@ PAIRS = [Scene(place, (Thing(*thing),), None, 3) for place, thing in (
 
 
 def draw_zero_shot(ax, x, y):
-    picture(ax, render(BOATS, 120), x, y + 30, 68)
+    draw_image(ax, render(BOATS, 120), x, y + 30, 68)
     for i, (word, share) in enumerate((("a car", 12), ("a boat", 62), ("a dog", 8), ("a tree", 16))):
         text(ax, x + 96, y + 29 + 24 * i, word, 8)
         ax.add_patch(Rectangle((x + 96 - 22, y + 36 + 24 * i), share + 6, 5, facecolor=ORANGE if share > 50 else GREY, alpha=1 if share > 50 else 0.45))
 
 
 def draw_objectives(ax, x, y):
-    picture(ax, render(CAT, 100), x, y + 12, 52)
+    draw_image(ax, render(CAT, 100), x, y + 12, 52)
     for i, word in enumerate(("black", "cat", "in the", "?")):
         box(ax, x, y + 72 + 14 * i, 52, 12, "#FDF1DA" if word != "?" else "white", ORANGE, 3, 0.8)
         text(ax, x + 26, y + 78 + 14 * i, word, 7)
@@ -38,7 +38,7 @@ def draw_few_shot(ax, x, y):
 
 def draw_robustness(ax, x, y):
     for i, style in enumerate(("painted", "sketch", "negative", "noisy")):
-        picture(ax, render(PAIRS[0], 100, style), x + 18 + 64 * (i % 2), y + 2 + 64 * (i // 2), 60)
+        draw_image(ax, render(PAIRS[0], 100, style), x + 18 + 64 * (i % 2), y + 2 + 64 * (i // 2), 60)
 
 
 def draw_scaling(ax, x, y):
@@ -62,5 +62,5 @@ def draw_verdicts(ax, x, y):
 
 
 TRIAL = [(6, "Zero-shot", "a classifier of words", draw_zero_shot), (7, "Objectives", "contrast or predict?", draw_objectives),
-         (8, "Few-shot", "worth how many labels?", draw_few_shot), (9, "Robustness", "pictures of another kind", draw_robustness),
+         (8, "Few-shot", "worth how many labels?", draw_few_shot), (9, "Robustness", "images of another kind", draw_robustness),
          (10, "Scaling", "more of everything", draw_scaling), (14, "Verdicts", "the replication report", draw_verdicts)]

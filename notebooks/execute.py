@@ -24,9 +24,9 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 
 def with_fewer_colours(png):
     """A PNG in base64 with 256 colours, on white: a third of the bytes, and a figure seldom has more."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
-    page = Image.new("RGB", picture.size, "white")
-    page.paste(picture, mask=picture.getchannel("A"))
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
     page.quantize(256, dither=Image.Dither.NONE).save(small := io.BytesIO(), "PNG", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
 

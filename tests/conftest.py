@@ -17,7 +17,7 @@ def small_root(tmp_path_factory):
 
 @pytest.fixture
 def small(small_root, tmp_path, monkeypatch):
-    """A function split -> CaptionDataset of 32-px pictures; data folder and cache are temporary."""
+    """A function split -> CaptionDataset of 32-px images; data folder and cache are temporary."""
     monkeypatch.setenv("CLIPNB_DATA", str(small_root))
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
     return lambda split, image_size=32: load_dataset("small", split, image_size)
@@ -28,4 +28,4 @@ def recipe():
     """A recipe that trains in a second: every random part of a recipe is on, so that a resumed run has all of them to repeat."""
     return dataclasses.replace(
         RECIPES["quick"], name="tiny", dataset="small", image_encoder="tiny_cnn", text_encoder="transformer", image_size=32, stored_size=40,
-        vocab_size=300, epochs=3, batch_size=16, captions_per_image=2, min_crop=0.5, flip=True, colour=0.3, word_dropout=0.2)
+        vocab_size=300, epochs=3, batch_size=16, captions_per_image=2, min_crop_area=0.5, flip=True, colour=0.3, token_dropout=0.2)

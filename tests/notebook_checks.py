@@ -1,6 +1,6 @@
 """The notebook contract as code: `problems(notebook, folder)` says in sentences what a notebook breaks.
 
-nbval compares outputs cell by cell. What it cannot see is checked here: notebooks that were not run in order, pictures' alt text,
+nbval compares outputs cell by cell. What it cannot see is checked here: notebooks that were not run in order, images' alt text,
 dead links, outputs that carry somebody's machine, definitions that have drifted away from their twins in `clipnb`.
 """
 
@@ -60,13 +60,13 @@ def file_problems(notebook):
     if None in ids or len(set(ids)) < len(ids):
         yield "cell ids are missing or not unique"
     if len(str(notebook)) > MAX_BYTES:
-        yield f"larger than {MAX_BYTES / 1e6} MB: use fewer or smaller pictures"
+        yield f"larger than {MAX_BYTES / 1e6} MB: use fewer or smaller images"
 
 
 def cell_problems(cell, tree):
     """What one code cell breaks; `tree` is its parsed source."""
     outputs = cell.outputs
-    pictures = any("image/png" in output.get("data", {}) for output in outputs)
+    images = any("image/png" in output.get("data", {}) for output in outputs)
     texts = [output.get("text", "") for output in outputs]
     texts += [text for output in outputs for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
     text = "\n".join(texts)
@@ -83,14 +83,14 @@ def cell_problems(cell, tree):
         yield "shows an object's repr; write `_ = ...`, and end a plot with plt.show()"
     if any(output.get("name") == "stderr" for output in outputs) and "nbval-ignore-output" not in tags(cell):
         yield "writes to stderr; mend what warns"
-    if pictures and "plt.show()" not in cell.source:
+    if images and "plt.show()" not in cell.source:
         yield "draws without plt.show()"
     if cell.source.rstrip().endswith(";"):
         yield "ends in `;`, which hides nothing under nbval; write `_ = ...`"
-    yield from tree_problems(tree, pictures)
+    yield from tree_problems(tree, images)
 
 
-def tree_problems(tree, pictures):
+def tree_problems(tree, images):
     """What a code cell's syntax tree breaks: calls that nbval cannot follow, and Flickr8k where it must not be."""
     for node in ast.walk(tree):
         used = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "arg", None)
@@ -98,13 +98,13 @@ def tree_problems(tree, pictures):
             yield f"uses {used}, which nbval cannot follow; set widget traits instead"
         if isinstance(node, ast.Assign) and getattr(node.value, "value", None) == "flickr8k":
             yield "is set to flickr8k; committed notebooks run on the scenes"
-        if isinstance(node, ast.Call) and pictures and getattr(node.func, "id", getattr(node.func, "attr", None)) == "load_dataset":
+        if isinstance(node, ast.Call) and images and getattr(node.func, "id", getattr(node.func, "attr", None)) == "load_dataset":
             if any(getattr(argument, "value", None) == "flickr8k" for argument in [*node.args, *(k.value for k in node.keywords)]):
-                yield "shows pictures of Flickr8k, which may not be passed on"
+                yield "shows images of Flickr8k, which may not be passed on"
 
 
 def text_problems(notebook, folder, name):
-    """Head, foot, links and pictures in the Markdown cells."""
+    """Head, foot, links and images in the Markdown cells."""
     kinds = [cell.cell_type for cell in notebook.cells]
     head = [cell.source for cell in notebook.cells[: kinds.index("code") if "code" in kinds else None]]
     if not head or not head[0].startswith("# "):
@@ -112,8 +112,8 @@ def text_problems(notebook, folder, name):
     for word in HEAD:
         if not re.search(rf"\b{word}\b", "\n".join(head)):
             yield f"the box at the top lacks {word!r}"
-    if not any(pictures_in(text) for text in head):
-        yield "no picture of where we are before the first code cell"
+    if not any(images_in(text) for text in head):
+        yield "no image of where we are before the first code cell"
 
     places = [next((i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown" and
                     re.search(rf"^#+ .*\b{word}\b", cell.source, re.M)), None) for word in FOOT]
@@ -128,10 +128,10 @@ def text_problems(notebook, folder, name):
 
     markdown = [without_code(cell.source) for cell in notebook.cells if cell.cell_type == "markdown"]
     targets = [target for text in markdown for target in re.findall(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]+)", text)]
-    for alt, target in [picture for text in markdown for picture in pictures_in(text)]:
+    for alt, target in [image for text in markdown for image in images_in(text)]:
         targets.append(target)
         if not alt.strip():
-            yield f"the picture {target} has no alt text"
+            yield f"the image {target} has no alt text"
     for target in targets:
         if re.match(r"\w+:/|mailto:|#", target):
             continue
@@ -152,11 +152,11 @@ def without_code(markdown):
     return re.sub(r"(`+).+?\1", "", re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S))
 
 
-def pictures_in(markdown):
-    """(alt text, target) of every picture in a piece of Markdown, `![]()` and `<img>` alike."""
+def images_in(markdown):
+    """(alt text, target) of every image in a piece of Markdown, `![]()` and `<img>` alike."""
     found = re.findall(r"!\[([^\]]*)\]\(\s*<?([^)\s>]+)", markdown)
-    for picture in re.findall(r"<img\b[^>]*>", markdown):
-        alt, target = (re.search(rf"""\b{key}\s*=\s*["']([^"']*)""", picture) for key in ("alt", "src"))
+    for image in re.findall(r"<img\b[^>]*>", markdown):
+        alt, target = (re.search(rf"""\b{key}\s*=\s*["']([^"']*)""", image) for key in ("alt", "src"))
         found.append((alt.group(1) if alt else "", target.group(1) if target else "?"))
     return found
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from clipnb import RECIPES, bench, create_model, datasets, normalize_images, report
-from clipnb.bench import comparisons, costs, races, rivals
+from clipnb.bench import comparisons, costs, races, baselines
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.training import train_step
 
@@ -21,7 +21,7 @@ TINY = {"seconds": 0, "rounds": 2}
 
 @pytest.fixture
 def baseline():
-    """The baseline on pictures of 32 pixels."""
+    """The baseline on images of 32 pixels."""
     return dataclasses.replace(RECIPES["baseline"], dataset="small", image_size=32, stored_size=32, batch_size=8, dropout=0.0)
 
 
@@ -29,8 +29,8 @@ def is_comparison(result, rounds=2):
     return result["rounds"] == rounds and 0 < result["lowest"] <= result["ratio"] <= result["highest"] and result["ours"] > 0 < result["theirs"]
 
 
-def test_the_usual_pictures_and_tokens_are_ours(small, baseline):
-    dataset, usual = small("train"), rivals.usual_dataset("small", 32)
+def test_the_usual_images_and_tokens_are_ours(small, baseline):
+    dataset, usual = small("train"), baselines.naive_dataset("small", 32)
     assert len(usual) == 5 * len(dataset)
     images, tokens = usual[5 * 7 + 2]
     ours = normalize_images(dataset.images[7:8])[0]
@@ -46,31 +46,31 @@ def test_both_ways_take_the_same_step(small, baseline):
     ours, usual = create_model(baseline), create_model(baseline)
     usual.load_state_dict(ours.state_dict())
     tokens = clip_tokenizer()([c[0] for c in small("train").captions[:8]])
-    images, padded = normalize_images(small("train").images[:8]), rivals.pad(tokens, 77)
+    images, padded = normalize_images(small("train").images[:8]), baselines.pad(tokens, 77)
     optimizers = [torch.optim.SGD(model.parameters(), lr=1e-3) for model in (ours, usual)]
     for _ in range(2):
         loss = train_step(ours, optimizers[0], images, tokens[None], baseline).item()
-        assert loss == pytest.approx(rivals.usual_step(usual, optimizers[1], images, padded).item(), rel=1e-4)
+        assert loss == pytest.approx(baselines.naive_step(usual, optimizers[1], images, padded).item(), rel=1e-4)
     assert loss == pytest.approx(math.log(8), abs=0.3)
 
 
 def test_open_clips_model_is_as_large_as_ours_and_learns():
-    ours, theirs = create_model(comparisons.VIT), rivals.open_clip_model()
+    ours, theirs = create_model(comparisons.VIT), baselines.open_clip_model()
     count = lambda model: sum(p.numel() for p in model.parameters())
     assert count(theirs) == pytest.approx(count(ours), rel=0.001)
     assert theirs.visual.transformer.resblocks[0].attn.num_heads == theirs.transformer.resblocks[0].attn.num_heads == ours.image_encoder.blocks[0].attention.heads
     from open_clip.loss import ClipLoss
 
     images, tokens = torch.randn(4, 3, 64, 64), torch.randint(1, 49408, (4, 77))
-    optimizer = rivals.open_clip_optimizer(theirs, dataclasses.replace(comparisons.VIT, learning_rate=1e-3))
+    optimizer = baselines.open_clip_optimizer(theirs, dataclasses.replace(comparisons.VIT, learning_rate=1e-3))
     assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == count(theirs)
-    losses = [rivals.open_clip_step(theirs, optimizer, ClipLoss(), images, tokens).item() for _ in range(3)]
+    losses = [baselines.open_clip_step(theirs, optimizer, ClipLoss(), images, tokens).item() for _ in range(3)]
     assert losses[0] == pytest.approx(math.log(4), abs=0.5) and losses[-1] < losses[0]
 
 
 def test_rows_and_batches_are_counted_exactly(small):
-    rows = rivals.open_clip_dataset("small", 32)
-    batches = list(rivals.row_loader(rows, 6, 3))
+    rows = baselines.open_clip_dataset("small", 32)
+    batches = list(baselines.row_loader(rows, 6, 3))
     assert [(images.shape, tokens.shape) for images, tokens in batches] == [((6, 3, 32, 32), (6, 77))] * 3
 
 
@@ -102,8 +102,8 @@ def photos():
 def test_photos_are_of_flickr8ks_size_and_gone_afterwards(photos):
     sizes = [path.stat().st_size for path in (photos / "Images").iterdir()]
     assert len(sizes) == 6 and len(set(sizes)) == 2 and 120e3 < min(sizes) and max(sizes) < 150e3
-    with Image.open(photos / "Images" / "00000.jpg") as picture:
-        assert picture.size == (500, 375)
+    with Image.open(photos / "Images" / "00000.jpg") as image:
+        assert image.size == (500, 375)
     with races.photos(2, 1) as other:
         pass
     assert not other.exists()
@@ -150,12 +150,12 @@ def test_first_use_decodes_anew_and_second_use_does_not(photos, monkeypatch):
 
 
 def test_scaling(photos, recipe):
-    result = costs.scaling(dataclasses.replace(recipe, batch_size=4), pictures=(8, 16, 24), batch_sizes=(2, 12), steps=1)
+    result = costs.scaling(dataclasses.replace(recipe, batch_size=4), n_images=(8, 16, 24), batch_sizes=(2, 12), steps=1)
     assert list(result["seconds per epoch"]) == [8, 16, 24] and result["line"]["R2"] <= 1
     assert list(result["pairs per second by batch size"]) == [2, 12]
 
 
-def test_repeated_pictures_come_round_again():
+def test_repeated_images_come_round_again():
     repeated = costs.Repeated(np.arange(5))
     assert repeated[np.array([0, 4, 5, 13])].tolist() == [0, 4, 0, 3]
 
@@ -177,11 +177,11 @@ def test_importing_takes_turns(monkeypatch):
 
 
 def test_the_record_and_what_is_printed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
     monkeypatch.setattr(bench, "cpu_name", lambda: "Some CPU (TM) @ 3 GHz")
     monkeypatch.setattr(bench, "photos", contextlib.nullcontext)
     monkeypatch.setattr(bench, "PARTS", {"first use": lambda: {"seconds": 1.5}, "import": lambda: {"clipnb": races.compared([1.0], [2.0], "seconds")}})
-    path = bench.bench_train()
+    path = bench.run_benchmark()
     record = json.loads((tmp_path / "bench" / "some-cpu-tm-3-ghz.json").read_text())
     assert path.endswith("some-cpu-tm-3-ghz.json") and {"machine", "versions", "date", "threads", "first use", "import"} == set(record)
     printed = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""A reader's visit, for real: JupyterLab starts, notebook 05 runs in a browser, a query and a click change the pictures."""
+"""A reader's visit, for real: JupyterLab starts, notebook 05 runs in a browser, a query and a click change the images."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
 }
-# What a reader sees of the hits: each picture as drawn, pixel by pixel; null for one that is not there yet.
+# What a reader sees of the hits: each image as drawn, pixel by pixel; null for one that is not there yet.
 HITS = """[...document.querySelector('.clipnb-retrieval').querySelectorAll('.clipnb-gallery .clipnb-hit')].map(hit => {
   const img = hit.querySelector('img'), canvas = document.createElement('canvas');
   if (!img || !img.complete || !img.naturalWidth) return null;
@@ -137,7 +137,7 @@ def test_a_reader_searches_in_notebook_05(page):
 
     cars = ask(page, widget, "a red car on the street", [])
     boats = ask(page, widget, "a boat on the sea at night", cars)
-    assert len(set(boats)) > 1, "all hits show the same picture"
+    assert len(set(boats)) > 1, "all hits show the same image"
 
     last = widget.locator(".clipnb-hit").last
     last.hover()

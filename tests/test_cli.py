@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from clipnb import RECIPES, __main__, report
+from clipnb import RECIPES, cli, report
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def clipnb(small, recipe, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["clipnb", *arguments])
         try:
-            __main__.main()
+            cli.main()
             code = 0
         except SystemExit as stop:
             code = stop.code
@@ -63,7 +63,7 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch):
 def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):
     shutil.copytree(small_root / "small", tmp_path / "elsewhere" / "copy")
     monkeypatch.delenv("CLIPNB_DATA")
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path / "results"))
     options = ["--recipe", "tiny", "--dataset", "copy", "--data-dir", str(tmp_path / "elsewhere")]
     assert clipnb("train", *options)[0] == 0
     monkeypatch.delenv("CLIPNB_DATA")  # set by --data-dir, which must be enough
@@ -72,24 +72,24 @@ def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):
 
 
 def test_arms_of_a_search_are_kept_with_their_dev_result_alone(clipnb, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path / "results"))
     for rate in "1e-3", "2e-3":
-        code, printed = clipnb("train", "--recipe", "tiny", "--set", "epochs=1", "--set", f"learning_rate={rate}", "--arm")
+        code, printed = clipnb("train", "--recipe", "tiny", "--set", "epochs=1", "--set", f"learning_rate={rate}", "--trial")
         assert code == 0 and "small.jsonl" in printed
-    arms = [json.loads(line) for line in (tmp_path / "results" / "arms" / "small.jsonl").read_text().splitlines()]
+    arms = [json.loads(line) for line in (tmp_path / "results" / "trials" / "small.jsonl").read_text().splitlines()]
     assert [arm["recipe"]["learning_rate"] for arm in arms] == [1e-3, 2e-3]
     assert all(arm["dev"]["mean_recall"] >= 0 and len(arm["history"]) == 1 and "test" not in arm for arm in arms)
 
 
 def test_all_experiments_but_those_without_data(clipnb, monkeypatch):
-    from clipnb import claims, experiments
+    from clipnb import experiments
 
     def record(name, seeds):
         if name == "two":
             raise FileNotFoundError("there is no flickr8k; download it")
         return f"results/claims/{name}.json of {seeds} seeds"
 
-    monkeypatch.setattr(claims, "record_experiment", record)
+    monkeypatch.setattr(experiments, "record_experiment", record)
     monkeypatch.setattr(experiments, "EXPERIMENTS", dict.fromkeys(["one", "two", "three"]))
     code, printed = clipnb("experiment", "all", "--seeds", "5")
     assert code == 0 and [line.split(":")[0] for line in printed.splitlines()] == [
@@ -106,7 +106,7 @@ def test_changed_fields_make_another_run(clipnb):
 
 def test_k_below_one_is_refused(clipnb, capsys):
     with pytest.raises(SystemExit):
-        __main__.parser().parse_args(["search", "a dog", "-k", "0"])
+        cli.parser().parse_args(["search", "a dog", "-k", "0"])
     assert "argument -k: must be at least 1" in capsys.readouterr().err
 
 
@@ -118,7 +118,7 @@ def test_k_below_one_is_refused(clipnb, capsys):
     (["train", "--recipe", "tiny", "--set", "epoch=3"], "no field 'epoch'; there are name, dataset"),
     (["train", "--recipe", "tiny", "--set", "epochs=many"], "epochs=many: expected something like 2"),
     (["train", "--recipe", "tiny", "--set", "loss=hinge"], "loss 'hinge' is unknown; choose one of clip, siglip"),
-    (["train", "--recipe", "tiny", "--set", "batch_size=500"], "batch_size 500 is larger than the 48 training pictures of small; choose 2 to 48"),
+    (["train", "--recipe", "tiny", "--set", "batch_size=500"], "batch_size 500 is larger than the 48 training images of small; choose 2 to 48"),
 ])
 def test_mistakes_are_answered_in_a_line(clipnb, arguments, message):
     code, _ = clipnb(*arguments)

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from clipnb import download
-from clipnb.download import DownloadError, download_flickr8k
-from clipnb.flickr8k import read_dataset_folder
+from clipnb.datasets import download
+from clipnb.datasets.download import DownloadError, download_flickr8k
+from clipnb.datasets.folders import read_dataset_folder
 
 NAMES = [f"{i}_x.jpg" for i in range(10)]
 
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("CLIPNB_PROGRESS", "0")
+    monkeypatch.setenv("TQDM_DISABLE", "0")
     monkeypatch.setattr(download, "PAUSE", 0.0)
     server = Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -121,7 +121,7 @@ def test_whole(server, tmp_path, capsys):
     download_flickr8k(tmp_path / "flickr8k", server.url, sums)
     assert_complete(tmp_path / "flickr8k")
     said = capsys.readouterr().out
-    assert "Hodosh" in said and "research" in said and "10 pictures (6 train, 2 dev, 2 test" in said
+    assert "Hodosh" in said and "research" in said and "10 images (6 train, 2 dev, 2 test" in said
 
 
 def test_second_call_does_nothing(server, tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims import VERDICTS
+from clipnb.experiments.experiment import VERDICTS
 from clipnb.experiments import few_shot as fs
 
 BY_NAME = {experiment.name: experiment for experiment in fs.EXPERIMENTS}
@@ -16,19 +16,19 @@ def test_shots_are_k_different_examples_of_every_class():
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], 20))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rows = fs.draw_shots(labels, 5, np.random.default_rng(1))
+        rows = fs.sample_shots(labels, 5, np.random.default_rng(1))
     assert len(set(rows)) == 15 and np.bincount(labels[rows]).tolist() == [5, 5, 5]
-    assert (rows == fs.draw_shots(labels, 5, np.random.default_rng(1))).all()
-    assert set(rows) != set(fs.draw_shots(labels, 5, np.random.default_rng(2)))
+    assert (rows == fs.sample_shots(labels, 5, np.random.default_rng(1))).all()
+    assert set(rows) != set(fs.sample_shots(labels, 5, np.random.default_rng(2)))
 
 
 def test_too_few_examples_are_all_used_and_said_by_name():
     labels = np.array([0, 0, 0, 0, 1, 1])
     with pytest.warns(UserWarning, match="class 'cat' has 2 examples, not 4") as told:
-        rows = fs.draw_shots(labels, 4, np.random.default_rng(0), ["dog", "cat"])
+        rows = fs.sample_shots(labels, 4, np.random.default_rng(0), ["dog", "cat"])
     assert sorted(rows) == [0, 1, 2, 3, 4, 5] and len(told) == 1
     with pytest.warns(UserWarning, match="class 'fish' has 0 examples"):
-        assert len(fs.draw_shots(labels, 1, np.random.default_rng(0), ["dog", "cat", "fish"])) == 2
+        assert len(fs.sample_shots(labels, 1, np.random.default_rng(0), ["dog", "cat", "fish"])) == 2
 
 
 @pytest.mark.parametrize("level, k", [(0.3, 0.5), (0.4, 1), (0.5, 2), (0.55, 2 * 2**0.5), (0.6, 4), (0.8, 16), (0.81, 32)])
@@ -77,7 +77,7 @@ def test_few_shot_crosses_at_four_and_leads_the_towers():
 
 
 def by_hand():
-    """Two classes of each attribute, two pictures of each; words are right always in the first and half the time in the second."""
+    """Two classes of each attribute, two images of each; words are right always in the first and half the time in the second."""
     labels, o = np.array([0, 0, 1, 1]), {}
     curve = np.array([[0.25, 0.5, 0.75, 1, 1]] * 4)
     for task in fs.TAUGHT:

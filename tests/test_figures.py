@@ -1,4 +1,4 @@
-"""The pictures in figures/: there, not blank, small; and the code that draws them still runs."""
+"""The images in figures/: there, not blank, small; and the code that draws them still runs."""
 
 import importlib
 from pathlib import Path
@@ -19,28 +19,28 @@ def draw(monkeypatch):
     return importlib.import_module("draw")
 
 
-def check_picture(path):
+def check_image(path):
     assert path.stat().st_size < 400_000
-    with Image.open(path) as picture:
-        assert picture.width > 1000
-        assert np.asarray(picture.convert("L")).std() > 5, f"{path.name} is blank"
+    with Image.open(path) as image:
+        assert image.width > 1000
+        assert np.asarray(image.convert("L")).std() > 5, f"{path.name} is blank"
 
 
 def test_names(draw):
     assert list(draw.DRAWN) == NAMES
-    assert sorted(path.stem for path in FIGURES.glob("*.png")) == sorted(NAMES), "run `make figures`; a picture no code draws has no place here"
+    assert sorted(path.stem for path in FIGURES.glob("*.png")) == sorted(NAMES), "run `make figures`; an image no code draws has no place here"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_committed(name):
-    check_picture(FIGURES / f"{name}.png")
+    check_image(FIGURES / f"{name}.png")
 
 
 @pytest.mark.parametrize("name", ["roadmap_01", "roadmap_09", "model"])
 def test_drawing_is_reproducible(draw, name, tmp_path):
     for copy in "ab":
         draw.save(draw.DRAWN[name](), tmp_path / f"{copy}.png")
-    check_picture(tmp_path / "a.png")
+    check_image(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

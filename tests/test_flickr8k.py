@@ -6,21 +6,21 @@ import random
 import pytest
 from PIL import Image
 
-from clipnb.flickr8k import duplicate_pictures, is_junk, read_dataset_folder
+from clipnb.datasets.folders import duplicate_images, is_junk, read_dataset_folder
 from clipnb.runtime import data_dir
 
 NAMES = [f"{1000 + i}_ab.jpg" for i in range(20)]
 
 
 def draw(folder, names=NAMES):
-    """One small picture a name, each of another colour."""
+    """One small image a name, each of another colour."""
     folder.mkdir(parents=True)
     for i, name in enumerate(names):
         Image.new("RGB", (8, 6), (i * 12, 100, 200)).save(folder / name)
 
 
 def official(folder, lines=None, lists=True):
-    """A folder in the official layout: 20 pictures, 5 captions each, 14 + 3 + 2 in the lists and one picture in no list."""
+    """A folder in the official layout: 20 images, 5 captions each, 14 + 3 + 2 in the lists and one image in no list."""
     draw(folder / "Flicker8k_Dataset")
     text = folder / "Flickr8k_text"
     text.mkdir()
@@ -33,7 +33,7 @@ def official(folder, lines=None, lists=True):
 
 
 def kaggle(folder, lines=None):
-    """A folder in Kaggle's layout: the same pictures, no split lists."""
+    """A folder in Kaggle's layout: the same images, no split lists."""
     draw(folder / "Images")
     lines = lines or [f"{name},Dog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)]
     (folder / "captions.txt").write_text("\n".join(["image,caption", *lines]) + "\n", encoding="utf-8")
@@ -110,7 +110,7 @@ def test_plain_layout_with_splits_and_labels(tmp_path):
     assert data.labels[NAMES[0]] == {} and data.labels[NAMES[1]] == {"count": 1} and list(data.labels) == NAMES
 
 
-def test_a_picture_in_two_splits_is_refused(tmp_path):
+def test_a_image_in_two_splits_is_refused(tmp_path):
     folder = official(tmp_path / "f")
     path = folder / "Flickr8k_text" / "Flickr_8k.testImages.txt"
     path.write_text(path.read_text() + NAMES[0] + "\n")
@@ -118,13 +118,13 @@ def test_a_picture_in_two_splits_is_refused(tmp_path):
         read_dataset_folder(folder)
 
 
-def test_caption_without_picture_and_picture_without_caption_are_dropped(tmp_path):
+def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
     lines = [f"{name}#{k}\tA dog ." for name in NAMES[1:] for k in range(5)]
     lines += [f"2258277193_586949ec62.jpg.1#{k}\tA boy ." for k in range(5)]
     data = read_dataset_folder(official(tmp_path / "f", lines))
     assert list(data.captions) == NAMES[1:]
     assert data.splits["train"] == NAMES[1:14]  # one unknown name in a list is dropped silently
-    assert data.dropped == {"no picture": ["2258277193_586949ec62.jpg.1"], "no caption": [NAMES[0]], "junk caption": []}
+    assert data.dropped == {"no image": ["2258277193_586949ec62.jpg.1"], "no caption": [NAMES[0]], "junk caption": []}
 
 
 def test_stray_spaces_and_blank_lines(tmp_path):
@@ -143,7 +143,7 @@ def test_junk(caption, junk):
     assert is_junk(caption) is junk
 
 
-def test_every_picture_gets_the_same_number_of_captions(tmp_path):
+def test_every_image_gets_the_same_number_of_captions(tmp_path):
     lines = [f"{NAMES[0]},one", f"{NAMES[0]},two", f"{NAMES[0]},a", *(f"{NAMES[1]},caption {w}" for w in "p q r s t u v".split()),
              f"{NAMES[2]},alone", f"{NAMES[3]},.", f"{NAMES[3]}, "]
     data = read_dataset_folder(kaggle(tmp_path / "k", lines))
@@ -159,17 +159,17 @@ def test_fewer_than_five_captions_everywhere(tmp_path):
     assert data.captions == {NAMES[0]: ["one", "two"], NAMES[1]: ["only", "only"]}
 
 
-@pytest.mark.parametrize("missing", ["everything", "pictures", "captions"])
+@pytest.mark.parametrize("missing", ["everything", "images", "captions"])
 def test_missing_dataset_says_what_where_and_how(tmp_path, missing):
     folder = tmp_path / "flickr8k"
     if missing == "captions":
         draw(folder / "Images")
-    elif missing == "pictures":
+    elif missing == "images":
         (folder / "Images").mkdir(parents=True)
     with pytest.raises(FileNotFoundError) as caught:
         read_dataset_folder(folder)
     said = str(caught.value)
-    what = {"everything": "there is no folder", "pictures": "no pictures", "captions": "no caption file"}[missing]
+    what = {"everything": "there is no folder", "images": "no images", "captions": "no caption file"}[missing]
     for part in (what, str(folder), "python -m clipnb download flickr8k", "--data-dir", "CLIPNB_DATA"):
         assert part in said
 
@@ -191,8 +191,8 @@ def test_malformed_kaggle_line(tmp_path, line):
 
 def test_other_header_and_other_encoding(tmp_path):
     folder = kaggle(tmp_path / "k")
-    (folder / "captions.txt").write_text("picture;text\n1000_ab.jpg;A dog\n")
-    with pytest.raises(ValueError, match=r"captions.txt:1: expected the header `image,caption`, got 'picture;text'"):
+    (folder / "captions.txt").write_text("image;text\n1000_ab.jpg;A dog\n")
+    with pytest.raises(ValueError, match=r"captions.txt:1: expected the header `image,caption`, got 'image;text'"):
         read_dataset_folder(folder)
     (folder / "captions.txt").write_bytes("image,caption\n1000_ab.jpg,A café\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"captions.txt:2: expected UTF-8 text, got the byte 0xe9"):
@@ -204,7 +204,7 @@ def test_lists_and_captions_of_another_dataset_are_refused(tmp_path):
     (folder / "Flickr8k_text" / "Flickr_8k.trainImages.txt").write_text("\n".join(NAMES[:10] + ["x.jpg", "y.jpg"]))
     with pytest.raises(ValueError, match=r"trainImages.txt lists 2 names \(of 12\) .*'x.jpg', 'y.jpg'"):
         read_dataset_folder(folder)
-    with pytest.raises(ValueError, match="token.txt has captions for 2 names .* Are the pictures complete"):
+    with pytest.raises(ValueError, match="token.txt has captions for 2 names .* Are the images complete"):
         read_dataset_folder(official(tmp_path / "g", [f"{name}#0\tA dog ." for name in [*NAMES, "x.jpg", "y.jpg"]]))
 
 
@@ -223,11 +223,11 @@ def test_reading_writes_nothing(tmp_path):
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
-def test_duplicate_pictures(tmp_path):
+def test_duplicate_images(tmp_path):
     folder = kaggle(tmp_path / "k")
-    assert duplicate_pictures(folder) == []
+    assert duplicate_images(folder) == []
     (folder / "Images" / "copy.jpg").write_bytes((folder / "Images" / NAMES[3]).read_bytes())
-    assert duplicate_pictures(folder) == [[NAMES[3], "copy.jpg"]]
+    assert duplicate_images(folder) == [[NAMES[3], "copy.jpg"]]
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def test_real_counts(real):
         assert len(set(real.captions) - set(sum(real.splits.values(), []))) == 91
 
 
-def test_real_splits_share_no_picture(real):
+def test_real_splits_share_no_image(real):
     names = sum(real.splits.values(), [])
     assert len(names) == len(set(names))
 

@@ -58,7 +58,7 @@ def test_random_features_start_above_ln_n():
 
 
 def test_floor_with_a_duplicate():
-    """Two rows that share picture and caption cannot be told apart: each of them costs ln 2, whatever the model does."""
+    """Two rows that share image and caption cannot be told apart: each of them costs ln 2, whatever the model does."""
     x = torch.eye(6)[[0, 0, 1, 2, 3, 4]]
     assert clip_loss(x, x, 100.0).item() == pytest.approx(2 * math.log(2) / 6, rel=1e-4)
 

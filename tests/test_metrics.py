@@ -42,7 +42,7 @@ def test_perfect_and_constant_models():
 
 
 def test_by_hand():
-    """Three pictures, two captions each. Picture 0's second caption is its best and is beaten by one wrong caption."""
+    """Three images, two captions each. Image 0's second caption is its best and is beaten by one wrong caption."""
     images = torch.eye(3)
     texts = torch.tensor([[[0.1, 0.9, 0.0], [0.5, 0.0, 0.2]], [[0.8, 0.6, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], [0.3, 0.0, 0.4]]])
     image_to_text, text_to_image = retrieval_ranks(images, texts)
@@ -70,16 +70,16 @@ def test_chance_on_flickr8k_is_the_published_one():
     assert expected["image_to_text_median_rank"] == 647
 
 
-def test_bootstrap_interval_holds_the_value_and_shrinks_with_more_pictures():
+def test_bootstrap_interval_holds_the_value_and_shrinks_with_more_images():
     torch.manual_seed(0)
     small, large = torch.randint(1, 40, (50,)), torch.randint(1, 40, (2000,))
-    low, high = bootstrap_intervals(small, small.repeat_interleave(5), draws=200)["image_to_text_R@10"]
+    low, high = bootstrap_intervals(small, small.repeat_interleave(5), n_resamples=200)["image_to_text_R@10"]
     assert low <= 100 * (small <= 10).float().mean() <= high
-    narrow = bootstrap_intervals(large, large.repeat_interleave(5), draws=200)["image_to_text_R@10"]
+    narrow = bootstrap_intervals(large, large.repeat_interleave(5), n_resamples=200)["image_to_text_R@10"]
     assert narrow[1] - narrow[0] < (high - low) / 3
 
 
-def test_bootstrap_redraws_pictures_with_their_captions_at_95_percent():
+def test_bootstrap_redraws_images_with_their_captions_at_95_percent():
     torch.manual_seed(0)
     ranks = torch.randint(1, 40, (2000,))
     intervals = bootstrap_intervals(ranks, ranks.repeat_interleave(5))

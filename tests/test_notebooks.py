@@ -28,7 +28,7 @@ def test_every_notebook_has_a_number_of_its_own_and_a_row_in_the_readme():
 
 # ---- the checks can fail ---------------------------------------------------------------------------------------------
 
-PICTURE = "![a plan](plan.png)"
+IMAGE = "![a plan](plan.png)"
 
 
 def good_notebook():
@@ -36,7 +36,7 @@ def good_notebook():
     shown = new_output("display_data", {"image/png": "aGk=", "text/plain": "<Figure size 640x480 with 1 Axes>"})
     cells = [
         new_markdown_cell("# A title"),
-        new_markdown_cell(f"> **Goal** one · **You need** two · **Time** 1 min · **Data** scenes\n\n{PICTURE}"),
+        new_markdown_cell(f"> **Goal** one · **You need** two · **Time** 1 min · **Data** scenes\n\n{IMAGE}"),
         new_code_cell("ax = draw()\nplt.show()", outputs=[shown]),
         new_code_cell("print('a third:\\n', 1 / 3)", outputs=[new_output("stream", name="stdout", text="0.333\n")]),
         *(new_code_cell(f"x = {i}") for i in range(4)),
@@ -112,15 +112,15 @@ FAULTS = {
     "no title": (source("## A title", cell=0), "title"),
     "no Goal": (replace("Goal", "Aim"), "'Goal'"),
     "no Time": (replace("Time", "When"), "'Time'"),
-    "no picture": (replace(PICTURE, ""), "no picture of where we are"),
+    "no image": (replace(IMAGE, ""), "no image of where we are"),
     "no Summary": (replace("## Summary", ""), "headings"),
     "foot out of order": (replace("## Checks", "## References"), "headings"),
     "no asserts": (replace("assert x == 3", "x == 3"), "no cell of asserts"),
     "solution missing": (replace("<details><summary>Solution</summary>yes</details>\n", "yes\n"), "<details>"),
     "dead link": (replace("## Summary", "## Summary\n[there](../clipnb/gone.py)"), "leads nowhere"),
-    "dead picture": (replace("plan.png", "gone.png"), "leads nowhere"),
+    "dead image": (replace("plan.png", "gone.png"), "leads nowhere"),
     "no alt text": (replace("![a plan]", "![]"), "alt text"),
-    "no alt in img": (replace(PICTURE, '<img src="plan.png">'), "alt text"),
+    "no alt in img": (replace(IMAGE, '<img src="plan.png">'), "alt text"),
     "no next": (replace("[next](02_b.ipynb)", ""), "neighbour 02_b.ipynb"),
     "drifted": (source("def clip_loss(a, b, scale):\n    return 0"), "clip_loss has drifted"),
 }

@@ -8,7 +8,8 @@ from clipnb import train_tokenizer
 from clipnb.datasets import CaptionDataset
 from clipnb.encoders import TinyCNN
 from clipnb.experiments import objectives
-from clipnb.experiments.objectives import ARMS, Captioner, WordPredictor, class_scores, efficiency, images_to_reach, make_arm, one_caption
+from clipnb.experiments.fitting import make_caption_sampler
+from clipnb.experiments.objectives import ARMS, Captioner, WordPredictor, class_scores, efficiency, images_to_reach, make_condition
 
 CAPTIONS = [["a red dog on the grass", "red dog", "a dog", "the dog .", "grass"], ["a blue cat at sea", "cat", "a cat", "the sea", "two cats"]] * 4
 
@@ -45,7 +46,7 @@ def test_no_position_sees_the_word_it_guesses(tokenizer):
         moved = (model(features, tokens) - model(features, changed)).abs().amax(dim=2)[0] > 1e-6
         assert moved.tolist() == [i >= position for i in range(len(moved))]
     other = (model(features, tokens) - model(features + 1, tokens)).abs().amax(dim=2)[0]
-    assert (other > 1e-4).all()  # every position sees the picture
+    assert (other > 1e-4).all()  # every position sees the image
 
 
 def test_padding_changes_neither_loss_nor_likelihood(tokenizer):
@@ -71,15 +72,15 @@ def test_likelihood_of_a_text_is_the_sum_over_its_words(tokenizer):
 def test_every_arm_teaches_its_image_tower_and_scores_classes(tokenizer, dataset):
     for arm in ARMS:
         torch.manual_seed(0)
-        model, loss = make_arm(arm, objectives.RACE, tokenizer, dataset)
+        model, loss = make_condition(arm, objectives.RACE, tokenizer, dataset)
         loss(model, torch.randn(8, 3, 48, 48), torch.arange(8)).backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.image_encoder.parameters()), arm
         scores = class_scores(model, tokenizer, dataset.images, ["dog", "cat", "grass"], ["a {}", "the {}"])
         assert scores.shape == (8, 3) and torch.isfinite(scores).all()
 
 
-def test_drawn_captions_belong_to_their_pictures(tokenizer, dataset):
-    drawn = one_caption(dataset, tokenizer)(torch.tensor([1, 0, 3]))
+def test_drawn_captions_belong_to_their_images(tokenizer, dataset):
+    drawn = make_caption_sampler(tokenizer, dataset)(torch.tensor([1, 0, 3]))
     for row, i in zip(drawn, (1, 0, 3)):
         assert tokenizer.decode(row) in [tokenizer.decode(tokenizer([caption])[0]) for caption in CAPTIONS[i]]
 
@@ -92,8 +93,8 @@ def test_images_to_reach_a_level():
 
 
 def test_efficiency_is_taken_where_both_arrive():
-    pictures = lambda *shares: np.stack([np.arange(100) < 100 * share for share in shares], axis=1)  # (N, T)
-    o = {"fast": pictures(0.2, 0.4, 0.8), "slow": pictures(0.1, 0.2, 0.4), "images": [1000, 2000, 4000]}
+    n_images = lambda *shares: np.stack([np.arange(100) < 100 * share for share in shares], axis=1)  # (N, T)
+    o = {"fast": n_images(0.2, 0.4, 0.8), "slow": n_images(0.1, 0.2, 0.4), "images": [1000, 2000, 4000]}
     assert efficiency("fast", "slow")(o) == pytest.approx(2.0)
     assert efficiency("slow", "fast")(o) == pytest.approx(0.5)
 

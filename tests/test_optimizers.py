@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from clipnb import RECIPES, create_model
-from clipnb.optimizers import Muon, make_optimizer, orthogonalized
+from clipnb.optimizers import Muon, make_optimizer, orthogonalize
 from clipnb.training import update_average
 
 
@@ -17,7 +17,7 @@ def test_orthogonalized_keeps_the_directions_and_evens_out_their_lengths(shape):
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     U, S, V = torch.linalg.svd(matrix, full_matrices=False)
-    result = orthogonalized(matrix * 100)
+    result = orthogonalize(matrix * 100)
     lengths = torch.diagonal(U.T @ result @ V.T)  # in the matrix's own directions
     assert torch.allclose(result, U @ torch.diag(lengths) @ V, atol=1e-3), "no direction was turned"
     inner = lengths[S > 0.1 * S.max()]
@@ -69,7 +69,7 @@ def test_muon_gets_matrices_and_kernels_but_no_table_and_no_gain():
     assert {"image_encoder.stem.0.0.weight", "text_encoder.blocks.0.attention.in_proj.weight", "image_projection.weight"} <= muon
     assert "logit_scale" in free and len(muon) + len(tables) + len(free) == len(names)
     first = optimizer.param_groups[0]
-    assert first["lr_scale"] * recipe.learning_rate == pytest.approx(recipe.matrix_learning_rate)
+    assert first["lr_scale"] * recipe.learning_rate == pytest.approx(recipe.muon_learning_rate)
 
 
 def test_the_average_moves_by_its_decay_and_faster_at_first():

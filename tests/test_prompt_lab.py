@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clipnb import create_model, train_tokenizer
-from clipnb.prompt_lab import PromptLab
+from clipnb.widgets.prompt_lab import PromptLab
 
 
 @pytest.fixture
@@ -17,15 +17,15 @@ def lab(recipe):
 
 
 def test_starts_with_an_answer(lab):
-    assert "named rightly" in lab.status.value and "of 6 pictures" in lab.status.value and lab.scores.value.count("%") >= 3
-    assert 0 <= lab.accuracy <= 100 and repr(lab) == "PromptLab(6 pictures)"
+    assert "named rightly" in lab.status.value and "of 6 images" in lab.status.value and lab.scores.value.count("%") >= 3
+    assert 0 <= lab.accuracy <= 100 and repr(lab) == "PromptLab(6 images)"
 
 
-def test_fewer_classes_are_asked_about_fewer_pictures(lab):
+def test_fewer_classes_are_asked_about_fewer_images(lab):
     lab.classes.value = "dog, cat"
-    assert "of 4 pictures" in lab.status.value and "guessing: 50 %" in lab.status.value
+    assert "of 4 images" in lab.status.value and "guessing: 50 %" in lab.status.value
     lab.classes.value = "grass"
-    assert lab.accuracy is None and "None of the pictures" in lab.status.value
+    assert lab.accuracy is None and "None of the images" in lab.status.value
 
 
 def test_an_unknown_class_is_named(lab):
@@ -42,9 +42,9 @@ def test_a_bad_prompt_loses_nothing(lab):
     assert lab.scores.value == before and "last good" not in lab.status.value
 
 
-def test_another_picture_and_names_with_markup(lab):
+def test_another_image_and_names_with_markup(lab):
     before = lab.scores.value
-    lab.picture.value = 3
+    lab.image.value = 3
     assert lab.scores.value != before
     lab.classes.value = "<b>dog</b>"
     assert "<b>dog" not in lab.scores.value

@@ -19,7 +19,7 @@ def index(small):
     return ImageIndex.build(create_model(RECIPES["quick"]), tokenizer, dataset)
 
 
-def test_text_search_equals_comparing_with_every_picture(index):
+def test_text_search_equals_comparing_with_every_image(index):
     query = index.model.eval().encode_text(index.tokenizer(["a red dog"]), normalize=True)[0].detach()
     scores = [float(query @ feature) for feature in index.image_features]
     order = sorted(range(len(index)), key=lambda i: -scores[i])
@@ -28,12 +28,12 @@ def test_text_search_equals_comparing_with_every_picture(index):
     assert [hit.score for hit in hits] == pytest.approx([scores[i] for i in order[:4]], abs=1e-5)
     for hit in hits:
         row = index.row[hit.image_id]
-        assert hit.caption == index.captions[row][(index.text_features[row] @ query).argmax()], "of the picture's captions the nearest"
+        assert hit.caption == index.captions[row][(index.text_features[row] @ query).argmax()], "of the image's captions the nearest"
 
 
-def test_a_picture_finds_itself_as_array_as_pil_and_as_vector(index):
-    picture = index.image(index.image_ids[7])
-    for query in picture, Image.fromarray(picture.transpose(1, 2, 0)), 3 * index.image_features[7]:
+def test_a_image_finds_itself_as_array_as_pil_and_as_vector(index):
+    image = index.image(index.image_ids[7])
+    for query in image, Image.fromarray(image.transpose(1, 2, 0)), 3 * index.image_features[7]:
         hit = index.search(query, k=1)[0]
         assert hit.image_id == index.image_ids[7] and hit.score == pytest.approx(1, abs=1e-4)
 
@@ -66,7 +66,7 @@ def test_saved_and_loaded_it_finds_the_same(index, tmp_path):
     assert loaded.search("a blue boat", 5) == index.search("a blue boat", 5)
     assert (loaded.image(index.image_ids[3]) == index.image(index.image_ids[3])).all()
     other = create_model(dataclasses.replace(RECIPES["quick"], embed_dim=64))
-    with pytest.raises(ValueError, match="features of 512 numbers, this model makes 64"):
+    with pytest.raises(ValueError, match="built with another model"):
         ImageIndex.load(tmp_path / "index.npz", other, index.tokenizer)
     with pytest.raises(FileNotFoundError, match="ImageIndex.build"):
         ImageIndex.load(tmp_path / "no.npz", index.model, index.tokenizer)

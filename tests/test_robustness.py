@@ -34,7 +34,7 @@ def test_words_alone_must_help_for_a_replication(both, words, verdict):
     assert robustness.judge_robustness(given)[0] == verdict
 
 
-def test_corruptions_change_the_picture_and_keep_its_size():
+def test_corruptions_change_the_image_and_keep_its_size():
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 40, 40), dtype=np.uint8)
     for how in corruptions.CORRUPTIONS:
         spoiled = corruptions.corrupted(images, how)
@@ -82,7 +82,7 @@ def test_overlap_is_judged_by_what_it_adds():
     assert overlap.judge_overlap(found(2.0, 1.0, 3.0, 2.0))[0] == "contradicted"
 
 
-def test_the_leak_puts_the_test_pictures_in_with_four_captions():
+def test_the_leak_puts_the_test_images_in_with_four_captions():
     def some(n, value, split):
         images = np.full((n, 3, 4, 4), value, dtype=np.uint8)
         return CaptionDataset("d", split, images, [[f"{split} {i} {k}" for k in range(5)] for i in range(n)], [f"{split}_{i}" for i in range(n)])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clipnb import RECIPES, create_model
-from clipnb.experiments import common, scaling, temperature
+from clipnb.experiments import exams, scaling, temperature
 
 pytestmark = pytest.mark.filterwarnings("ignore:class")  # tiny vocabularies have not seen every word
 TINY = dataclasses.replace(RECIPES["quick"], image_encoder="tiny_cnn", image_size=48, stored_size=32, batch_size=8)
@@ -21,7 +21,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def share(right):
-    "Outcomes of eight pictures, `right` of each."
+    "Outcomes of eight images, `right` of each."
     return np.full(8, right)
 
 
@@ -34,7 +34,7 @@ def test_multiply_adds_are_those_counted_by_hand():
 
 
 def grid(error):
-    "Outcomes of a grid whose error is that function of width, pictures and compute."
+    "Outcomes of a grid whose error is that function of width, images and compute."
     compute = {f"{width} x {size}": float(width**2 * size) for width in (48, 96) for size in (1000, 2000, 4000)}
     return {arm: share(1 - error(*(int(n) for n in arm.split(" x ")), C)) for arm, C in compute.items()} | {"compute": compute}
 
@@ -45,7 +45,7 @@ def test_a_power_law_is_found_and_predicts():
     assert scaling.prediction_error(o) == pytest.approx(0, abs=1e-9)
 
 
-def test_width_and_pictures_have_exponents_of_their_own_where_one_line_does_not_fit():
+def test_width_and_images_have_exponents_of_their_own_where_one_line_does_not_fit():
     o = grid(lambda width, size, C: 30 * width**-0.2 * size**-0.5)
     assert scaling.two_exponents(o) == pytest.approx((1, 0.2, 0.5))
     assert scaling.law(o).rvalue ** 2 < 0.8
@@ -76,10 +76,10 @@ def test_what_a_tower_gains_is_the_mean_over_tasks():
 def test_the_two_ways_of_spending_a_doubled_budget_cost_the_same():
     asked = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaling, "load_dataset", lambda *_: common.draw(common.sample_scenes(8), 32))
-        patch.setattr(scaling, "fitted", lambda model, *_: asked.append(model) or model)
+        patch.setattr(scaling, "load_dataset", lambda *_: exams.render_dataset(exams.sample_scenes(8), 32))
+        patch.setattr(scaling, "load_or_fit", lambda model, *_: asked.append(model) or model)
         patch.setattr(scaling, "named_rightly", lambda *_: {task: np.ones(2, dtype=bool) for task in scaling.TASKS})
-        cost = {arm: sum(towers) for arm, towers in scaling.measure_towers(0, epochs=1, pictures=2)[1]["multiply_adds"].items()}
+        cost = {arm: sum(towers) for arm, towers in scaling.measure_towers(0, epochs=1, n_images=2)[1]["multiply_adds"].items()}
     small, image, text = cost.values()
     assert len(asked) == 3 and image / small == pytest.approx(2, rel=0.05) and text / small == pytest.approx(2, rel=0.05)
 
@@ -111,13 +111,13 @@ def test_the_clamp_is_judged_by_settings_in_which_the_scale_gets_there_by_itself
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setattr(temperature, "SMALL", TINY)
-    monkeypatch.setattr(temperature, "load_dataset", lambda *_: common.draw(common.sample_scenes(16), 32))
-    return common.draw(common.sample_scenes(16), 32)
+    monkeypatch.setattr(temperature, "load_dataset", lambda *_: exams.render_dataset(exams.sample_scenes(16), 32))
+    return exams.render_dataset(exams.sample_scenes(16), 32)
 
 
 def test_a_fixed_scale_stays_and_a_clamped_one_is_brought_back(tiny):
     tokenizer = temperature.make_tokenizer(TINY, tiny.captions)
-    learn = lambda start, **options: temperature.learn(0, "test", start, tiny, tokenizer, epochs=2, rate=3e-3, **options)
+    learn = lambda start, **options: temperature.train_with_scale(0, "test", start, tiny, tokenizer, epochs=2, rate=3e-3, **options)
     assert learn(5, learned=False)[1] == pytest.approx([5] * 4)
     learned, free = learn(5)[1], learn(5, clamp=False)[1]
     assert learned == free and len(set(learned)) == 4  # never near the clamp: with and without it the same, bit for bit
@@ -125,9 +125,9 @@ def test_a_fixed_scale_stays_and_a_clamped_one_is_brought_back(tiny):
 
 
 def test_the_clamp_is_only_run_where_it_has_something_to_do(tiny, monkeypatch):
-    ran, learn = [], temperature.learn
-    monkeypatch.setattr(temperature, "learn", lambda *args, **options: ran.append(options["clamp"]) or learn(*args, **options))
-    outcomes, numbers = temperature.measure_clamp(0, epochs=1, pictures=4, hot=2)
+    ran, learn = [], temperature.train_with_scale
+    monkeypatch.setattr(temperature, "train_with_scale", lambda *args, **options: ran.append(options["clamp"]) or learn(*args, **options))
+    outcomes, numbers = temperature.measure_clamp(0, epochs=1, n_images=4, hot=2)
     assert len(outcomes) == 8 and all(value.shape == (4,) and ((value >= 0) & (value <= 1)).all() for value in outcomes.values())
     assert ran.count(False) == 4 and ran.count(True) < 4  # from 1000 at least
     assert numbers["highest"]["from 1000, clamp on"] < 101 < 900 < numbers["highest"]["from 1000, clamp off"]
@@ -136,8 +136,8 @@ def test_the_clamp_is_only_run_where_it_has_something_to_do(tiny, monkeypatch):
 
 def test_larger_batches_take_fewer_steps_at_a_rate_that_grows_with_their_root(tiny, monkeypatch):
     recipes = []
-    monkeypatch.setattr(temperature, "fitted", lambda model, loss, train_set, recipe, seed: recipes.append(recipe) or model)
-    outcomes, numbers = temperature.measure_batch_size(0, batch_sizes=[2, 8], epochs=1, pictures=4)
+    monkeypatch.setattr(temperature, "load_or_fit", lambda model, loss, train_set, recipe, seed: recipes.append(recipe) or model)
+    outcomes, numbers = temperature.measure_batch_size(0, batch_sizes=[2, 8], epochs=1, n_images=4)
     assert list(outcomes) == ["N = 2", "N = 8"] and numbers == {"batch_sizes": [2, 8]}
     small, large = recipes
     assert math.isclose(large.learning_rate, 2 * small.learning_rate) and math.isclose(large.learning_rate, TINY.learning_rate)

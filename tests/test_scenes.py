@@ -10,7 +10,8 @@ import re
 import numpy as np
 import pytest
 
-from clipnb import annotators, drawing, landscapes, pictograms, scenes
+from clipnb.scenes import annotators, drawing, landscapes, pictograms
+from clipnb import scenes
 from clipnb.scenes import COLOURS, COUNTS, HELD_OUT, KINDS, PLACES, RELATIONS, Scene, Thing, captions, dataset_scene, labels, layout, render
 
 FEW = {"train": 8, "dev": 3, "test": 3, "compositions": 3}
@@ -41,7 +42,7 @@ def test_two_thousand_captions_and_labels_are_the_same_on_every_platform():
     assert digest[:16] == "2fd5e345b75bb2d2", "captions or labels have changed: raise scenes.VERSION, and pin the new digest"
 
 
-def test_pictures_do_not_depend_on_what_was_drawn_before():
+def test_images_do_not_depend_on_what_was_drawn_before():
     scene = dataset_scene("train", 3)
     first = render(scene).tobytes()
     random.seed(1), np.random.seed(1), render(dataset_scene("train", 4))
@@ -157,14 +158,14 @@ def test_captions_read_like_flickr8k():
     assert not any(re.search(r"\ba [aeiou]|\ban [^aeiou]|  |\n|^ ", caption.lower()) for caption in flat)
 
 
-def test_equal_captions_of_different_pictures_occur_but_are_few():
+def test_equal_captions_of_different_images_occur_but_are_few():
     owners = collections.defaultdict(set)
     told = [[" ".join(words(caption)) for caption in captions(scene)] for scene in some_scenes(1500)]
     for i, five in enumerate(told):
         for caption in five:
             owners[caption].add(i)
     share = np.mean([len(owners[caption]) > 1 for five in told for caption in five])
-    assert 0.01 < share < 0.10  # 3 % here, 7 % among all 6,000 training pictures
+    assert 0.01 < share < 0.10  # 3 % here, 7 % among all 6,000 training images
 
 
 # --- drawings --------------------------------------------------------------------------------------------------------------------
@@ -201,15 +202,15 @@ def test_small_is_smaller_than_big_and_members_can_be_told_apart():
 def test_styles_differ_and_keep_size_and_mode():
     scene = dataset_scene("train", 2)
     for size in (32, 64, 224):
-        pictures = [render(scene, size, style) for style in drawing.STYLES]
-        assert all(p.size == (size, size) and p.mode == "RGB" for p in pictures)
-        for a, b in itertools.combinations(pictures, 2):
+        images = [render(scene, size, style) for style in drawing.STYLES]
+        assert all(p.size == (size, size) and p.mode == "RGB" for p in images)
+        for a, b in itertools.combinations(images, 2):
             assert np.abs(np.asarray(a, dtype=int) - np.asarray(b)).mean() > 4
     with pytest.raises(ValueError, match="sketch"):
         render(scene, 64, "cubist")
 
 
-def test_pictures_are_smooth_and_the_same_at_every_size():
+def test_images_are_smooth_and_the_same_at_every_size():
     for scene in some_scenes(12):
         small, large = np.asarray(render(scene, 64), dtype=int), np.asarray(render(scene, 128).reduce(2), dtype=int)
         assert np.abs(small - large).mean() < 3

@@ -11,7 +11,8 @@ import torch
 import clipnb.training
 from clipnb import RECIPES, clip_loss, create_model, evaluate, load_or_train, load_run, normalize_images, run_folder, seed_everything, siglip_loss, train
 from clipnb.optimizers import make_optimizer
-from clipnb.training import learning_rate_at, tokenize, train_step
+from clipnb.training import learning_rate_at, train_step
+from clipnb.features import tokenize
 
 
 def weights(run):
@@ -114,14 +115,14 @@ def test_a_step_does_what_the_recipe_says(small, recipe):
     assert model.logit_scale.item() == pytest.approx(math.log(100))
 
 
-def test_the_text_loss_pulls_each_caption_to_the_next_of_its_picture(small, recipe):
+def test_the_text_loss_pulls_each_caption_to_the_next_of_its_image(small, recipe):
     recipe = dataclasses.replace(recipe, captions_per_image=3, label_smoothing=0.1, text_loss=0.5)
     dataset = small("train").subset(range(8))
     model = create_model(recipe).eval()
     images, tokens = torch.tensor(dataset.images), torch.randint(1, 200, (3, 8, 6))
     features = [model.encode_text(t, normalize=True) for t in tokens]
-    pictures, scale = model.encode_image(images, normalize=True), model.logit_scale.exp()
-    expected = sum(clip_loss(pictures, f, scale, 0.1) for f in features) / 3
+    image_features, scale = model.encode_image(images, normalize=True), model.logit_scale.exp()
+    expected = sum(clip_loss(image_features, f, scale, 0.1) for f in features) / 3
     expected += 0.5 * sum(clip_loss(features[i], features[j], scale, 0.1) for i, j in [(0, 1), (1, 2), (2, 0)]) / 3
     assert train_step(model, make_optimizer(model, recipe), images, tokens, recipe).item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -207,10 +208,10 @@ def test_siglip_trains_with_a_bias_that_starts_at_one_pair_in_n(small, recipe, t
 
 @pytest.mark.parametrize("change, message", [
     ({"loss": "hinge"}, "loss 'hinge' is unknown; choose one of clip, siglip"),
-    ({"sampling": "columns"}, "choose one of pictures, rows"),
+    ({"sampling": "columns"}, "choose one of images, rows"),
     ({"tokenizer": "words"}, "choose one of captions, clip"),
     ({"optimizer": "sgd"}, "choose one of adamw, muon"),
-    ({"image_encoder": "vit", "image_size": 64, "crop_size": 48}, "a position for each patch of a picture of 64 px"),
+    ({"image_encoder": "vit", "image_size": 64, "crop_size": 48}, "a position for each patch of an image of 64 px"),
     ({"text_loss": 1.0, "captions_per_image": 1}, "set captions_per_image to 2 or more"),
     ({"tokenizer": "clip", "vocab_size": 4096}, "49,408 ids.*set vocab_size=49408"),
 ])

@@ -13,7 +13,7 @@ NAMES = ["red dog", "blue boat", "green tree", "white cat", "black car", "yellow
 
 @pytest.fixture(scope="module")
 def index():
-    """Eight plain coloured pictures with three captions each, encoded by an untrained model."""
+    """Eight plain coloured images with three captions each, encoded by an untrained model."""
     colours = np.random.default_rng(0).integers(256, size=(len(NAMES), 3, 1, 1), dtype=np.uint8)
     images = colours.repeat(32, axis=2).repeat(32, axis=3)
     captions = [[f"a {name} .", f"{name} on the grass", name] for name in NAMES]
@@ -29,28 +29,28 @@ def widget(index):
     return RetrievalWidget(index, "a red dog", k=3)
 
 
-def shown(widget):
+def display_path(widget):
     """What the visible cards say."""
     return [card.text.value for card in widget.gallery.children]
 
 
-def test_it_starts_with_the_pictures_of_its_query(widget, index):
+def test_it_starts_with_the_images_of_its_query(widget, index):
     assert widget.hits == index.search("a red dog", 3)
-    assert len(shown(widget)) == 3 and "a red dog" in widget.status.value
-    for hit, text in zip(widget.hits, shown(widget)):
+    assert len(display_path(widget)) == 3 and "a red dog" in widget.status.value
+    for hit, text in zip(widget.hits, display_path(widget)):
         assert f"{hit.score:.2f}" in text and "data:image/png;base64," in text
 
 
-def test_typing_changes_the_pictures(widget, index):
-    before = shown(widget)
+def test_typing_changes_the_images(widget, index):
+    before = display_path(widget)
     widget.query.value = "blue boat"
-    assert widget.hits == index.search("blue boat", 3) and shown(widget) != before and "blue boat" in widget.status.value
+    assert widget.hits == index.search("blue boat", 3) and display_path(widget) != before and "blue boat" in widget.status.value
 
 
 def test_k_changes_how_many(widget, index):
     for k in 1, len(NAMES):
         widget.k.value = k
-        assert len(widget.hits) == len(shown(widget)) == k
+        assert len(widget.hits) == len(display_path(widget)) == k
 
 
 @pytest.mark.parametrize("k, start", [(0, 1), (-5, 1), (3, 3), (100, len(NAMES))])
@@ -67,13 +67,13 @@ def test_most_bounds_k(index):
     assert RetrievalWidget(index, "dog", k=100, most=4).k.value == 4
 
 
-def test_a_click_searches_by_the_picture_and_leaves_it_out(widget, index):
+def test_a_click_searches_by_the_image_and_leaves_it_out(widget, index):
     clicked = widget.hits[1].image_id
     widget.cards[1].pick.click()
     found = index.search(index.image(clicked), 4)
     assert found[0].image_id == clicked and found[0].score == pytest.approx(1)
-    assert widget.hits == found[1:] and len(shown(widget)) == 3
-    assert widget.query.value == "" and "<img" in widget.status.value, "the question is now the picture, and it is shown"
+    assert widget.hits == found[1:] and len(display_path(widget)) == 3
+    assert widget.query.value == "" and "<img" in widget.status.value, "the question is now the image, and it is shown"
     widget.k.value = 5
     assert widget.hits == index.search(index.image(clicked), 6)[1:], "k asks the same question again"
     widget.k.value = len(NAMES)
@@ -86,13 +86,13 @@ def test_clicks_can_follow_each_other_and_typing_ends_them(widget, index):
     widget.query.value = "a red dog"
     assert widget.hits == index.search("a red dog", 3)
     widget.query.value = ""
-    assert widget.hits == [] and shown(widget) == []
+    assert widget.hits == [] and display_path(widget) == []
 
 
 @pytest.mark.parametrize("query", ["", "   ", "\t\n"])
 def test_an_empty_query_asks_for_words(widget, query):
     widget.search(query)
-    assert widget.hits == [] and shown(widget) == [] and "Type a few words" in widget.status.value
+    assert widget.hits == [] and display_path(widget) == [] and "Type a few words" in widget.status.value
 
 
 @pytest.mark.parametrize("query", ["собака", "犬", "🐕", "ℵ"])
@@ -107,9 +107,9 @@ def test_captions_and_queries_cannot_inject_html(widget):
     widget.k.value = len(NAMES)
     for attack in "<img src=x onerror=alert(1)>", '"><script>', "<b>bold</b>":
         widget.query.value = attack
-        everything = "".join([widget.status.value, *shown(widget)])
+        everything = "".join([widget.status.value, *display_path(widget)])
         assert attack not in everything and "<script" not in everything
-    assert any("&lt;b&gt;bold&lt;/b&gt; &amp; &quot;fish&quot;" in text for text in shown(widget))
+    assert any("&lt;b&gt;bold&lt;/b&gt; &amp; &quot;fish&quot;" in text for text in display_path(widget))
 
 
 def test_a_very_long_query_and_the_whole_of_unicode_do_no_harm(widget):
@@ -126,4 +126,4 @@ def test_cards_are_reused(widget):
 
 
 def test_its_repr_is_short_and_stable(widget, index):
-    assert repr(widget) == repr(RetrievalWidget(index)) == "RetrievalWidget(8 pictures)"
+    assert repr(widget) == repr(RetrievalWidget(index)) == "RetrievalWidget(8 images)"

@@ -9,9 +9,10 @@ from sklearn.metrics import average_precision_score
 from clipnb import build_zero_shot_classifier, create_model, train_tokenizer, zero_shot_scores
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments import limits, zero_shot
-from clipnb.experiments.photos import mean_average_precision, noun_truth
+from clipnb.experiments.nouns import mean_average_precision, noun_truth
 from clipnb.scenes import Scene, Thing
-from clipnb.zero_shot import encode_images, unknown_words
+from clipnb.features import encode_images
+from clipnb.zero_shot import find_unknown_words
 
 NAMES, TEMPLATES = ["dog", "cat", "boat"], ["a {}", "a photo of a {}", "{}"]
 
@@ -44,7 +45,7 @@ def test_equals_open_clip(model, tokenizer):
     torch.testing.assert_close(build_zero_shot_classifier(model, tokenizer, NAMES, TEMPLATES), expected.detach(), atol=1e-5, rtol=1e-5)
 
 
-def test_scores_are_cosines_of_pictures_or_features(model, tokenizer):
+def test_scores_are_cosines_of_images_or_features(model, tokenizer):
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
     scores = zero_shot_scores(model, tokenizer, images, NAMES)
     torch.testing.assert_close(scores, zero_shot_scores(model, tokenizer, encode_images(model, images, batch_size=2), NAMES))
@@ -59,7 +60,7 @@ def test_a_model_in_training_stays_in_training(model, tokenizer):
 
 
 def test_an_unknown_word_is_named(model, tokenizer):
-    assert unknown_words(tokenizer, "Red zebra") == ["zebra"] and unknown_words(tokenizer, "dog") == []
+    assert find_unknown_words(tokenizer, "Red zebra") == ["zebra"] and find_unknown_words(tokenizer, "dog") == []
     with pytest.warns(UserWarning, match="class 'red zebra'.*'zebra'.*means nothing"):
         build_zero_shot_classifier(model, tokenizer, ["dog", "red zebra"])
 

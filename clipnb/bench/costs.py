@@ -1,4 +1,4 @@
-"""What training costs by itself: memory, import, decoding the pictures once, growing with the data, compiling."""
+"""What training costs by itself: memory, import, decoding the images once, growing with the data, compiling."""
 
 import os
 import re
@@ -18,9 +18,10 @@ import torch
 
 from clipnb.bench.races import compared, fresh_model, loop, on_photos, training_stream, typical_batch
 from clipnb.datasets import load_dataset
+from clipnb.features import tokenize
 from clipnb.recipes import RECIPES
 from clipnb.runtime import get_device, progress
-from clipnb.training import batches, make_tokenizer, tokenize, train_step
+from clipnb.training import iterate_batches, make_tokenizer, train_step
 
 
 def first_use(image_sizes=(64, 224)):
@@ -30,8 +31,8 @@ def first_use(image_sizes=(64, 224)):
         for image_size in image_sizes:
             for use in "first", "second":
                 start = time.perf_counter()
-                pictures = len(load_dataset("photos", "train", image_size))
-                results[f"{use} use at {image_size} px, seconds for 8,000"] = (time.perf_counter() - start) * 8000 / pictures
+                n_images = len(load_dataset("photos", "train", image_size))
+                results[f"{use} use at {image_size} px, seconds for 8,000"] = (time.perf_counter() - start) * 8000 / n_images
     return results
 
 
@@ -44,7 +45,7 @@ def child(code):
 
 
 def peak_memory(recipes=tuple(RECIPES.values()), steps=4):
-    """Bytes the process needs at most: the loop's against the array of pictures plus 1.5 times what the bare step needs."""
+    """Bytes the process needs at most: the loop's against the array of images plus 1.5 times what the bare step needs."""
     if sys.platform == "win32":
         return {"not measured": "Windows keeps no such count"}
     results = {}
@@ -81,7 +82,7 @@ def importing(rounds=5):
 
 
 class Repeated:
-    """An array of pictures that goes on and on: picture i is picture i modulo N."""
+    """An array of images that goes on and on: image i is image i modulo N."""
 
     def __init__(self, images):
         self.images = images
@@ -90,24 +91,24 @@ class Repeated:
         return self.images[indices % len(self.images)]
 
 
-def scaling(recipe=RECIPES["quick"], pictures=(1000, 4000, 16000, 64000), batch_sizes=(16, 32, 64, 128, 256, 512, 1024), steps=8):
-    """Seconds per epoch against the number of pictures, with the straight line through them, and pairs per second against the batch size."""
+def scaling(recipe=RECIPES["quick"], n_images=(1000, 4000, 16000, 64000), batch_sizes=(16, 32, 64, 128, 256, 512, 1024), steps=8):
+    """Seconds per epoch against the number of images, with the straight line through them, and pairs per second against the batch size."""
     recipe = on_photos(recipe)
     dataset = load_dataset(recipe.dataset, "train", recipe.stored_size)
     tokens = tokenize(make_tokenizer(recipe, dataset.captions), dataset.captions)  # (N, K, T)
     many, model_and_optimizer = SimpleNamespace(images=Repeated(dataset.images)), fresh_model(recipe)
 
     def seconds(n, recipe):
-        """For an epoch of n pictures."""
-        stream, start = batches(many, tokens[torch.arange(n) % len(tokens)], recipe, get_device()), time.perf_counter()
+        """For an epoch of n images."""
+        stream, start = iterate_batches(many, tokens[torch.arange(n) % len(tokens)], recipe, get_device()), time.perf_counter()
         loop(*model_and_optimizer, stream, recipe)(None)
         return time.perf_counter() - start
 
     seconds(2 * recipe.batch_size, recipe)  # warm up
-    epochs = {n: seconds(n, recipe) for n in progress(pictures, desc="scaling, pictures", leave=False)}
+    epochs = {n: seconds(n, recipe) for n in progress(n_images, desc="scaling, images", leave=False)}
     x, y = np.array(list(epochs)), np.array(list(epochs.values()))
     slope, intercept = np.polyfit(x, y, 1)
-    line = {"seconds per 1,000 pictures": 1000 * slope, "seconds at 0": intercept, "R2": 1 - ((y - slope * x - intercept) ** 2).sum() / ((y - y.mean()) ** 2).sum()}
+    line = {"seconds per 1,000 images": 1000 * slope, "seconds at 0": intercept, "R2": 1 - ((y - slope * x - intercept) ** 2).sum() / ((y - y.mean()) ** 2).sum()}
     rates = {B: steps * B / seconds(steps * B, replace(recipe, batch_size=B)) for B in progress(batch_sizes, desc="scaling, batches", leave=False)}
     return {"seconds per epoch": epochs, "line": line, "pairs per second by batch size": rates}
 

@@ -19,25 +19,26 @@ import numpy as np
 
 from clipnb import scenes
 from clipnb.datasets import load_dataset
+from clipnb.features import tokenize
 from clipnb.model import create_model
 from clipnb.optimizers import make_optimizer
 from clipnb.runtime import get_device, keep_freed_memory, memory_format, progress
-from clipnb.training import batches, make_tokenizer, tokenize, train_step
+from clipnb.training import iterate_batches, make_tokenizer, train_step
 
 
 @contextlib.contextmanager
-def photos(pictures=1000, distinct=100):
+def photos(n_images=1000, distinct=100):
     """A dataset "photos" in a temporary data folder with a cache of its own: JPEGs of Flickr8k's size, the same on every machine."""
     with tempfile.TemporaryDirectory() as root, patch.dict(os.environ, CLIPNB_DATA=root, CLIPNB_CACHE=f"{root}/cache"):
-        write_photos(Path(root) / "photos", pictures, distinct)
+        write_photos(Path(root) / "photos", n_images, distinct)
         yield Path(root) / "photos"
 
 
-def write_photos(folder, pictures, distinct):
-    """A dataset folder of `pictures` JPEGs of 500x375, as large as photographs: drawn scenes with noise, each copied many times."""
+def write_photos(folder, n_images, distinct):
+    """A dataset folder of `images` JPEGs of 500x375, as large as photographs: drawn scenes with noise, each copied many times."""
     from PIL import Image
 
-    names = [f"{i:05d}.jpg" for i in range(pictures)]
+    names = [f"{i:05d}.jpg" for i in range(n_images)]
     (folder / "Images").mkdir(parents=True)
     (folder / "splits").mkdir()
     noise = np.random.default_rng(0)
@@ -75,7 +76,7 @@ def training_stream(recipe):
     dataset = load_dataset(recipe.dataset, "train", recipe.stored_size)
     tokens = tokenize(make_tokenizer(recipe, dataset.captions), dataset.captions)
     while True:
-        yield from batches(dataset, tokens, recipe, get_device())
+        yield from iterate_batches(dataset, tokens, recipe, get_device())
 
 
 def typical_batch(stream, draws=5):

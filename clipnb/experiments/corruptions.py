@@ -5,32 +5,32 @@ import random
 
 import numpy as np
 
-from clipnb.claims import Experiment
 from clipnb.datasets import load_dataset
-from clipnb.experiments.common import trained
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.zero_shot import PHOTOS
+from clipnb.features import encode_dataset
 from clipnb.metrics import retrieval_ranks
-from clipnb.training import encode_dataset
 
 CORRUPTIONS = ("plain", "grey", "blurred", "edges", "zoomed", "noisy")
 
 
 def corrupted(images, how):
-    """Pictures uint8 (N, 3, S, S) spoiled in one of CORRUPTIONS' ways, the same size."""
+    """Images uint8 (N, 3, S, S) spoiled in one of CORRUPTIONS' ways, the same size."""
     from PIL import Image, ImageFilter, ImageOps
 
-    def spoil(picture, i):
+    def spoil(image, i):
         if how == "grey":
-            return ImageOps.grayscale(picture).convert("RGB")
+            return ImageOps.grayscale(image).convert("RGB")
         if how == "blurred":
-            return picture.filter(ImageFilter.GaussianBlur(picture.width / 40))
+            return image.filter(ImageFilter.GaussianBlur(image.width / 40))
         if how == "edges":
-            return ImageOps.invert(ImageOps.grayscale(picture).filter(ImageFilter.FIND_EDGES)).convert("RGB")
+            return ImageOps.invert(ImageOps.grayscale(image).filter(ImageFilter.FIND_EDGES)).convert("RGB")
         if how == "zoomed":  # the middle half of the area
-            margin = round(picture.width * (1 - 0.5**0.5) / 2)
-            return picture.crop((margin, margin, picture.width - margin, picture.height - margin)).resize(picture.size, Image.Resampling.BICUBIC)
-        noise = Image.frombytes("RGB", picture.size, random.Random(i).randbytes(3 * picture.width * picture.height))
-        return Image.blend(picture, noise, 0.25) if how == "noisy" else picture
+            margin = round(image.width * (1 - 0.5**0.5) / 2)
+            return image.crop((margin, margin, image.width - margin, image.height - margin)).resize(image.size, Image.Resampling.BICUBIC)
+        noise = Image.frombytes("RGB", image.size, random.Random(i).randbytes(3 * image.width * image.height))
+        return Image.blend(image, noise, 0.25) if how == "noisy" else image
 
     return np.stack([np.asarray(spoil(Image.fromarray(image.transpose(1, 2, 0)), i)).transpose(2, 0, 1) for i, image in enumerate(images)])
 
@@ -45,7 +45,7 @@ def spoiled_words(caption, how, rng):
 
 def measure_corruptions(seed):
     """R@1 and R@10 both ways on the official test photos, the photos or the captions spoiled."""
-    run, test = trained(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
     rng, outcomes = random.Random(0), {}
     variants = {how: dataclasses.replace(test, images=corrupted(test.images, how)) for how in CORRUPTIONS}
     variants |= {f"words {how}": dataclasses.replace(test, captions=[[spoiled_words(caption, how, rng) for caption in own] for own in test.captions]) for how in ("dropped", "shuffled")}
@@ -71,9 +71,9 @@ def judge_corruptions(found):
 
 EXPERIMENTS = [
     Experiment(
-        "corruptions", "C10", "Retrieval survives corrupted photos", "§3.3", {"such a test": "none"}, "flickr8k",
-        measure_corruptions,
-        {"mean over the corruptions": lambda o: np.mean([kept(how)(o) for how in CORRUPTIONS[1:]]), **{how: kept(how) for how in (*CORRUPTIONS[1:], "words dropped", "words shuffled")}},
-        "percent of R@10 left",
-        "replicated: every corruption leaves at least half of R@10, or its interval does not exclude it; partly: some do; contradicted: none does", judge_corruptions, "09_robustness"),
+        name="corruptions", claim="C10", title="Retrieval survives corrupted photos", where="§3.3", paper={"such a test": "none"}, dataset="flickr8k",
+        measure=measure_corruptions,
+        quantities={"mean over the corruptions": lambda o: np.mean([kept(how)(o) for how in CORRUPTIONS[1:]]), **{how: kept(how) for how in (*CORRUPTIONS[1:], "words dropped", "words shuffled")}},
+        unit="percent of R@10 left",
+        rule="replicated: every corruption leaves at least half of R@10, or its interval does not exclude it; partly: some do; contradicted: none does", judge=judge_corruptions, notebook="09_robustness"),
 ]

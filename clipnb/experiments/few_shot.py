@@ -6,21 +6,25 @@ import warnings
 import numpy as np
 import torch.nn.functional as F
 
-from clipnb.claims import Experiment
 from clipnb.datasets import load_dataset
-from clipnb.experiments.common import classes_of, draw, has_one_thing, sample_scenes, supervised_twin, trained
+from clipnb.experiments.exams import read_classes, render_dataset, has_one_thing, sample_scenes
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import load_or_train_timed
+from clipnb.experiments.nouns import CLASSES, average_precisions, mean_average_precision, noun_truth
 from clipnb.experiments.objectives import predictive_tower
-from clipnb.experiments.photos import CLASSES, average_precisions, mean_average_precision, noun_truth
-from clipnb.experiments.zero_shot import LIKE_CAPTIONS, PHOTOS, accuracy, difference
+from clipnb.experiments.quantities import accuracy, difference
+from clipnb.experiments.twin import fit_supervised_baseline
+from clipnb.experiments.zero_shot import LIKE_CAPTIONS, PHOTOS
+from clipnb.features import encode_images
 from clipnb.model import create_model
 from clipnb.recipes import RECIPES
 from clipnb.runtime import get_device, seed_everything
 from clipnb.scenes import COLOURS, KINDS, PLACES, SIZES
-from clipnb.zero_shot import encode_images, zero_shot_scores
+from clipnb.zero_shot import zero_shot_scores
 
 QUICK = RECIPES["quick"]
 SHOTS = (1, 2, 4, 8, 16)  # examples a class
-STRENGTHS = 10.0 ** np.arange(-1, 5)  # scikit-learn's C, the inverse of the regularisation, for features of mean square length 1
+C_GRID = 10.0 ** np.arange(-1, 5)  # scikit-learn's C, the inverse of the regularisation, for features of mean square length 1
 PHOTO = ["a photo of a {}"]
 # How each task is put into words. The captions number things "a dog", "two dogs", "three dogs" (rarely "one dog");
 # a number without its noun is all that can be said of any kind.
@@ -30,10 +34,10 @@ TAUGHT, UNTAUGHT = ("kind", "colour", "place"), ("count", "size")  # to the supe
 TASKS = TAUGHT + UNTAUGHT
 
 
-# ---- pictures, features, probes ---------------------------------------------------------------------------------------
+# ---- images, features, probes ---------------------------------------------------------------------------------------
 
 
-def draw_shots(labels, k, rng, names=None):
+def sample_shots(labels, k, rng, names=None):
     """Rows int (n,) of k random examples of every class, none twice. labels: int (N,); rng: a numpy Generator; names: the classes.
 
     Warns of a class with fewer than k examples, and uses all of them.
@@ -55,15 +59,15 @@ def probe(features, labels, C):
     return LogisticRegression(C=C, max_iter=1000).fit(features, labels).predict
 
 
-def best_strength(features, labels, check, check_labels):
-    """The C of `STRENGTHS` that is right most often on the validation pictures; the strongest regularisation of equally good ones."""
-    return STRENGTHS[np.argmax([np.mean(probe(features, labels, C)(check) == check_labels) for C in STRENGTHS])]
+def choose_C(features, labels, check, check_labels):
+    """The C of `C_GRID` that is right most often on the validation images; the strongest regularisation of equally good ones."""
+    return C_GRID[np.argmax([np.mean(probe(features, labels, C)(check) == check_labels) for C in C_GRID])]
 
 
-def pictures_for(pictures, pool):
-    """One-thing pictures, none of them in two sets: (pool to learn from, validation, test)."""
-    sizes = {"one_thing_shots": pool, "one_thing_check": pool // 2, "one_thing_seen": pictures}
-    return [draw(sample_scenes(n, name, keep=has_one_thing)) for name, n in sizes.items()]
+def images_for(n_images, pool):
+    """One-thing images, none of them in two sets: (pool to learn from, validation, test)."""
+    sizes = {"one_thing_shots": pool, "one_thing_check": pool // 2, "one_thing_seen": n_images}
+    return [render_dataset(sample_scenes(n, name, keep=has_one_thing)) for name, n in sizes.items()]
 
 
 def towers_of(seed, names=("contrastive", "supervised", "random")):
@@ -71,10 +75,10 @@ def towers_of(seed, names=("contrastive", "supervised", "random")):
     towers = {}
     for name in names:
         seed_everything(seed)
-        towers[name] = trained(QUICK, seed).model if name == "contrastive" else create_model(QUICK).to(get_device()).eval()
+        towers[name] = load_or_train_timed(QUICK, seed).model if name == "contrastive" else create_model(QUICK).to(get_device()).eval()
         if name == "supervised":
             train_set = load_dataset("scenes", "train", QUICK.stored_size)
-            towers[name].image_encoder = supervised_twin(dataclasses.replace(QUICK, name="quick_supervised"), seed, train_set).image_encoder
+            towers[name].image_encoder = fit_supervised_baseline(dataclasses.replace(QUICK, name="quick_supervised"), seed, train_set).image_encoder
         if name == "predictive":
             towers[name].image_encoder = predictive_tower(seed)
     return towers
@@ -92,7 +96,7 @@ def features_for_probes(model, sets, projected=True):
 
 
 def few_shot(features, truths, names, draws, seed):
-    """How often probes with few examples are right: float (N, K) for N test pictures and K of `SHOTS`, the mean over draws of the examples.
+    """How often probes with few examples are right: float (N, K) for N test images and K of `SHOTS`, the mean over draws of the examples.
 
     features, truths: of the pool, of validation and of the test. C is settled once for each k, with the first draw; every tower gets the same draws.
     """
@@ -100,8 +104,8 @@ def few_shot(features, truths, names, draws, seed):
     for k in SHOTS:
         rng, C, hits = np.random.default_rng((seed, k)), None, []
         for _ in range(draws):
-            rows = draw_shots(labels, k, rng, names)
-            C = C or best_strength(pool[rows], labels[rows], check, check_labels)
+            rows = sample_shots(labels, k, rng, names)
+            C = C or choose_C(pool[rows], labels[rows], check, check_labels)
             hits.append(probe(pool[rows], labels[rows], C)(exam) == truth)
         right.append(np.mean(hits, axis=0))
     return np.stack(right, axis=1)
@@ -110,18 +114,18 @@ def few_shot(features, truths, names, draws, seed):
 def full_probe(features, truths):
     """Whether a probe that has seen all labels of the pool is right: bool (N,)."""
     (pool, check, exam), (labels, check_labels, truth) = features, truths
-    return probe(pool, labels, best_strength(pool, labels, check, check_labels))(exam) == truth
+    return probe(pool, labels, choose_C(pool, labels, check, check_labels))(exam) == truth
 
 
 def zero_shot_right(run, exam, task, templates=None):
-    """Whether words alone are right: bool (N,). exam: (features of unit length, truth) of the test pictures."""
+    """Whether words alone are right: bool (N,). exam: (features of unit length, truth) of the test images."""
     (words, own), (features, truth) = WORDS[task], exam
     return zero_shot_scores(run.model, run.tokenizer, features, words, templates or own).argmax(dim=1).numpy() == truth
 
 
 def truths_of(sets, task):
     """(names of the classes, [int (N,) for each set])."""
-    return classes_of(sets[0], task)[0], [classes_of(some, task)[1] for some in sets]
+    return read_classes(sets[0], task)[0], [read_classes(some, task)[1] for some in sets]
 
 
 # ---- numbers from outcomes --------------------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ def crossing(curve, level, shots=SHOTS, never=32.0):
 
 
 def by_class(right, labels):
-    """The mean of right (N, ...) for each class that has a picture: (C, ...)."""
+    """The mean of right (N, ...) for each class that has an image: (C, ...)."""
     return np.stack([right[labels == label].mean(axis=0) for label in np.unique(labels)])
 
 
@@ -169,11 +173,11 @@ def gain(one, other, tasks=TASKS):
 # ---- few examples -----------------------------------------------------------------------------------------------------
 
 
-def measure_few_shot(seed, pictures, pool, draws):
-    """Kinds of one-thing pictures: words, and probes with 1 to 16 examples a class on three towers."""
-    sets = pictures_for(pictures, pool)
+def measure_few_shot(seed, n_images, pool, draws):
+    """Kinds of one-thing images: words, and probes with 1 to 16 examples a class on three towers."""
+    sets = images_for(n_images, pool)
     names, truths = truths_of(sets, "kind")
-    run, towers, outcomes = trained(QUICK, seed), towers_of(seed), {}
+    run, towers, outcomes = load_or_train_timed(QUICK, seed), towers_of(seed), {}
     exam = encode_images(run.model, sets[-1].images), truths[-1]
     outcomes["zero-shot"], outcomes["zero-shot, ensemble"] = zero_shot_right(run, exam, "kind"), zero_shot_right(run, exam, "kind", LIKE_CAPTIONS)
     for name, model in towers.items():
@@ -190,10 +194,10 @@ def judge_few_shot(found):
     return ("replicated" if low >= 2 else "partly" if low > 1 else "contradicted" if high <= 1 else "not at this scale"), said
 
 
-def measure_label_worth(seed, pictures, pool, draws):
+def measure_label_worth(seed, n_images, pool, draws):
     """Kinds, colours and places: words, and probes with 1 to 16 examples a class on CLIP's features; what words are worth to each class."""
-    sets = pictures_for(pictures, pool)
-    run, outcomes, classes = trained(QUICK, seed), {}, []
+    sets = images_for(n_images, pool)
+    run, outcomes, classes = load_or_train_timed(QUICK, seed), {}, []
     features, exam = features_for_probes(run.model, sets), encode_images(run.model, sets[-1].images)
     for task in TAUGHT:
         names, truths = truths_of(sets, task)
@@ -214,10 +218,10 @@ def judge_label_worth(found):
 # ---- all labels -------------------------------------------------------------------------------------------------------
 
 
-def measure_tracks_supervised(seed, pictures, pool):
+def measure_tracks_supervised(seed, n_images, pool):
     """Kinds, colours and places: words, and a probe with all labels on the same features; class by class."""
-    sets = pictures_for(pictures, pool)
-    run, outcomes, classes = trained(QUICK, seed), {}, []
+    sets = images_for(n_images, pool)
+    run, outcomes, classes = load_or_train_timed(QUICK, seed), {}, []
     features, exam = features_for_probes(run.model, sets), encode_images(run.model, sets[-1].images)
     for task in TAUGHT:
         names, truths = truths_of(sets, task)
@@ -235,10 +239,10 @@ def judge_tracks_supervised(found):
     return ("replicated" if low > 0.5 else "partly" if low > 0 else "contradicted" if high < 0 else "not at this scale"), said
 
 
-def measure_supervised_probe(seed, pictures, pool):
+def measure_supervised_probe(seed, n_images, pool):
     """Five tasks: words, against a probe with all labels on the tower of the supervised twin."""
-    sets = pictures_for(pictures, pool)
-    run, twin, outcomes = trained(QUICK, seed), towers_of(seed, ["supervised"])["supervised"], {}
+    sets = images_for(n_images, pool)
+    run, twin, outcomes = load_or_train_timed(QUICK, seed), towers_of(seed, ["supervised"])["supervised"], {}
     features, exam = features_for_probes(twin, sets, projected=False), encode_images(run.model, sets[-1].images)
     for task in TASKS:
         truths = truths_of(sets, task)[1]
@@ -257,9 +261,9 @@ def judge_supervised_probe(found):
     return "not at this scale", said
 
 
-def measure_representations(seed, pictures, pool):
+def measure_representations(seed, n_images, pool):
     """Five tasks: probes with all labels on four towers, before and after the projection, where training has given the tower one."""
-    sets, outcomes = pictures_for(pictures, pool), {}
+    sets, outcomes = images_for(n_images, pool), {}
     truths = {task: truths_of(sets, task)[1] for task in TASKS}
     for name, model in towers_of(seed, ("contrastive", "supervised", "predictive", "random")).items():
         for when in ("before", "after")[: 2 if name in ("contrastive", "random") else 1]:
@@ -293,7 +297,7 @@ def noun_probe(features, truth, rows, C):
 
 def measure_photos(seed, draws, C):
     """25 nouns in the official test photos: words, probes with 1 to 64 photos of a noun, and probes with all training photos, on the same features."""
-    run, sets = trained(PHOTOS, seed), [load_dataset("flickr8k", split, PHOTOS.image_size) for split in ("train", "test")]
+    run, sets = load_or_train_timed(PHOTOS, seed), [load_dataset("flickr8k", split, PHOTOS.image_size) for split in ("train", "test")]
     features, truths = features_for_probes(run.model, sets), [noun_truth(some) for some in sets]
     few = np.zeros((len(sets[1]), len(PHOTO_SHOTS), draws, len(CLASSES)), dtype=np.float32)
     full = np.zeros((len(sets[1]), len(CLASSES)), dtype=np.float32)
@@ -340,60 +344,60 @@ BEFORE = ("contrastive before", "supervised before")
 PHOTO_QUANTITIES = {"zero-shot, mean AP": lambda o: mean_average_precision(o["_clip"], o["_truth"]), "full probe, mean AP": lambda o: mean_average_precision(o["_full"], o["_truth"])}
 EXPERIMENTS = [
     Experiment(
-        "few_shot", "C4", "Zero-shot equals a probe with four examples a class", "Fig 6", {"examples a class": 4}, "scenes", measure_few_shot,
-        {"examples a class": lambda o: crossing(o["contrastive probe"].mean(axis=0), o["zero-shot"].mean()),
+        name="few_shot", claim="C4", title="Zero-shot equals a probe with four examples a class", where="Fig 6", paper={"examples a class": 4}, dataset="scenes", measure=measure_few_shot,
+        quantities={"examples a class": lambda o: crossing(o["contrastive probe"].mean(axis=0), o["zero-shot"].mean()),
          "examples a class, ensemble": lambda o: crossing(o["contrastive probe"].mean(axis=0), o["zero-shot, ensemble"].mean()),
          "zero-shot": accuracy("zero-shot"),
          **{f"zero-shot minus 16 examples on {said}": lambda o, arm=arm: 100 * (o["zero-shot"].mean() - o[f"{arm} probe"][:, -1].mean())
             for said, arm in (("its own tower", "contrastive"), ("the twin", "supervised"), ("an untrained tower", "random"))}},
-        "examples", "replicated: the interval of the crossing lies above 2, half the paper's four; partly: above 1; "
+        unit="examples", rule="replicated: the interval of the crossing lies above 2, half the paper's four; partly: above 1; "
         "contradicted: not above 1 anywhere",
-        judge_few_shot, "08_linear_probe_and_few_shot",
-        small={"pictures": 400, "pool": 400, "draws": 3}, full={"pictures": 2000, "pool": 2000, "draws": 10}),
+        judge=judge_few_shot, notebook="08_linear_probe_and_few_shot",
+        small={"n_images": 400, "pool": 400, "draws": 3}, full={"n_images": 2000, "pool": 2000, "draws": 10}),
     Experiment(
-        "label_worth", "C5", "How many labels words are worth", "Fig 7", {"median": 5.4, "mean": 20.8}, "scenes", measure_label_worth,
-        {"median examples a class": lambda o: float(np.median(worth(o))), "mean examples a class": lambda o: worth(o).mean(),
+        name="label_worth", claim="C5", title="How many labels words are worth", where="Fig 7", paper={"median": 5.4, "mean": 20.8}, dataset="scenes", measure=measure_label_worth,
+        quantities={"median examples a class": lambda o: float(np.median(worth(o))), "mean examples a class": lambda o: worth(o).mean(),
          "classes worth less than one": lambda o: 100 * np.mean(worth(o) < 1),
          "classes worth more than sixteen": lambda o: 100 * np.mean(worth(o) > 16)},
-        "examples", "replicated: the interval of the median lies above 2.7, half the paper's 5.4; partly: above 1; "
+        unit="examples", rule="replicated: the interval of the median lies above 2.7, half the paper's 5.4; partly: above 1; "
         "contradicted: not above 1 anywhere",
-        judge_label_worth, "08_linear_probe_and_few_shot",
-        small={"pictures": 400, "pool": 400, "draws": 3}, full={"pictures": 2000, "pool": 2000, "draws": 10}),
+        judge=judge_label_worth, notebook="08_linear_probe_and_few_shot",
+        small={"n_images": 400, "pool": 400, "draws": 3}, full={"n_images": 2000, "pool": 2000, "draws": 10}),
     Experiment(
-        "tracks_supervised", "C6", "Zero-shot goes with supervised accuracy", "Fig 8", {"r": 0.82, "the probe's lead": "10 to 25 points"}, "scenes",
-        measure_tracks_supervised,
-        {"r over classes": lambda o: correlation(all_classes(o, "zero-shot"), all_classes(o, "probe")),
+        name="tracks_supervised", claim="C6", title="Zero-shot goes with supervised accuracy", where="Fig 8", paper={"r": 0.82, "the probe's lead": "10 to 25 points"}, dataset="scenes",
+        measure=measure_tracks_supervised,
+        quantities={"r over classes": lambda o: correlation(all_classes(o, "zero-shot"), all_classes(o, "probe")),
          "r over kinds": lambda o: correlation(by_class(o["zero-shot, kind"], o["kind"]), by_class(o["probe, kind"], o["kind"])),
          "the probe's lead": lambda o: 100 * np.mean(all_classes(o, "probe") - all_classes(o, "zero-shot"))},
-        "correlation", "replicated: the interval of r lies above 0.5; partly: above 0; contradicted: below 0", judge_tracks_supervised,
-        "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400}, full={"pictures": 2000, "pool": 2000}),
+        unit="correlation", rule="replicated: the interval of r lies above 0.5; partly: above 0; contradicted: below 0", judge=judge_tracks_supervised,
+        notebook="08_linear_probe_and_few_shot", small={"n_images": 400, "pool": 400}, full={"n_images": 2000, "pool": 2000}),
     Experiment(
-        "supervised_probe", "C7", "Zero-shot rivals a supervised probe, but not in counting", "Fig 5",
-        {"datasets won": "16 of 27", "CLEVRCounts": -18.2, "Food101": 22.5}, "scenes",
-        measure_supervised_probe,
-        {"tasks won of five": lambda o: float(sum(gain("zero-shot", "supervised", [task])(o) > 0 for task in TASKS)),
+        name="supervised_probe", claim="C7", title="Zero-shot rivals a supervised probe, but not in counting", where="Fig 5",
+        paper={"datasets won": "16 of 27", "CLEVRCounts": -18.2, "Food101": 22.5}, dataset="scenes",
+        measure=measure_supervised_probe,
+        quantities={"tasks won of five": lambda o: float(sum(gain("zero-shot", "supervised", [task])(o) > 0 for task in TASKS)),
          "lead over five tasks": gain("zero-shot", "supervised"),
          **{f"lead in {task}": gain("zero-shot", "supervised", [task]) for task in TASKS}},
-        "tasks", "replicated: more than half of the tasks won, and counting lost by its interval; partly: at least one won, and counting lost; "
+        unit="tasks", rule="replicated: more than half of the tasks won, and counting lost by its interval; partly: at least one won, and counting lost; "
         "contradicted: counting won by its interval",
-        judge_supervised_probe, "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400}, full={"pictures": 2000, "pool": 2000}),
+        judge=judge_supervised_probe, notebook="08_linear_probe_and_few_shot", small={"n_images": 400, "pool": 400}, full={"n_images": 2000, "pool": 2000}),
     Experiment(
-        "representations", "C9", "Its features are the better ones for linear probes", "Fig 10, 11", {"12 datasets": 2.6, "27 datasets": 5}, "scenes",
-        measure_representations,
-        {"contrastive minus supervised": gain(*BEFORE), "contrastive minus supervised, count and size": gain(*BEFORE, UNTAUGHT),
+        name="representations", claim="C9", title="Its features are the better ones for linear probes", where="Fig 10, 11", paper={"12 datasets": 2.6, "27 datasets": 5}, dataset="scenes",
+        measure=measure_representations,
+        quantities={"contrastive minus supervised": gain(*BEFORE), "contrastive minus supervised, count and size": gain(*BEFORE, UNTAUGHT),
          "contrastive minus supervised, taught tasks": gain(*BEFORE, TAUGHT), "contrastive minus predictive": gain("contrastive before", "predictive before"),
          "contrastive minus random": gain("contrastive before", "random before"),
          "after minus before the projection": gain("contrastive after", "contrastive before")},
-        "points", "replicated: the interval of the lead over the supervised twin's tower, on five tasks, lies above 0; "
-        "partly: on the two tasks that the twin was not taught; contradicted: neither, and the lead's interval lies below 0", judge_representations,
-        "08_linear_probe_and_few_shot", small={"pictures": 400, "pool": 400}, full={"pictures": 2000, "pool": 2000}),
+        unit="points", rule="replicated: the interval of the lead over the supervised twin's tower, on five tasks, lies above 0; "
+        "partly: on the two tasks that the twin was not taught; contradicted: neither, and the lead's interval lies below 0", judge=judge_representations,
+        notebook="08_linear_probe_and_few_shot", small={"n_images": 400, "pool": 400}, full={"n_images": 2000, "pool": 2000}),
     Experiment(
-        "few_shot_flickr8k", "C4", "Zero-shot equals a probe with four photos of a noun", "Fig 6", {"examples a class": 4}, "flickr8k", measure_photos,
-        {"photos of a noun": photo_crossing, **PHOTO_QUANTITIES}, "photos",
-        "replicated: the interval of the crossing lies above 2, half the paper's four; partly: above 1; contradicted: not above 1 anywhere", judge_photo_shots,
-        "08_linear_probe_and_few_shot", full={"draws": 3, "C": 10.0}),
+        name="few_shot_flickr8k", claim="C4", title="Zero-shot equals a probe with four photos of a noun", where="Fig 6", paper={"examples a class": 4}, dataset="flickr8k", measure=measure_photos,
+        quantities={"photos of a noun": photo_crossing, **PHOTO_QUANTITIES}, unit="photos",
+        rule="replicated: the interval of the crossing lies above 2, half the paper's four; partly: above 1; contradicted: not above 1 anywhere", judge=judge_photo_shots,
+        notebook="08_linear_probe_and_few_shot", full={"draws": 3, "C": 10.0}),
     Experiment(
-        "tracks_supervised_flickr8k", "C6", "Zero-shot goes with supervised accuracy, photos", "Fig 8", {"r": 0.82, "the probe's lead": "10 to 25 points"}, "flickr8k", measure_photos,
-        {"r over nouns": photo_correlation, "the probe's lead": lambda o: PHOTO_QUANTITIES["full probe, mean AP"](o) - PHOTO_QUANTITIES["zero-shot, mean AP"](o), **PHOTO_QUANTITIES},
-        "correlation", "replicated: the interval of r lies above 0.5; partly: above 0; contradicted: below 0", judge_photo_tracks, "08_linear_probe_and_few_shot", full={"draws": 3, "C": 10.0}),
+        name="tracks_supervised_flickr8k", claim="C6", title="Zero-shot goes with supervised accuracy, photos", where="Fig 8", paper={"r": 0.82, "the probe's lead": "10 to 25 points"}, dataset="flickr8k", measure=measure_photos,
+        quantities={"r over nouns": photo_correlation, "the probe's lead": lambda o: PHOTO_QUANTITIES["full probe, mean AP"](o) - PHOTO_QUANTITIES["zero-shot, mean AP"](o), **PHOTO_QUANTITIES},
+        unit="correlation", rule="replicated: the interval of r lies above 0.5; partly: above 0; contradicted: below 0", judge=judge_photo_tracks, notebook="08_linear_probe_and_few_shot", full={"draws": 3, "C": 10.0}),
 ]

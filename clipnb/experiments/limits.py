@@ -7,17 +7,20 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from clipnb.annotators import NOUNS
-from clipnb.claims import Experiment
 from clipnb.datasets import load_dataset
 from clipnb.encoders import TextTransformer
-from clipnb.experiments.common import classes_of, clip_objective, draw, fitted, has_one_thing, sample_scenes, trained
-from clipnb.experiments.zero_shot import QUICK, accuracy
-from clipnb.model import CLIP, IMAGE_ENCODERS, create_model
+from clipnb.experiments.exams import read_classes, render_dataset, has_one_thing, sample_scenes
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import make_clip_objective, load_or_fit, load_or_train_timed
+from clipnb.experiments.quantities import accuracy
+from clipnb.experiments.zero_shot import QUICK
+from clipnb.features import encode_images
+from clipnb.model import CLIP, create_image_encoder, create_model
 from clipnb.runtime import seed_everything
 from clipnb.scenes import COUNTS, KINDS, dataset_scene
+from clipnb.scenes.annotators import NOUNS
 from clipnb.training import make_tokenizer
-from clipnb.zero_shot import encode_images, zero_shot_scores
+from clipnb.zero_shot import zero_shot_scores
 
 ORDER = dataclasses.replace(QUICK, name="quick_order", text_encoder="transformer", captions_per_image=2)
 NUMBERS = {1: "a", 2: "two", 3: "three"}
@@ -32,7 +35,7 @@ def phrase(thing, colour=None, number=None):
 
 @torch.no_grad()
 def choose(model, tokenizer, images, choices):
-    """Scores (N, M) of each picture's own M sentences; choices: N lists of M strings, the right one first."""
+    """Scores (N, M) of each image's own M sentences; choices: N lists of M strings, the right one first."""
     image_features = encode_images(model, images)  # (N, D)
     tokens = tokenizer([text for own in choices for text in own]).to(model.logit_scale.device)
     text_features = torch.cat([model.encode_text(part, normalize=True).float().cpu() for part in tokens.split(1000)]).view(len(choices), -1, image_features.shape[1])
@@ -46,13 +49,13 @@ def first_wins(scores, margin=1e-4):
 
 
 def order_model(seed):
-    """CLIP with a two-layer text transformer, which can tell word orders apart: the same image tower, pictures and number of visits as `quick`."""
+    """CLIP with a two-layer text transformer, which can tell word orders apart: the same image tower, images and number of visits as `quick`."""
     train_set = load_dataset("scenes", "train", ORDER.stored_size)
     tokenizer = make_tokenizer(ORDER, train_set.captions)
     seed_everything(seed)
     text_encoder = TextTransformer(ORDER.vocab_size, ORDER.context_length, layers=2)
-    model = CLIP(IMAGE_ENCODERS[ORDER.image_encoder](ORDER), text_encoder)
-    return fitted(model, clip_objective(tokenizer, train_set, ORDER), train_set, ORDER, seed), tokenizer
+    model = CLIP(create_image_encoder(ORDER), text_encoder)
+    return load_or_fit(model, make_clip_objective(tokenizer, train_set, ORDER), train_set, ORDER, seed), tokenizer
 
 
 def two_colours(scene):
@@ -78,22 +81,22 @@ def questions(scene, rng):
     return told
 
 
-def measure_limits(seed, pictures):
+def measure_limits(seed, n_images):
     """Counting, binding and relations as choices between sentences, beside questions that ask which thing; a bag of words and a tower with word order."""
-    run, outcomes = trained(QUICK, seed), {}
-    exams = {"binding": sample_scenes(pictures, "binding", keep=two_colours), "left or right": sample_scenes(pictures, "beside", keep=beside),
-             "above or below": sample_scenes(pictures, "stacked", keep=stacked)}
-    single = sample_scenes(pictures, "one_thing_seen", keep=has_one_thing)
+    run, outcomes = load_or_train_timed(QUICK, seed), {}
+    exams = {"binding": sample_scenes(n_images, "binding", keep=two_colours), "left or right": sample_scenes(n_images, "beside", keep=beside),
+             "above or below": sample_scenes(n_images, "stacked", keep=stacked)}
+    single = sample_scenes(n_images, "one_thing_seen", keep=has_one_thing)
     for name, (model, tokenizer) in {"bag of words": (run.model, run.tokenizer), "transformer": order_model(seed)}.items():
         for exam, some in exams.items():
             told = [questions(scene, random.Random(scene.seed)) for scene in some]
-            images = draw(some).images
+            images = render_dataset(some).images
             question = "binding" if exam == "binding" else "relation"
             outcomes[f"{name}, {exam}"] = first_wins(choose(model, tokenizer, images, [own[question] for own in told]))
             if exam == "binding":
                 outcomes[f"{name}, which thing"] = first_wins(choose(model, tokenizer, images, [own["which thing"] for own in told]))
         counted = [[phrase(scene.things[0], number=n) for n in sorted(NUMBERS, key=lambda n: n != scene.things[0].count)] for scene in single]
-        outcomes[f"{name}, counting"] = first_wins(choose(model, tokenizer, draw(single).images, counted))
+        outcomes[f"{name}, counting"] = first_wins(choose(model, tokenizer, render_dataset(single).images, counted))
     return outcomes, {}
 
 
@@ -108,51 +111,51 @@ def judge_limits(found):
 # ---- reading ----------------------------------------------------------------------------------------------------------
 
 
-def write(picture, word, rng):
-    """A picture of 128 px with a printed label: dark letters on a light card, somewhere."""
+def write(image, word, rng):
+    """An image of 128 px with a printed label: dark letters on a light card, somewhere."""
     font = ImageFont.load_default(rng.randint(20, 26))
     left, top, right, bottom = font.getbbox(word)
     width, height = right - left + 8, bottom - top + 8
     x, y = rng.randint(0, max(0, 128 - width)), rng.randint(0, 128 - height)
-    pen = ImageDraw.Draw(picture)
+    pen = ImageDraw.Draw(image)
     pen.rectangle((x, y, x + width, y + height), fill=(245, 245, 235), outline=(60, 60, 60))
     pen.text((x + 4 - left, y + 4 - top), word, fill=(20, 20, 30), font=font)
-    return picture
+    return image
 
 
-def name_some(picture, scene):
-    """Three pictures in ten get the name of one of their things, as things in photos often do."""
+def name_some(image, scene):
+    """Three images in ten get the name of one of their things, as things in photos often do."""
     rng = random.Random(f"label-{scene.seed}")
-    return write(picture, rng.choice(scene.things).kind, rng) if rng.random() < 0.3 else picture
+    return write(image, rng.choice(scene.things).kind, rng) if rng.random() < 0.3 else image
 
 
 def wrong_word(scene):
     return random.Random(f"attack-{scene.seed}").choice([kind for kind in KINDS if kind != scene.things[0].kind])
 
 
-def attack(picture, scene):
-    """A label that names another kind than the picture shows."""
-    return write(picture, wrong_word(scene), random.Random(f"place-{scene.seed}"))
+def attack(image, scene):
+    """A label that names another kind than the image shows."""
+    return write(image, wrong_word(scene), random.Random(f"place-{scene.seed}"))
 
 
-def word_alone(picture, scene):
-    """The name of the scene's thing on an empty grey picture."""
+def word_alone(image, scene):
+    """The name of the scene's thing on an empty grey image."""
     return write(Image.new("RGB", (128, 128), (150, 150, 150)), scene.things[0].kind, random.Random(f"place-{scene.seed}"))
 
 
-def measure_reading(seed, pictures, epochs):
-    """Reading a word and falling for a wrong one: CLIP trained on plain pictures, and on the same with names printed on three in ten."""
+def measure_reading(seed, n_images, epochs):
+    """Reading a word and falling for a wrong one: CLIP trained on plain images, and on the same with names printed on three in ten."""
     scenes = [dataset_scene("train", i) for i in range(COUNTS["train"])]
-    single = sample_scenes(pictures, "one_thing_seen", keep=has_one_thing)
-    words, attacked, plain = draw(single, edit=word_alone), draw(single, edit=attack), draw(single)
-    names, truth = classes_of(plain, "kind")
+    single = sample_scenes(n_images, "one_thing_seen", keep=has_one_thing)
+    words, attacked, plain = render_dataset(single, edit=word_alone), render_dataset(single, edit=attack), render_dataset(single)
+    names, truth = read_classes(plain, "kind")
     written, outcomes = np.array([names.index(wrong_word(scene)) for scene in single]), {}
     for arm, edit in ("plain", None), ("with words", name_some):
         recipe = dataclasses.replace(QUICK, name=f"reading_{'plain' if edit is None else 'words'}", epochs=epochs)
-        train_set = draw(scenes, edit=edit)
+        train_set = render_dataset(scenes, edit=edit)
         tokenizer = make_tokenizer(recipe, train_set.captions)
         seed_everything(seed)
-        model = fitted(create_model(recipe), clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed)
+        model = load_or_fit(create_model(recipe), make_clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed)
         said = {key: zero_shot_scores(model, tokenizer, exam.images, names).argmax(dim=1).numpy() for key, exam in (("word", words), ("attack", attacked), ("plain", plain))}
         outcomes |= {f"{arm}: reads a word alone": said["word"] == truth, f"{arm}: right without a label": said["plain"] == truth,
                      f"{arm}: right with a wrong label": said["attack"] == truth, f"{arm}: says the wrong label": said["attack"] == written}
@@ -161,8 +164,8 @@ def measure_reading(seed, pictures, epochs):
 
 def judge_reading(found):
     reads, never, fooled = (found[name] for name in ("reads, trained with words", "reads, trained without", "fooled, trained with words"))
-    said = (f"with names printed on three pictures in ten it reads {reads['mean']:.0f} % of the words (without: {never['mean']:.0f} %, chance 8 %), "
-            f"and says a wrong label in {fooled['mean']:.0f} % of the pictures (without: {found['fooled, trained without']['mean']:.0f} %).")
+    said = (f"with names printed on three images in ten it reads {reads['mean']:.0f} % of the words (without: {never['mean']:.0f} %, chance 8 %), "
+            f"and says a wrong label in {fooled['mean']:.0f} % of the images (without: {found['fooled, trained without']['mean']:.0f} %).")
     if reads["interval"][0] > 25:
         return "replicated", said
     return ("partly" if reads["interval"][0] > 100 / 12 else "not at this scale"), said
@@ -170,14 +173,14 @@ def judge_reading(found):
 
 EXPERIMENTS = [
     Experiment(
-        "limits", "C16", "It cannot count, bind or tell left from right", "§6", {"CLEVRCounts, against a supervised probe": -18.2}, "scenes", measure_limits,
-        {f"{exam}, {name}": accuracy(f"{name}, {exam}") for exam in ("binding", "left or right", "above or below", "counting", "which thing") for name in ("transformer", "bag of words")},
-        "percent", "replicated: counting below 67 % and, with word order, binding and left or right below 75 %, half of the way from chance to perfect; partly: some of them",
-        judge_limits, "06_zero_shot_and_prompts", small={"pictures": 300}, full={"pictures": 1000}),
+        name="limits", claim="C16", title="It cannot count, bind or tell left from right", where="§6", paper={"CLEVRCounts, against a supervised probe": -18.2}, dataset="scenes", measure=measure_limits,
+        quantities={f"{exam}, {name}": accuracy(f"{name}, {exam}") for exam in ("binding", "left or right", "above or below", "counting", "which thing") for name in ("transformer", "bag of words")},
+        unit="percent", rule="replicated: counting below 67 % and, with word order, binding and left or right below 75 %, half of the way from chance to perfect; partly: some of them",
+        judge=judge_limits, rule_settled="after a first look", notebook="06_zero_shot_and_prompts", small={"n_images": 300}, full={"n_images": 1000}),
     Experiment(
-        "reading", "C12", "It learns to read, and so can be fooled", "Table 14", {"MNIST": 88.4, "IIIT5K": 90.0}, "scenes", measure_reading,
-        {f"{what}, trained {how}": accuracy(f"{arm}: {key}") for what, key in (("reads", "reads a word alone"), ("fooled", "says the wrong label"), ("right in spite of it", "right with a wrong label"))
+        name="reading", claim="C12", title="It learns to read, and so can be fooled", where="Table 14", paper={"MNIST": 88.4, "IIIT5K": 90.0}, dataset="scenes", measure=measure_reading,
+        quantities={f"{what}, trained {how}": accuracy(f"{arm}: {key}") for what, key in (("reads", "reads a word alone"), ("fooled", "says the wrong label"), ("right in spite of it", "right with a wrong label"))
          for how, arm in (("with words", "with words"), ("without", "plain"))},
-        "percent", "replicated: the interval of reading a word alone, after training with words, lies above three times chance (25 %); partly: above chance",
-        judge_reading, "06_zero_shot_and_prompts", small={"pictures": 300, "epochs": 2}, full={"pictures": 1000, "epochs": 6}),
+        unit="percent", rule="replicated: the interval of reading a word alone, after training with words, lies above three times chance (25 %); partly: above chance",
+        judge=judge_reading, notebook="06_zero_shot_and_prompts", small={"n_images": 300, "epochs": 2}, full={"n_images": 1000, "epochs": 6}),
 ]

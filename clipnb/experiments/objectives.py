@@ -8,18 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipnb.claims import Experiment
-from clipnb.datasets import load_dataset, normalize_images
-from clipnb.encoders import BagOfWords, TextTransformer
-from clipnb.experiments.common import classes_of, clip_objective, draw, fit, fitted, has_one_thing, sample_scenes
-from clipnb.experiments.photos import CLASSES, mean_average_precision, noun_truth, prevalence
-from clipnb.model import CLIP, IMAGE_ENCODERS
+from clipnb.datasets import load_dataset
+from clipnb.encoders import BagOfWords, TextTransformer, normalize_images
+from clipnb.experiments.exams import read_classes, render_dataset, has_one_thing, sample_scenes
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import iterate_fitting, load_or_fit, make_caption_sampler, make_clip_objective
+from clipnb.experiments.nouns import CLASSES, mean_average_precision, noun_truth
+from clipnb.features import encode_images, tokenize
+from clipnb.model import CLIP, create_image_encoder
 from clipnb.recipes import RECIPES
 from clipnb.runtime import get_device, seed_everything
 from clipnb.scenes import COLOURS
 from clipnb.tokenizer import padding_mask
-from clipnb.training import make_tokenizer, tokenize
-from clipnb.zero_shot import build_zero_shot_classifier, encode_images
+from clipnb.training import make_tokenizer
+from clipnb.zero_shot import build_zero_shot_classifier
 
 RACE = dataclasses.replace(RECIPES["quick"], name="race", image_size=48, stored_size=48, captions_per_image=1)
 TEMPLATES = {"kind": ["a {}"] + [f"a {colour} {{}}" for colour in COLOURS], "colour": ["a {}"]}
@@ -27,7 +29,7 @@ ARMS = ("caption language model", "bag-of-words prediction", "contrastive, trans
 
 
 class WordPredictor(nn.Module):
-    """Which words does the caption hold? The picture's feature and a linear layer to the vocabulary. Pictures (B, 3, S, S) -> logits (B, V)."""
+    """Which words does the caption hold? The image's feature and a linear layer to the vocabulary. Images (B, 3, S, S) -> logits (B, V)."""
 
     def __init__(self, image_encoder, vocab_size):
         super().__init__()
@@ -46,7 +48,7 @@ class WordPredictor(nn.Module):
 
 
 class Captioner(nn.Module):
-    """A caption language model: a causal transformer in which the picture's feature takes the place of [SOS]. Predicts every next token."""
+    """A caption language model: a causal transformer in which the image's feature takes the place of [SOS]. Predicts every next token."""
 
     def __init__(self, image_encoder, vocab_size, context_length=77, width=128, layers=2, heads=8):
         super().__init__()
@@ -72,7 +74,7 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def log_likelihood(self, image_features, tokens):
-        """log p(text | picture) without the [EOS], every picture with every text: (N, width), (M, T) -> (N, M)."""
+        """log p(text | image) without the [EOS], every image with every text: (N, width), (M, T) -> (N, M)."""
         real = padding_mask(tokens)
         inside = F.pad(real[:, 2:], (0, 1))  # (M, T - 1) the words: real, and followed by something real, as [EOS] is not
         scores = []
@@ -82,30 +84,19 @@ class Captioner(nn.Module):
         return torch.stack(scores, dim=1)
 
 
-def one_caption(dataset, tokenizer):
-    """A function rows (B,) -> tokens (B, t) of one caption of each picture, drawn anew at every visit."""
-    tokens = tokenize(tokenizer, dataset.captions)  # (N, K, T)
-
-    def drawn(rows):
-        picked = tokens[rows, torch.randint(tokens.shape[1], rows.shape)]
-        return picked[:, : padding_mask(picked).sum(dim=1).max()].to(get_device())
-
-    return drawn
-
-
-def make_arm(name, recipe, tokenizer, dataset):
-    """A fresh model for one of ARMS and its loss for `fit`."""
-    image_encoder, vocab = IMAGE_ENCODERS[recipe.image_encoder](recipe), tokenizer.vocab_size
+def make_condition(name, recipe, tokenizer, dataset):
+    """A fresh model for one of ARMS and its loss for `train_with_loss`."""
+    image_encoder, vocab = create_image_encoder(recipe), tokenizer.vocab_size
     if name.startswith("contrastive"):
         text_encoder = BagOfWords(vocab) if name.endswith("bag of words") else TextTransformer(vocab, layers=2)
-        return CLIP(image_encoder, text_encoder), clip_objective(tokenizer, dataset, recipe)
-    model, drawn = (Captioner if "language" in name else WordPredictor)(image_encoder, vocab), one_caption(dataset, tokenizer)
+        return CLIP(image_encoder, text_encoder), make_clip_objective(tokenizer, dataset, recipe)
+    model, drawn = (Captioner if "language" in name else WordPredictor)(image_encoder, vocab), make_caption_sampler(tokenizer, dataset)
     return model, lambda model, images, rows: model.loss(images, drawn(rows))
 
 
 @torch.no_grad()
 def class_scores(model, tokenizer, images, names, templates):
-    """Scores (N, C) of class names for pictures uint8 (N, 3, S, S), by whatever the model has learned to do with words."""
+    """Scores (N, C) of class names for images uint8 (N, 3, S, S), by whatever the model has learned to do with words."""
     model.eval()
     if isinstance(model, CLIP):
         return encode_images(model, images) @ build_zero_shot_classifier(model, tokenizer, names, templates)
@@ -121,9 +112,9 @@ def class_scores(model, tokenizer, images, names, templates):
 
 
 def race(seed, train_set, epochs, points, evaluate):
-    """Train the four arms, each on the same pictures as often; evaluate(model, tokenizer) -> array (N, ...) at `points` moments.
+    """Train the four arms, each on the same images as often; evaluate(model, tokenizer) -> array (N, ...) at `points` moments.
 
-    Returns ({arm: [arrays]}, images seen at those moments, {arm: seconds of training for each picture}).
+    Returns ({arm: [arrays]}, images seen at those moments, {arm: seconds of training for each image}).
     """
     recipe = dataclasses.replace(RACE, epochs=epochs)
     tokenizer, total = make_tokenizer(recipe, train_set.captions), epochs * (len(train_set) // recipe.batch_size)
@@ -131,34 +122,30 @@ def race(seed, train_set, epochs, points, evaluate):
     curves, seconds = {}, {}
     for arm in ARMS:
         seed_everything(seed)
-        model, loss = make_arm(arm, recipe, tokenizer, train_set)
+        model, loss = make_condition(arm, recipe, tokenizer, train_set)
         found, spent, start = [], 0.0, time.perf_counter()
-
-        def after(seen):
-            nonlocal spent, start
+        for seen in iterate_fitting(model, loss, train_set, recipe, seed, decay_rate=False):
             if seen // recipe.batch_size in moments:
                 spent += time.perf_counter() - start
                 found.append(evaluate(model, tokenizer))
                 start = time.perf_counter()
-
-        fit(model, loss, train_set, recipe, seed, after=after, decay=False)
         curves[arm], seconds[arm] = found, spent / (total * recipe.batch_size)
     return curves, [moment * recipe.batch_size for moment in moments], seconds
 
 
-def measure_objectives(seed, epochs, points, pictures, train_pictures):
-    """Kinds and colours of one-thing pictures along the race."""
-    exam = draw(sample_scenes(pictures, "one_thing_seen", keep=has_one_thing), RACE.image_size)
-    truths = {attribute: classes_of(exam, attribute) for attribute in TEMPLATES}
+def measure_objectives(seed, epochs, points, n_images, n_train_images):
+    """Kinds and colours of one-thing images along the race."""
+    exam = render_dataset(sample_scenes(n_images, "one_thing_seen", keep=has_one_thing), RACE.image_size)
+    truths = {attribute: read_classes(exam, attribute) for attribute in TEMPLATES}
 
     def evaluate(model, tokenizer):
         right = [class_scores(model, tokenizer, exam.images, names, TEMPLATES[attribute]).argmax(dim=1).numpy() == truth for attribute, (names, truth) in truths.items()]
         return np.stack(right, axis=1)  # (N, 2)
 
-    curves, images, seconds = race(seed, load_dataset("scenes", "train", RACE.stored_size).subset(range(train_pictures)), epochs, points, evaluate)
+    curves, images, seconds = race(seed, load_dataset("scenes", "train", RACE.stored_size).subset(range(n_train_images)), epochs, points, evaluate)
     outcomes = {arm: np.stack(found, axis=1).mean(axis=2) for arm, found in curves.items()}  # (N, T) half a point for each question
     outcomes |= {f"{arm}: kinds": np.stack(found, axis=1)[..., 0] for arm, found in curves.items()}
-    return outcomes, {"images": images, "seconds per picture": seconds}
+    return outcomes, {"images": images, "seconds per image": seconds}
 
 
 def measure_objectives_flickr8k(seed, epochs, points):
@@ -167,7 +154,7 @@ def measure_objectives_flickr8k(seed, epochs, points):
     evaluate = lambda model, tokenizer: class_scores(model, tokenizer, dev.images, CLASSES, ["a {}"]).float().numpy()  # (N, C)
     curves, images, seconds = race(seed, load_dataset("flickr8k", "train", RACE.stored_size), epochs, points, evaluate)
     outcomes = {f"_{arm}": np.stack(found, axis=1) for arm, found in curves.items()} | {"_truth": noun_truth(dev)}  # (N, T, C)
-    return outcomes, {"images": images, "seconds per picture": seconds, "mean average precision": {arm: precisions(outcomes, arm).tolist() for arm in ARMS}}
+    return outcomes, {"images": images, "seconds per image": seconds, "mean average precision": {arm: precisions(outcomes, arm).tolist() for arm in ARMS}}
 
 
 def right_answers(o, arm):
@@ -203,12 +190,12 @@ def ratios(curve):
     lm, words, transformer, bag = ARMS
     return {"contrastive bag over bag prediction": efficiency(bag, words, curve), "bag prediction over language model": efficiency(words, lm, curve),
             "contrastive bag over language model": efficiency(bag, lm, curve), "contrastive bag over contrastive transformer": efficiency(bag, transformer, curve),
-            "seconds a picture, language model over contrastive bag": lambda o: o["seconds per picture"][lm] / o["seconds per picture"][bag]}
+            "seconds an image, language model over contrastive bag": lambda o: o["seconds per image"][lm] / o["seconds per image"][bag]}
 
 
 def judge_objectives(found):
     contrast, bag, both = (found[name] for name in ("contrastive bag over bag prediction", "bag prediction over language model", "contrastive bag over language model"))
-    said = (f"to reach the same level, predicting the bag of words takes {1 / bag['mean']:.2f} of a language model's pictures, and contrastive learning "
+    said = (f"to reach the same level, predicting the bag of words takes {1 / bag['mean']:.2f} of a language model's images, and contrastive learning "
             f"{1 / contrast['mean']:.2f} of the predictor's (the paper: a third, and a quarter).")
     if contrast["interval"][0] > 1 and bag["interval"][0] > 1:
         return "replicated", said
@@ -217,23 +204,23 @@ def judge_objectives(found):
     return ("partly" if max(contrast["interval"][0], bag["interval"][0], both["interval"][0]) > 1 else "not at this scale"), said
 
 
-RULE = ("replicated: both steps, from language model to bag of words and on to contrast, save pictures by their intervals; partly: one of them or both together; "
+RULE = ("replicated: both steps, from language model to bag of words and on to contrast, save images by their intervals; partly: one of them or both together; "
         "contradicted: contrast needs more than predicting the bag, by the interval, and does not beat the language model")
 PAPER = {"contrastive over bag prediction": 4, "bag prediction over language model": 3}
 
 EXPERIMENTS = [
-    Experiment("objectives", "C1", "Contrast needs fewer pictures than prediction", "Fig 2", PAPER, "scenes", measure_objectives, ratios(right_answers),
-               "times fewer pictures", RULE, judge_objectives, "07_contrastive_vs_predictive",
-               small={"epochs": 3, "points": 5, "pictures": 200, "train_pictures": 2048}, full={"epochs": 6, "points": 9, "pictures": 1000, "train_pictures": 6000}),
-    Experiment("objectives_flickr8k", "C1", "Contrast needs fewer pictures than prediction, photos", "Fig 2", PAPER, "flickr8k", measure_objectives_flickr8k, ratios(precisions),
-               "times fewer pictures", RULE, judge_objectives, "07_contrastive_vs_predictive", full={"epochs": 4, "points": 8}),
+    Experiment(name="objectives", claim="C1", title="Contrast needs fewer images than prediction", where="Fig 2", paper=PAPER, dataset="scenes", measure=measure_objectives, quantities=ratios(right_answers),
+               unit="times fewer images", rule=RULE, judge=judge_objectives, notebook="07_contrastive_vs_predictive",
+               small={"epochs": 3, "points": 5, "n_images": 200, "n_train_images": 2048}, full={"epochs": 6, "points": 9, "n_images": 1000, "n_train_images": 6000}),
+    Experiment(name="objectives_flickr8k", claim="C1", title="Contrast needs fewer images than prediction, photos", where="Fig 2", paper=PAPER, dataset="flickr8k", measure=measure_objectives_flickr8k, quantities=ratios(precisions),
+               unit="times fewer images", rule=RULE, judge=judge_objectives, notebook="07_contrastive_vs_predictive", full={"epochs": 4, "points": 8}),
 ]
 
 
 def predictive_tower(seed):
-    """The image encoder of a bag-of-words predictor that has seen as many pictures as `quick`: for notebook 08."""
+    """The image encoder of a bag-of-words predictor that has seen as many images as `quick`: for notebook 08."""
     recipe = dataclasses.replace(RECIPES["quick"], name="quick_bow_prediction")
     train_set = load_dataset("scenes", "train", recipe.stored_size)
     tokenizer = make_tokenizer(recipe, train_set.captions)
     seed_everything(seed)
-    return fitted(*make_arm("bag-of-words prediction", recipe, tokenizer, train_set), train_set, recipe, seed).image_encoder
+    return load_or_fit(*make_condition("bag-of-words prediction", recipe, tokenizer, train_set), train_set, recipe, seed).image_encoder

@@ -1,15 +1,16 @@
-"""Experiments of notebook 09 on training and test pictures that are the same: near-duplicates, and a split by caption rows (paper §5, Fig 17)."""
+"""Experiments of notebook 09 on training and test images that are the same: near-duplicates, and a split by caption rows (paper §5, Fig 17)."""
 
 import dataclasses
 
 import numpy as np
 
-from clipnb.claims import Experiment
 from clipnb.datasets import load_dataset
-from clipnb.experiments.common import trained
-from clipnb.experiments.zero_shot import PHOTOS, accuracy, difference
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import load_or_train_timed
+from clipnb.experiments.quantities import accuracy, difference
+from clipnb.experiments.zero_shot import PHOTOS
+from clipnb.features import encode_dataset
 from clipnb.metrics import retrieval_ranks
-from clipnb.training import encode_dataset
 
 NEAR = 5  # of 64 bits; chosen by looking at pairs, not at recall: at 6 and more the nearest photos show different things
 # Test photos that show a scene of a training photo, moments apart. A hash cannot see them; found by eye among 145 candidate pairs, so at least these.
@@ -19,7 +20,7 @@ MEDIAN_OVERLAP = 0.022  # of the paper's 35 datasets
 
 
 def difference_hash(images):
-    """64 bits a picture: is each of 8 x 8 cells brighter than its neighbour on the left? Pictures uint8 (N, 3, S, S) -> bool (N, 64).
+    """64 bits an image: is each of 8 x 8 cells brighter than its neighbour on the left? Images uint8 (N, 3, S, S) -> bool (N, 64).
 
     Changes of size, brightness and compression leave nearly all bits as they are.
     """
@@ -43,7 +44,7 @@ def number_of(image_id):
 
 def measure_overlap(seed):
     """Text to image R@1 and R@10 of each official test photo, and three signs that training has seen it: its hash, our eyes, its number."""
-    run, test = trained(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
     train_set = load_dataset("flickr8k", "train", PHOTOS.stored_size)
     distances, _ = nearest(difference_hash(test.images), difference_hash(train_set.images))
     numbers = np.array([number_of(image_id) for image_id in train_set.image_ids])
@@ -92,7 +93,7 @@ def measure_leaky_split(seed):
     held_out = dataclasses.replace(load_dataset("flickr8k", "test", PHOTOS.image_size), captions=[own[4:] for own in test.captions])
     outcomes = {}
     for arm, data in ("honest", honest), ("leaky", with_test_inside(train_set, test)):
-        run = trained(dataclasses.replace(PHOTOS, name=f"split_{arm}", captions_per_image=4), seed, train_set=data, dev_set=dev)
+        run = load_or_train_timed(dataclasses.replace(PHOTOS, name=f"split_{arm}", captions_per_image=4), seed, train_set=data, dev_set=dev)
         _, to_image = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, held_out))
         outcomes |= {f"{arm}, R@{k}": (to_image <= k).numpy() for k in (1, 10)}
     return outcomes, {}
@@ -109,16 +110,16 @@ def judge_leaky_split(found):
 
 EXPERIMENTS = [
     Experiment(
-        "overlap", "C14", "Near-duplicates do little harm", "§5, Fig 17", {"median overlap": "2.2 %", "largest shift, points": 0.6}, "flickr8k", measure_overlap,
-        {"all minus clean, R@1": harm(1), "all minus clean, R@1, uploaded together": harm(1, wide=True), "all minus clean, R@10": harm(10),
+        name="overlap", claim="C14", title="Near-duplicates do little harm", where="§5, Fig 17", paper={"median overlap": "2.2 %", "largest shift, points": 0.6}, dataset="flickr8k", measure=measure_overlap,
+        quantities={"all minus clean, R@1": harm(1), "all minus clean, R@1, uploaded together": harm(1, wide=True), "all minus clean, R@10": harm(10),
          "test photos seen in training, percent": lambda o: 100 * np.mean(overlapping(o)), "uploaded together, percent": lambda o: 100 * np.mean(overlapping(o, wide=True)),
          "near by their hash, percent": lambda o: 100 * np.mean(o["distance"] <= NEAR)},
-        "points", "replicated: the interval of what near-duplicates add to R@1 lies within 0.6 points either way; contradicted: above; not at this scale: there are none", judge_overlap, "09_robustness"),
+        unit="points", rule="replicated: the interval of what near-duplicates add to R@1 lies within 0.6 points either way; contradicted: above; not at this scale: there are none", judge=judge_overlap, rule_settled="after a first look", notebook="09_robustness"),
     Experiment(
-        "leaky_split", "C14", "An overlap of a few percent does little harm, a leaky split does much", "§5", {"median overlap": "2.2 %", "largest shift, points": 0.6}, "flickr8k",
-        measure_leaky_split,
-        {"harm of 2.2 % overlap, R@1": lambda o: MEDIAN_OVERLAP * difference("leaky, R@1", "honest, R@1")(o), "leaky minus honest, R@1": difference("leaky, R@1", "honest, R@1"),
+        name="leaky_split", claim="C14", title="An overlap of a few percent does little harm, a leaky split does much", where="§5", paper={"median overlap": "2.2 %", "largest shift, points": 0.6}, dataset="flickr8k",
+        measure=measure_leaky_split,
+        quantities={"harm of 2.2 % overlap, R@1": lambda o: MEDIAN_OVERLAP * difference("leaky, R@1", "honest, R@1")(o), "leaky minus honest, R@1": difference("leaky, R@1", "honest, R@1"),
          "leaky minus honest, R@10": difference("leaky, R@10", "honest, R@10"), **{f"{arm}, R@{k}": accuracy(f"{arm}, R@{k}") for arm in ("honest", "leaky") for k in (1, 10)}},
-        "points", "replicated: what a leak of 2.2 % of the test photos would add to R@1, by what a leak of all of them adds, lies within 0.6 points by the interval; contradicted: above",
-        judge_leaky_split, "09_robustness"),
+        unit="points", rule="replicated: what a leak of 2.2 % of the test photos would add to R@1, by what a leak of all of them adds, lies within 0.6 points by the interval; contradicted: above",
+        judge=judge_leaky_split, notebook="09_robustness"),
 ]

@@ -4,22 +4,24 @@ import dataclasses
 
 import numpy as np
 
-from clipnb.annotators import captions
-from clipnb.claims import Experiment
 from clipnb.datasets import load_dataset
 from clipnb.encoders import TextTransformer
-from clipnb.experiments.common import classes_of, clip_objective, draw, fitted, has_one_thing, sample_scenes
-from clipnb.model import CLIP, IMAGE_ENCODERS, create_model
+from clipnb.experiments.exams import read_classes, render_dataset, has_one_thing, sample_scenes
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import make_clip_objective, load_or_fit
+from clipnb.features import encode_images
+from clipnb.model import CLIP, create_image_encoder, create_model
 from clipnb.recipes import RECIPES
 from clipnb.runtime import seed_everything
+from clipnb.scenes.annotators import captions
 from clipnb.training import make_tokenizer
-from clipnb.zero_shot import encode_images, zero_shot_scores
+from clipnb.zero_shot import zero_shot_scores
 
 GRID = dataclasses.replace(RECIPES["quick"], image_size=48, stored_size=48)
 
 
 def multiply_adds(model, image_size, tokens):
-    """Multiply-adds of one forward pass of each tower, for one picture and one text of `tokens` tokens: floats (image, text), counted by PyTorch."""
+    """Multiply-adds of one forward pass of each tower, for one image and one text of `tokens` tokens: floats (image, text), counted by PyTorch."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -38,20 +40,20 @@ def multiply_adds(model, image_size, tokens):
 TASKS = ("kind", "colour", "place")
 
 
-def named_rightly(model, tokenizer, pictures, image_size=48):
-    """Whether words name kind, colour and place of each drawn one-thing picture: {task: bool (N,)}."""
-    exam = draw(sample_scenes(pictures, "one_thing_seen", keep=has_one_thing), image_size)
+def named_rightly(model, tokenizer, n_images, image_size=48):
+    """Whether words name kind, colour and place of each drawn one-thing image: {task: bool (N,)}."""
+    exam = render_dataset(sample_scenes(n_images, "one_thing_seen", keep=has_one_thing), image_size)
     features, found = encode_images(model, exam.images), {}
     for task in TASKS:
-        names, truth = classes_of(exam, task)
+        names, truth = read_classes(exam, task)
         found[task] = zero_shot_scores(model, tokenizer, features, names).argmax(dim=1).numpy() == truth
     return found
 
 
-def measure_scaling(seed, widths, sizes, epochs, pictures):
-    """Zero-shot accuracy, the mean of kinds, colours and places, over width of the image tower x number of training pictures."""
-    everything = draw(sample_scenes(max(sizes), "scaling"), GRID.stored_size)  # as many pictures as we like: they are drawn
-    # the same words for all, so that only pictures and pairs grow; and whatever the sizes, since runs are kept by width and size
+def measure_scaling(seed, widths, sizes, epochs, n_images):
+    """Zero-shot accuracy, the mean of kinds, colours and places, over width of the image tower x number of training images."""
+    everything = render_dataset(sample_scenes(max(sizes), "scaling"), GRID.stored_size)  # as many images as we like: they are drawn
+    # the same words for all, so that only images and pairs grow; and whatever the sizes, since runs are kept by width and size
     tokenizer = make_tokenizer(GRID, [captions(scene) for scene in sample_scenes(16000, "scaling")])
     outcomes, compute = {}, {}
     for size in sizes:
@@ -59,8 +61,8 @@ def measure_scaling(seed, widths, sizes, epochs, pictures):
         for width in widths:
             recipe = dataclasses.replace(GRID, name=f"grid_{width}_{size}", image_width=width, epochs=epochs)
             seed_everything(seed)
-            model = fitted(create_model(recipe), clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed)
-            right = named_rightly(model, tokenizer, pictures)
+            model = load_or_fit(create_model(recipe), make_clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed)
+            right = named_rightly(model, tokenizer, n_images)
             outcomes[f"{width} x {size}"] = np.mean(list(right.values()), axis=0)  # (N,) of the three questions, how many right
             outcomes |= {f"{width} x {size}, {task}": right[task] for task in TASKS}
             compute[f"{width} x {size}"] = sum(multiply_adds(model, recipe.image_size, 12)) * epochs * size
@@ -76,7 +78,7 @@ def law(o):
 
 
 def two_exponents(o):
-    """log10 of error against log10 of width and of training pictures together: (R², exponent of width, exponent of pictures)."""
+    """log10 of error against log10 of width and of training images together: (R², exponent of width, exponent of images)."""
     from sklearn.linear_model import LinearRegression
 
     sizes = np.log10([[float(number) for number in arm.split(" x ")] for arm in o["compute"]])  # (runs, 2)
@@ -105,7 +107,7 @@ def judge_scaling(found):
     return "contradicted", "error does not fall with compute."
 
 
-def measure_towers(seed, epochs, pictures):
+def measure_towers(seed, epochs, n_images):
     """A CLIP with two small towers, then with twice the multiply-adds in all, the extra half spent on the image tower or on the text tower."""
     train_set = load_dataset("scenes", "train", GRID.stored_size)
     tokenizer = make_tokenizer(GRID, train_set.captions)
@@ -114,9 +116,9 @@ def measure_towers(seed, epochs, pictures):
         recipe = dataclasses.replace(GRID, name=f"towers_{image_width}_{text_width}", text_encoder="transformer", image_width=image_width, captions_per_image=1, epochs=epochs)
         seed_everything(seed)
         text_encoder = TextTransformer(recipe.vocab_size, recipe.context_length, text_width, layers=2, heads=4, feedforward=4 * text_width)
-        model = CLIP(IMAGE_ENCODERS["residual_cnn"](recipe), text_encoder)
-        model = fitted(model, clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed)
-        outcomes |= {f"{arm}, {task}": right for task, right in named_rightly(model, tokenizer, pictures).items()}
+        model = CLIP(create_image_encoder(recipe), text_encoder)
+        model = load_or_fit(model, make_clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed)
+        outcomes |= {f"{arm}, {task}": right for task, right in named_rightly(model, tokenizer, n_images).items()}
         cost[arm] = multiply_adds(model, recipe.image_size, 12)
     return outcomes, {"multiply_adds": cost}
 
@@ -136,16 +138,16 @@ def judge_towers(found):
 
 EXPERIMENTS = [
     Experiment(
-        "scaling", "C8", "Error falls as a power of compute", "Fig 9", {"compute range": "44x", "fit": "log-log linear"}, "scenes", measure_scaling,
-        {"R² of the line": lambda o: law(o).rvalue ** 2, "exponent b": lambda o: -law(o).slope, "miss of the dearest run, points": prediction_error,
-         "R² with width and pictures apart": lambda o: two_exponents(o)[0], "exponent of width": lambda o: two_exponents(o)[1],
-         "exponent of training pictures": lambda o: two_exponents(o)[2]},
-        "share of variance", "replicated: b above 0 by its interval, and a straight line on log axes explains more than 80 % of the variance; partly: b above 0 alone",
-        judge_scaling, "10_scaling", small={"widths": [48, 96], "sizes": [1000, 2000, 4000], "epochs": 3, "pictures": 500},
-        full={"widths": [48, 96, 192], "sizes": [2000, 4000, 8000, 16000], "epochs": 3, "pictures": 2000}),
+        name="scaling", claim="C8", title="Error falls as a power of compute", where="Fig 9", paper={"compute range": "44x", "fit": "log-log linear"}, dataset="scenes", measure=measure_scaling,
+        quantities={"R² of the line": lambda o: law(o).rvalue ** 2, "exponent b": lambda o: -law(o).slope, "miss of the dearest run, points": prediction_error,
+         "R² with width and images apart": lambda o: two_exponents(o)[0], "exponent of width": lambda o: two_exponents(o)[1],
+         "exponent of training images": lambda o: two_exponents(o)[2]},
+        unit="share of variance", rule="replicated: b above 0 by its interval, and a straight line on log axes explains more than 80 % of the variance; partly: b above 0 alone",
+        judge=judge_scaling, notebook="10_scaling", small={"widths": [48, 96], "sizes": [1000, 2000, 4000], "epochs": 3, "n_images": 500},
+        full={"widths": [48, 96, 192], "sizes": [2000, 4000, 8000, 16000], "epochs": 3, "n_images": 2000}),
     Experiment(
-        "towers", "C8", "The text tower's capacity matters less", "§2.4", {"text tower": "less sensitive to its capacity"}, "scenes", measure_towers,
-        {"image minus text": lambda o: gain("image")(o) - gain("text")(o), "image tower takes all": gain("image"), "text tower takes all": gain("text")},
-        "points", "replicated: twice the multiply-adds in all bring more if the image tower takes the increase than if the text tower does, by the interval; contradicted: less",
-        judge_towers, "10_scaling", small={"epochs": 1, "pictures": 500}, full={"epochs": 4, "pictures": 2000}),
+        name="towers", claim="C8", title="The text tower's capacity matters less", where="§2.4", paper={"text tower": "less sensitive to its capacity"}, dataset="scenes", measure=measure_towers,
+        quantities={"image minus text": lambda o: gain("image")(o) - gain("text")(o), "image tower takes all": gain("image"), "text tower takes all": gain("text")},
+        unit="points", rule="replicated: twice the multiply-adds in all bring more if the image tower takes the increase than if the text tower does, by the interval; contradicted: less",
+        judge=judge_towers, notebook="10_scaling", small={"epochs": 1, "n_images": 500}, full={"epochs": 4, "n_images": 2000}),
 ]

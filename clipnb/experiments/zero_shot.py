@@ -7,45 +7,39 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipnb.annotators import WHERE
-from clipnb.claims import Experiment
-from clipnb.datasets import load_dataset, normalize_images
-from clipnb.experiments.common import classes_of, draw, fitted, has_one_thing, predict_supervised, sample_scenes, supervised_twin, trained
-from clipnb.experiments.photos import CLASSES, mean_average_precision, noun_truth, prevalence
+from clipnb.datasets import load_dataset
+from clipnb.encoders import normalize_images
+from clipnb.experiments.exams import read_classes, render_dataset, has_one_thing, sample_scenes
+from clipnb.experiments.experiment import Experiment
+from clipnb.experiments.fitting import load_or_fit, load_or_train_timed
+from clipnb.experiments.nouns import CLASSES, noun_truth, prevalence
+from clipnb.experiments.quantities import accuracy, difference, precision
+from clipnb.experiments.twin import predict_supervised, fit_supervised_baseline
+from clipnb.features import encode_dataset, encode_images
 from clipnb.metrics import retrieval_ranks
-from clipnb.model import IMAGE_ENCODERS
+from clipnb.model import create_image_encoder
 from clipnb.recipes import RECIPES
 from clipnb.runtime import get_device, seed_everything
 from clipnb.scenes import COLOURS, PLACES
-from clipnb.training import encode_dataset
-from clipnb.zero_shot import encode_images, zero_shot_scores
+from clipnb.scenes.annotators import WHERE
+from clipnb.zero_shot import zero_shot_scores
 
 QUICK, PHOTOS = RECIPES["quick"], RECIPES["two_minutes"]
-
-
-def accuracy(arm):
-    """The quantity "percent right in an arm"."""
-    return lambda o: 100 * np.mean(o[arm])
-
-
-def difference(arm, other):
-    """The quantity "percentage points by which an arm is above another"."""
-    return lambda o: 100 * (np.mean(o[arm]) - np.mean(o[other]))
 
 
 # ---- a classifier out of words ----------------------------------------------------------------------------------------
 
 
-def measure_zero_shot(seed, pictures):
-    """Kind, colour and place of one-thing pictures: zero-shot CLIP and its supervised twin, on (kind, colour) pairs of training and on held-out ones."""
-    run = trained(QUICK, seed)
-    twin = supervised_twin(dataclasses.replace(QUICK, name="quick_supervised"), seed, load_dataset("scenes", "train", QUICK.stored_size))
+def measure_zero_shot(seed, n_images):
+    """Kind, colour and place of one-thing images: zero-shot CLIP and its supervised twin, on (kind, colour) pairs of training and on held-out ones."""
+    run = load_or_train_timed(QUICK, seed)
+    twin = fit_supervised_baseline(dataclasses.replace(QUICK, name="quick_supervised"), seed, load_dataset("scenes", "train", QUICK.stored_size))
     outcomes = {}
     for where, compositions in ("seen", False), ("unseen", True):
-        exam = draw(sample_scenes(pictures, f"one_thing_{where}", compositions, keep=has_one_thing))
+        exam = render_dataset(sample_scenes(n_images, f"one_thing_{where}", compositions, keep=has_one_thing))
         features = encode_images(run.model, exam.images)
         for attribute in ("kind", "colour", "place"):
-            names, truth = classes_of(exam, attribute)
+            names, truth = read_classes(exam, attribute)
             clip = zero_shot_scores(run.model, run.tokenizer, features, names).argmax(dim=1).numpy()
             supervised = predict_supervised(twin, exam.images, attribute).argmax(dim=1).numpy()
             outcomes |= {f"clip {attribute} {where}": clip == truth, f"supervised {attribute} {where}": supervised == truth}
@@ -61,12 +55,12 @@ def judge_zero_shot(found):
     return ("partly" if seen["interval"][0] > 100 / 12 else "contradicted"), said
 
 
-class Tagger(nn.Module):
+class MultiLabelBaseline(nn.Module):
     """The supervised twin for photos: the image tower and a yes or no for each noun."""
 
     def __init__(self, recipe):
         super().__init__()
-        self.image_encoder = IMAGE_ENCODERS[recipe.image_encoder](recipe)
+        self.image_encoder = create_image_encoder(recipe)
         self.head = nn.Linear(self.image_encoder.width, len(CLASSES))
 
     def forward(self, images):
@@ -75,13 +69,13 @@ class Tagger(nn.Module):
 
 def measure_zero_shot_flickr8k(seed, epochs):
     """Nouns in photos: cosines with words, and a supervised twin that has been told the nouns of the training captions."""
-    run, test = trained(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
     train_set = load_dataset("flickr8k", "train", PHOTOS.stored_size)
     recipe = dataclasses.replace(PHOTOS, name="two_minutes_supervised", epochs=epochs, label_smoothing=0.0)
     targets = torch.from_numpy(noun_truth(train_set)).float()
     seed_everything(seed)
     loss = lambda model, images, rows: F.binary_cross_entropy_with_logits(model(images), targets[rows].to(images.device))
-    twin = fitted(Tagger(recipe), loss, train_set, recipe, seed)
+    twin = load_or_fit(MultiLabelBaseline(recipe), loss, train_set, recipe, seed)
     with torch.no_grad():
         supervised = torch.cat([twin(normalize_images(test.images[i : i + 250]).to(get_device())).float().cpu() for i in range(0, len(test), 250)])
     clip = zero_shot_scores(run.model, run.tokenizer, test.images, CLASSES, ["a {}"])
@@ -102,11 +96,11 @@ PHOTO_CAPTIONS = ["a {} in the grass", "a {} on the street", "a {} in the water"
                   "a black and white picture of a {}", "a {} in front of a building", "a small {}", "a large {}"]
 
 
-def measure_prompts(seed, pictures):
-    """Kinds of one-thing pictures with five ways to make a sentence of a class name; caption-like templates one at a time, and as an ensemble."""
-    run = trained(QUICK, seed)
-    exam = draw(sample_scenes(pictures, "one_thing_seen", keep=has_one_thing))
-    features, (names, truth) = encode_images(run.model, exam.images), classes_of(exam, "kind")
+def measure_prompts(seed, n_images):
+    """Kinds of one-thing images with five ways to make a sentence of a class name; caption-like templates one at a time, and as an ensemble."""
+    run = load_or_train_timed(QUICK, seed)
+    exam = render_dataset(sample_scenes(n_images, "one_thing_seen", keep=has_one_thing))
+    features, (names, truth) = encode_images(run.model, exam.images), read_classes(exam, "kind")
     right = lambda templates: zero_shot_scores(run.model, run.tokenizer, features, names, templates).argmax(dim=1).numpy() == truth
     outcomes = {name: right(templates) for name, templates in TEMPLATES.items()}
     outcomes["like a caption, one"] = np.mean([right([template]) for template in LIKE_CAPTIONS], axis=0)
@@ -116,20 +110,12 @@ def measure_prompts(seed, pictures):
 
 def measure_prompts_flickr8k(seed):
     """The same for nouns in photos; scores for average precision."""
-    run, test = trained(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
     features = encode_images(run.model, test.images)
     scores = lambda templates: zero_shot_scores(run.model, run.tokenizer, features, CLASSES, templates).numpy()
     outcomes = {f"_{name}": scores(templates) for name, templates in TEMPLATES.items()} | {"_like captions, ensemble": scores(PHOTO_CAPTIONS)}
     outcomes["_like a caption, one"] = np.stack([scores([template]) for template in PHOTO_CAPTIONS], axis=1)  # (N, P, C)
     return outcomes | {"_truth": noun_truth(test)}, {}
-
-
-def precision(arm):
-    """The quantity "mean average precision of an arm's scores"; for scores (N, P, C) of P templates, their mean."""
-    def quantity(o):
-        scores = o[f"_{arm}"]
-        return np.mean([mean_average_precision(scores[:, p], o["_truth"]) for p in range(scores.shape[1])]) if scores.ndim == 3 else mean_average_precision(scores, o["_truth"])
-    return quantity
 
 
 def judge_prompts(found):
@@ -145,7 +131,7 @@ def judge_prompts(found):
 
 def measure_retrieval(seed):
     """R@1, 5 and 10 both ways on the official test photos, with the captions as they are and with a prefix."""
-    run, test = trained(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
     outcomes = {}
     for name, prefix in ("plain", ""), ("prefixed", "a photo of "):
         told = dataclasses.replace(test, captions=[[prefix + caption for caption in own] for own in test.captions])
@@ -174,26 +160,26 @@ PROMPT_RULE = "replicated: both “a photo of a” and the ensemble are above th
 
 EXPERIMENTS = [
     Experiment(
-        "zero_shot", "C2", "A classifier made of words, kinds of things", "Table 1", {"ImageNet": 76.2, "the system before it": 11.5}, "scenes", measure_zero_shot, SEEN,
-        "percent", "replicated: the intervals on seen and on unseen pairs lie above three times chance (25 %)", judge_zero_shot,
-        "06_zero_shot_and_prompts", small={"pictures": 400}, full={"pictures": 2000}),
+        name="zero_shot", claim="C2", title="A classifier made of words, kinds of things", where="Table 1", paper={"ImageNet": 76.2, "the system before it": 11.5}, dataset="scenes", measure=measure_zero_shot, quantities=SEEN,
+        unit="percent", rule="replicated: the intervals on seen and on unseen pairs lie above three times chance (25 %)", judge=judge_zero_shot,
+        notebook="06_zero_shot_and_prompts", small={"n_images": 400}, full={"n_images": 2000}),
     Experiment(
-        "zero_shot_flickr8k", "C2", "A classifier made of words, nouns in photos", "Table 1", {"ImageNet": 76.2, "the system before it": 11.5}, "flickr8k", measure_zero_shot_flickr8k,
-        {"zero-shot, mean AP": precision("clip"), "supervised twin, mean AP": precision("supervised"), "chance": lambda o: prevalence(o["_truth"])},
-        "percent", "replicated: the interval of mean average precision lies above three times chance", judge_photos, "06_zero_shot_and_prompts", full={"epochs": 8}),
+        name="zero_shot_flickr8k", claim="C2", title="A classifier made of words, nouns in photos", where="Table 1", paper={"ImageNet": 76.2, "the system before it": 11.5}, dataset="flickr8k", measure=measure_zero_shot_flickr8k,
+        quantities={"zero-shot, mean AP": precision("clip"), "supervised twin, mean AP": precision("supervised"), "chance": lambda o: prevalence(o["_truth"])},
+        unit="percent", rule="replicated: the interval of mean average precision lies above three times chance", judge=judge_photos, notebook="06_zero_shot_and_prompts", full={"epochs": 8}),
     Experiment(
-        "prompts", "C3", "Prompts and their ensembles help", "§3.1.4, Fig 4", {"“a photo of a”": 1.3, "ensemble of 80": 3.5}, "scenes", measure_prompts,
-        {name: difference(*arms) for name, arms in GAINS.items()}, "points", PROMPT_RULE, judge_prompts, "06_zero_shot_and_prompts",
-        small={"pictures": 400}, full={"pictures": 2000}),
+        name="prompts", claim="C3", title="Prompts and their ensembles help", where="§3.1.4, Fig 4", paper={"“a photo of a”": 1.3, "ensemble of 80": 3.5}, dataset="scenes", measure=measure_prompts,
+        quantities={name: difference(*arms) for name, arms in GAINS.items()}, unit="points", rule=PROMPT_RULE, judge=judge_prompts, notebook="06_zero_shot_and_prompts",
+        small={"n_images": 400}, full={"n_images": 2000}),
     Experiment(
-        "prompts_flickr8k", "C3", "Prompts and their ensembles help, photos", "§3.1.4, Fig 4", {"“a photo of a”": 1.3, "ensemble of 80": 3.5}, "flickr8k", measure_prompts_flickr8k,
-        {name: lambda o, arms=arms: precision(arms[0])(o) - precision(arms[1])(o) for name, arms in GAINS.items()}, "points", PROMPT_RULE, judge_prompts,
-        "06_zero_shot_and_prompts"),
+        name="prompts_flickr8k", claim="C3", title="Prompts and their ensembles help, photos", where="§3.1.4, Fig 4", paper={"“a photo of a”": 1.3, "ensemble of 80": 3.5}, dataset="flickr8k", measure=measure_prompts_flickr8k,
+        quantities={name: lambda o, arms=arms: precision(arms[0])(o) - precision(arms[1])(o) for name, arms in GAINS.items()}, unit="points", rule=PROMPT_RULE, judge=judge_prompts,
+        notebook="06_zero_shot_and_prompts"),
     Experiment(
-        "retrieval", "C11", "It retrieves, and better with “a photo of”", "Table 13",
-        {"Flickr30k text to image R@1": 68.7, "image to text R@1": 88.0, "the prefix": "+1 to +2"}, "flickr8k", measure_retrieval,
-        {"prefix, R@1 both ways": lambda o: np.mean([difference(*arms)(o) for arms in BOTH]),
+        name="retrieval", claim="C11", title="It retrieves, and better with “a photo of”", where="Table 13",
+        paper={"Flickr30k text to image R@1": 68.7, "image to text R@1": 88.0, "the prefix": "+1 to +2"}, dataset="flickr8k", measure=measure_retrieval,
+        quantities={"prefix, R@1 both ways": lambda o: np.mean([difference(*arms)(o) for arms in BOTH]),
          **{f"{way} R@{k}": accuracy(f"plain, {way} R@{k}") for way in ("image to text", "text to image") for k in (1, 10)}},
-        "points", "replicated: text to image R@10 above ten times chance, and the prefix raises R@1 by the interval; partly: the first alone", judge_retrieval,
-        "06_zero_shot_and_prompts"),
+        unit="points", rule="replicated: text to image R@10 above ten times chance, and the prefix raises R@1 by the interval; partly: the first alone", judge=judge_retrieval,
+        notebook="06_zero_shot_and_prompts"),
 ]

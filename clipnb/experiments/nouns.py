@@ -11,7 +11,7 @@ IRREGULAR = {"man": "men", "woman": "women", "child": "children"}
 
 
 def noun_truth(dataset, classes=CLASSES, votes=2):
-    """Whether at least `votes` of a picture's captions hold a class's noun, in the singular or the plural: bool (N, C)."""
+    """Whether at least `votes` of an image's captions hold a class's noun, in the singular or the plural: bool (N, C)."""
     forms = [{name, IRREGULAR.get(name, name + "s"), name + "es"} for name in classes]
     words = [[set(re.findall("[a-z]+", caption.lower())) for caption in own] for own in dataset.captions]
     return np.array([[sum(bool(form & said) for said in own) >= votes for form in forms] for own in words])
@@ -35,5 +35,5 @@ def mean_average_precision(scores, truth):
 
 
 def prevalence(truth):
-    """What guessing scores, nearly: the mean share of pictures that hold a class, in percent."""
+    """What guessing scores, nearly: the mean share of images that hold a class, in percent."""
     return float(100 * np.mean(truth))

@@ -1,4 +1,4 @@
-"""A small captioned world: what is in a scene, its labels, and the whole dataset as a folder of pictures.
+"""A small captioned world: what is in a scene, its labels, and the whole dataset as a folder of images.
 
 Drawing is in drawing.py, what people say about a scene in annotators.py. Everything comes from one seed: captions and labels are
 the same everywhere, pixels for one version of Pillow.
@@ -13,11 +13,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clipnb.annotators import captions, maybe, pick
-from clipnb.drawing import STYLES, layout, render  # noqa: F401  (one place to import from)
 from clipnb.runtime import progress, replace_when_done
+from clipnb.scenes.annotators import captions, maybe, pick
+from clipnb.scenes.drawing import STYLES, layout, render  # noqa: F401  (one place to import from)
 
-VERSION = 4  # raise it when pictures or captions change: the cache is named after it
+VERSION = 4  # raise it when images or captions change: the cache is named after it
 
 PLACES = ("beach", "meadow", "snow", "street", "night", "sea", "desert", "forest")
 KINDS = ("dog", "cat", "bird", "fish", "car", "boat", "house", "tree", "ball", "kite", "flower", "plane")
@@ -50,7 +50,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a picture. With two things, things[0] is `relation` things[1]; the seed settles all that has no name."""
+    """What is in an image. With two things, things[0] is `relation` things[1]; the seed settles all that has no name."""
 
     place: str
     things: tuple
@@ -118,7 +118,7 @@ def _draw_all(jobs, workers):
 def write_scenes(folder, counts=None, seed=0, size=128, workers=None):
     """Draw the dataset into `folder`: Images/, captions.txt, splits/, labels.json (data/README.md describes the layout).
 
-    counts: pictures per split, default COUNTS. size: pixels a side. workers: processes, default 2 where there are two cores.
+    counts: images per split, default COUNTS. size: pixels a side. workers: processes, default 2 where there are two cores.
     The folder appears when all of it is there; an interrupted call leaves nothing behind.
     """
     counts, workers = COUNTS if counts is None else counts, workers or min(2, os.cpu_count() or 1)
@@ -127,7 +127,7 @@ def write_scenes(folder, counts=None, seed=0, size=128, workers=None):
         images.mkdir(parents=True)
         jobs = [(images, split, range(start, min(start + 50, n)), seed, size) for split, n in counts.items() for start in range(0, n, 50)]
         drawn = []
-        with progress(total=sum(counts.values()), desc="drawing the scenes", unit="picture") as bar, closing(_draw_all(jobs, workers)) as parts:
+        with progress(total=sum(counts.values()), desc="drawing the scenes", unit="image") as bar, closing(_draw_all(jobs, workers)) as parts:
             for part in parts:
                 drawn += part
                 bar.update(len(part))

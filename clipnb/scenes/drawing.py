@@ -1,4 +1,4 @@
-"""Draws a scene: where each thing stands (`layout`), and the picture itself (`render`), in five styles."""
+"""Draws a scene: where each thing stands (`layout`), and the image itself (`render`), in five styles."""
 
 import colorsys
 import math
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from clipnb.landscapes import CLUTTER, HORIZON, PLACES, between, mixed, odds_and_ends
-from clipnb.pictograms import FLIERS, OUTLINES, PICTOGRAMS, oval
+from clipnb.scenes.landscapes import CLUTTER, HORIZON, PLACES, between, mixed, odds_and_ends
+from clipnb.scenes.pictograms import FLIERS, OUTLINES, PICTOGRAMS, oval
 
 STYLES = ("painted", "sketch", "negative", "blurred", "noisy")
 
-# How hard the pictures are to read. Heights of things in parts of the picture; within a picture the two sizes must not meet.
+# How hard the images are to read. Heights of things in parts of the image; within an image the two sizes must not meet.
 HEIGHT = {"small": (0.29, 0.34), "big": (0.48, 0.60)}
-CROWDED = {"small": (0.24, 0.28), "big": (0.35, 0.41)}  # when four or more things share the picture
+CROWDED = {"small": (0.24, 0.28), "big": (0.35, 0.41)}  # when four or more things share the image
 GAP = 0.36  # between the middles of two things, in parts of their heights together: 0.5 touch, less overlap
 TURN = {"kite": 25, "plane": 12, "bird": 12, "ball": 40, "fish": 12}  # degrees either way; 6 for the others
-LIGHT = (0.82, 1.10)  # brightness of the whole picture
+LIGHT = (0.82, 1.10)  # brightness of the whole image
 TINT = 0.05  # how far warm or cold light moves red against blue
 
 HUES = {  # hue, saturation, value in [0, 1], and how far the hue strays either way
@@ -33,7 +33,7 @@ PAINTS = {"ink": (40, 36, 44), "glass": (196, 224, 236), "white": (252, 252, 250
 
 @dataclass(frozen=True)
 class Placed:
-    """One drawn pictogram: which of the scene's things it is, its middle (x, y) and height in parts of the picture, its pose."""
+    """One drawn pictogram: which of the scene's things it is, its middle (x, y) and height in parts of the image, its pose."""
 
     thing: int
     kind: str
@@ -45,7 +45,7 @@ class Placed:
 
 
 class Canvas:
-    """A picture under construction; all coordinates in parts of the picture."""
+    """An image under construction; all coordinates in parts of the image."""
 
     def __init__(self, side):
         self.side = side

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from clipnb.claims import VERDICTS, load_claim, load_claims
+from clipnb.experiments import load_claim, load_claims
+from clipnb.experiments.experiment import VERDICTS
 
 MARKS = dict(zip(VERDICTS, ("✔", "◐", "○", "✘")))
 
 
-def number(value):
+def format_number(value):
     """A number as people write it, three significant digits of a measured one, a proper minus; anything else as it is."""
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
@@ -16,32 +17,32 @@ def number(value):
     return text.replace("-", "−")
 
 
-def with_interval(found):
+def format_interval(found):
     """A quantity of a record as text: mean and 95 % interval."""
     low, high = found["interval"]
-    return f"{number(found['mean'])} ({number(low)} to {number(high)})"
+    return f"{format_number(found['mean'])} ({format_number(low)} to {format_number(high)})"
 
 
-def paper_figures(record):
+def format_paper_figures(record):
     """The paper's own figures of a record as text."""
-    return "; ".join(f"{what} {number(value)}" for what, value in record["paper"].items())
+    return "; ".join(f"{what} {format_number(value)}" for what, value in record["paper"].items())
 
 
-def card(name):
+def render_card(name):
     """The full record of an experiment as Markdown: the claim, the paper's figures, ours with intervals, the rule, the verdict, and its file."""
     record = load_claim(name)
     if record is None:
         return f"*No full run of `{name}` on record.*"
     minutes = max(sum(record["trained"].values()), record["seconds"]) / 60
-    rows = "\n".join(f"| {'**' * (i == 0)}{what}{'**' * (i == 0)} | {with_interval(found)} | {', '.join(number(v) for v in found['values'])} |"
+    rows = "\n".join(f"| {'**' * (i == 0)}{what}{'**' * (i == 0)} | {format_interval(found)} | {', '.join(format_number(v) for v in found['values'])} |"
                      for i, (what, found) in enumerate(record["quantities"].items()))
     return f"""**{record['claim']} · {record['title']}** ({record['where']}; {record['dataset']})
 
-| full run, {len(record['seeds'])} seeds, {record['pictures']:,} test pictures | mean (95 % interval) | by seed |
+| full run, {len(record['seeds'])} seeds, {record['n_images']:,} test images | mean (95 % interval) | by seed |
 |---|---|---|
 {rows}
 
-The paper: {paper_figures(record)}. The first row is on trial, in {record['unit']}.
+The paper: {format_paper_figures(record)}. The first row is on trial, in {record['unit']}.
 Settled before the run: {record['rule']}.
 
 **Verdict: {MARKS[record['verdict']]} {record['verdict']}.** {record['because'][0].upper() + record['because'][1:]}
@@ -49,10 +50,10 @@ Settled before the run: {record['rule']}.
 *From `results/claims/{record['experiment']}.json` of {record['date']}: about {minutes:.0f} min on {record['machine']['gpu'] or f"{record['machine']['cores']} CPU cores"}. Again: `{record['command']}`.*"""
 
 
-def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=None, ax=None):
+def plot_conditions(arms, small=None, full=None, title="", xlabel="percent", chance=None, ax=None):
     """Arms of a record as dots, one a row: the full run filled, with 95 % bars, the notebook's small one hollow. Returns the axes.
 
-    arms: [(label, key in record["arms"])]. small, full: records, or None. chance: where a guesser would stand.
+    arms: [(label, key in record["conditions"])]. small, full: records, or None. chance: where a guesser would stand.
     """
     import matplotlib.pyplot as plt
 
@@ -63,12 +64,12 @@ def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=No
     for record, name, offset, style in (small, "small run, here", 0.14, {"color": ORANGE, "markerfacecolor": "white"}), (full, "full run, on record", -0.14, {"color": BLUE}):
         if record is None:
             continue
-        found = [record["arms"][key] for _, key in arms]
+        found = [record["conditions"][key] for _, key in arms]
         offset *= small is not None and full is not None
         means = np.array([arm["mean"] for arm in found])
         margins = np.abs(np.array([arm["interval"] for arm in found]).T - means)
         seeds = len(record["seeds"])
-        label = f"{name}: {seeds} seed{'s' * (seeds > 1)}, {record['pictures']:,} pictures"
+        label = f"{name}: {seeds} seed{'s' * (seeds > 1)}, {record['n_images']:,} images"
         ax.errorbar(means, np.arange(len(arms)) + offset, xerr=margins, fmt="o", markersize=8, capsize=3, linewidth=1.5, label=label, **style)
     if chance is not None:
         ax.axvline(chance, color=BLACK, linestyle="--", linewidth=1.2, label="chance")
@@ -79,7 +80,7 @@ def plot_arms(arms, small=None, full=None, title="", xlabel="percent", chance=No
     return ax
 
 
-def overall_verdict(verdicts):
+def combine_verdicts(verdicts):
     """One verdict for a claim with several experiments: theirs if they agree, "partly" if not. One that could not see the effect has no vote if others have."""
     votes = set(verdicts) - {"not at this scale"} or set(verdicts)
     return votes.pop() if len(votes) == 1 else "partly"
@@ -96,7 +97,7 @@ CLAIMS = {  # the paper's claims, numbered as in the replication report: in word
     "C8": ("Error falls as a power of compute", "Fig 9, §2.4"),
     "C9": ("Its features are the better ones for linear probes", "Fig 10, 11"),
     "C10": ("Zero-shot is robust where supervised models are not", "Fig 13 to 15"),
-    "C11": ("It retrieves pictures and captions", "Table 13"),
+    "C11": ("It retrieves images and captions", "Table 13"),
     "C12": ("It learns to read", "Table 14"),
     "C13": ("Where the captions come from matters little", "Table 12"),
     "C14": ("Overlap of training and test does little harm", "§5, Fig 17"),
@@ -107,7 +108,7 @@ CLAIMS = {  # the paper's claims, numbered as in the replication report: in word
 UNTESTED = {"C15": "not tested: it takes people"}
 
 
-def by_claim(records=None):
+def group_by_claim(records=None):
     """{claim: its records} for all of CLAIMS, in order; a claim without an experiment has none."""
     records = load_claims() if records is None else records
     return {claim: [record for record in records if record["claim"] == claim] for claim in CLAIMS}
@@ -121,11 +122,11 @@ def plot_verdicts(records=None):
     from clipnb.plots import BLACK, BLUE, GREEN, RED, wrap
 
     colours = dict(zip(VERDICTS, (GREEN, BLUE, "#A87400", RED)))
-    columns, found = 6, by_claim(records)
+    columns, found = 6, group_by_claim(records)
     fig, ax = plt.subplots(figsize=(12, 5.4))
     for i, (claim, own) in enumerate(found.items()):
         x, y = i % columns, i // columns
-        verdict = overall_verdict([record["verdict"] for record in own]) if own else None
+        verdict = combine_verdicts([record["verdict"] for record in own]) if own else None
         colour = colours.get(verdict, "#8A8F98")
         ax.add_patch(FancyBboxPatch((x + 0.05, y + 0.06), 0.9, 0.88, "round,pad=0,rounding_size=0.06", facecolor=colour + "1C", edgecolor=colour, linewidth=1.6))
         ax.text(x + 0.11, y + 0.2, claim, fontsize=12, fontweight="bold", color=BLACK, va="center")
@@ -139,7 +140,7 @@ def plot_verdicts(records=None):
 
 def row_of(record):
     """What a record says of the paper and of us, and its notebook, as three cells of a table."""
-    return paper_figures(record), f"{record['dataset']}: {next(iter(record['quantities']))} {with_interval(record)} {record['unit']}"
+    return format_paper_figures(record), f"{record['dataset']}: {next(iter(record['quantities']))} {format_interval(record)} {record['unit']}"
 
 
 def link_to(notebook, folder):
@@ -149,12 +150,12 @@ def link_to(notebook, folder):
 def claims_table(records=None, notebooks="notebooks/"):
     """The claims in short, a row each, as a Markdown table: the verdict over all of a claim's experiments, and the figures of the first that has it."""
     lines = ["| | the paper says | its figure | ours, 95 % interval | verdict | notebook |", "|---|---|---|---|---|---|"]
-    for claim, found in by_claim(records).items():
+    for claim, found in group_by_claim(records).items():
         title, where = CLAIMS[claim]
         if not found:
             lines.append(f"| {claim} | {title} ({where}) | | | {UNTESTED.get(claim, 'no record')} | |")
             continue
-        verdict = overall_verdict([record["verdict"] for record in found])
+        verdict = combine_verdicts([record["verdict"] for record in found])
         paper, ours = row_of(next((record for record in found if record["verdict"] == verdict), found[0]))
         links = ", ".join(link_to(name, notebooks) for name in dict.fromkeys(record["notebook"] for record in found))
         lines.append(f"| {claim} | {title} ({where}) | {paper} | {ours} | {MARKS[verdict]} {verdict} | {links} |")
@@ -164,7 +165,7 @@ def claims_table(records=None, notebooks="notebooks/"):
 def experiments_table(records=None, notebooks=""):
     """Every experiment on record, a row each, as a Markdown table with the reason for its verdict and the file it comes from."""
     lines = ["| claim | experiment | the paper | ours, 95 % interval | verdict | because | file |", "|---|---|---|---|---|---|---|"]
-    for claim, found in by_claim(records).items():
+    for claim, found in group_by_claim(records).items():
         for record in found:
             paper, ours = row_of(record)
             lines.append(f"| {claim} | {record['title']} ({record['where']}), notebook {link_to(record['notebook'], notebooks)} | {paper} | {ours} "

@@ -1,6 +1,6 @@
 """The usual way and open_clip's way to train CLIP, for the benchmark to measure against; nothing else uses them.
 
-The usual way is the pipeline of the original replication: a row per caption, its picture decoded, resized and tokenized each
+The usual way is the pipeline of the original replication: a row per caption, its image decoded, resized and tokenized each
 time it is asked for, captions padded to 77, a `DataLoader` without workers, float32, torch's defaults for the rest.
 """
 
@@ -12,20 +12,20 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from clipnb.datasets import dataset_folder
-from clipnb.flickr8k import read_dataset_folder
+from clipnb.datasets.folders import read_dataset_folder
 from clipnb.losses import clip_loss
 from clipnb.runtime import autocast
 from clipnb.tokenizer import clip_tokenizer
 
 
 def caption_rows(name, split="train"):
-    """Every caption of a split beside the path of its picture: a list of (path, caption), as the usual pipelines keep it."""
+    """Every caption of a split beside the path of its image: a list of (path, caption), as the usual pipelines keep it."""
     folder = read_dataset_folder(dataset_folder(name))
     return list(chain.from_iterable(((folder.image_paths[n], caption) for caption in folder.captions[n]) for n in folder.splits[split]))
 
 
 class RowDataset(Dataset):
-    """(picture, tokens) of a row, decoded and tokenized anew at every visit.
+    """(image, tokens) of a row, decoded and tokenized anew at every visit.
 
     The same two lines as open_clip's `CsvDataset`, whose module would want pandas, webdataset and braceexpand installed.
     """
@@ -49,12 +49,12 @@ def row_loader(dataset, batch_size, steps, workers=0):
     return DataLoader(dataset, batch_size, sampler=rows, num_workers=workers, drop_last=True)
 
 
-def usual_dataset(name, image_size=224):
+def naive_dataset(name, image_size=224):
     """A dataset's training rows the usual way: squashed to a square, mean and standard deviation 0.5, captions padded to 77."""
     from torchvision import transforms
 
     transform = transforms.Compose([
-        lambda picture: picture.convert("RGB"), transforms.Resize((image_size, image_size)),
+        lambda image: image.convert("RGB"), transforms.Resize((image_size, image_size)),
         transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
     return RowDataset(caption_rows(name), transform, lambda texts: pad(clip_tokenizer()(texts), 77))
 
@@ -64,7 +64,7 @@ def pad(tokens, length):
     return F.pad(tokens, (0, length - tokens.shape[-1]))
 
 
-def usual_step(model, optimizer, images, tokens):
+def naive_step(model, optimizer, images, tokens):
     """A training step the usual way, on images (B, 3, S, S) and tokens (B, 77); returns the loss."""
     loss = clip_loss(*model(images, tokens))
     optimizer.zero_grad()

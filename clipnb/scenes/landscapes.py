@@ -1,8 +1,8 @@
-"""The eight places of the scenes: sky, ground and the clutter that lies about. All lengths in parts of the picture, y downwards."""
+"""The eight places of the scenes: sky, ground and the clutter that lies about. All lengths in parts of the image, y downwards."""
 
 import math
 
-from clipnb.pictograms import oval
+from clipnb.scenes.pictograms import oval
 
 CLUTTER = (2, 5)  # how many odds and ends lie behind the things: at least, at most; about half as many stand before them
 HORIZON = {"beach": 0.46, "meadow": 0.44, "snow": 0.42, "street": 0.54, "night": 0.46, "sea": 0.40, "desert": 0.44, "forest": 0.50}
@@ -18,7 +18,7 @@ def mixed(colour, other, share):
 
 
 def ridge(rng, y, height):
-    """A rolling line at about `y`, closed along the bottom of the picture."""
+    """A rolling line at about `y`, closed along the bottom of the image."""
     waves = [(between(rng, 0.8, 1.8), 1.0), (between(rng, 2.2, 3.6), 0.4)]
     phases = [between(rng, 0, 6.283) for _ in waves]
     line = [(i / 24, y + height * sum(a * math.sin(6.283 * f * i / 24 + p) for (f, a), p in zip(waves, phases))) for i in range(25)]
@@ -33,7 +33,7 @@ def hills(canvas, rises, colour):
 
 
 def layers(canvas, rng, top, far, near, height=0.015, n=4):
-    """Ground from the line `top` to the bottom of the picture in `n` rolling layers, from the colour `far` to the colour `near`."""
+    """Ground from the line `top` to the bottom of the image in `n` rolling layers, from the colour `far` to the colour `near`."""
     for i in range(n):
         canvas.polygon(ridge(rng, top + (1 - top) * (i / n) ** 1.2, height * (0.5 + i / n)), mixed(far, near, i / (n - 1)))
 

@@ -1,11 +1,11 @@
-"""Five people describe a scene. Each has habits; all leave things out, and none ever says what is not in the picture.
+"""Five people describe a scene. Each has habits; all leave things out, and none ever says what is not in the image.
 
 A caption is built from the scene alone with pure-Python randomness, so it is the same on every platform.
 """
 
 import random
 
-from clipnb.pictograms import FLIERS
+from clipnb.scenes.pictograms import FLIERS
 
 NOUNS = {  # plain name, other names, and a vague one; each as (one, several)
     "dog": ([("dog", "dogs")], [("puppy", "puppies"), ("pup", "pups"), ("hound", "hounds")], ("animal", "animals")),

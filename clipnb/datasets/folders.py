@@ -9,68 +9,68 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-CAPTIONS_PER_PICTURE = 5
-PICTURE_FOLDERS = ["Flicker8k_Dataset", "Images", "images"]  # "Flicker" is how the official archive spells it
+CAPTIONS_PER_IMAGE = 5
+IMAGE_FOLDERS = ["Flicker8k_Dataset", "Images", "images"]  # "Flicker" is how the official archive spells it
 CAPTION_FILES = ["Flickr8k_text/Flickr8k.token.txt", "Flickr8k.token.txt", "captions.txt"]
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """What a dataset folder holds, before any picture is decoded. Every dict is sorted by image name and has the same keys."""
+    """What a dataset folder holds, before any image is decoded. Every dict is sorted by image name and has the same keys."""
 
     image_paths: dict[str, Path]       # image name -> file
-    captions: dict[str, list[str]]     # image name -> K captions, the same K for every picture
+    captions: dict[str, list[str]]     # image name -> K captions, the same K for every image
     splits: dict[str, list[str]]       # "train", "dev", "test", ... -> image names, in the order of the list
     labels: dict[str, dict] | None     # image name -> what labels.json says of it ({} if nothing); None without the file
     split_source: str                  # "splits/ folder", "official lists" or "seeded split by image, 80/10/10"
-    dropped: dict[str, list[str]]      # why -> image names: "no picture", "no caption", "junk caption"
+    dropped: dict[str, list[str]]      # why -> image names: "no image", "no caption", "junk caption"
 
 
 def read_dataset_folder(folder, seed=0):
-    """Read the names, captions, splits and labels of a dataset folder; decodes no picture and writes nothing.
+    """Read the names, captions, splits and labels of a dataset folder; decodes no image and writes nothing.
 
     Layouts: official (`Flicker8k_Dataset/`, `Flickr8k_text/Flickr8k.token.txt`, `Flickr_8k.*Images.txt`), Kaggle (`Images/`,
     `captions.txt`), plain (Kaggle's, with `splits/<split>.txt` and `labels.json` if you like). Names with a caption but no
-    picture are dropped, and pictures without a caption, and junk captions (`is_junk`). Every picture then gets the same number
-    of captions K, the largest number any picture has but at most 5: one with fewer repeats its own, in turn.
-    Without split lists the pictures are shuffled with `seed` and cut 80/10/10: by image, so that no picture is in two splits.
+    image are dropped, and images without a caption, and junk captions (`is_junk`). Every image then gets the same number
+    of captions K, the largest number any image has but at most 5: one with fewer repeats its own, in turn.
+    Without split lists the images are shuffled with `seed` and cut 80/10/10: by image, so that no image is in two splits.
     Raises FileNotFoundError when there is no dataset, ValueError naming file and line when it cannot be understood.
     """
     folder = Path(folder)
-    pictures, caption_file = find_pictures(folder), find_caption_file(folder)
-    dropped = {"no picture": [], "no caption": [], "junk caption": []}
+    images, caption_file = find_images(folder), find_caption_file(folder)
+    dropped = {"no image": [], "no caption": [], "junk caption": []}
     captions = {}
     for name, caption in read_captions(caption_file):
-        if name not in pictures:
-            dropped["no picture"].append(name)
+        if name not in images:
+            dropped["no image"].append(name)
         elif is_junk(caption):
             dropped["junk caption"].append(name)
         else:
             captions.setdefault(name, []).append(caption)
-    dropped["no picture"] = list(dict.fromkeys(dropped["no picture"]))
-    dropped["no caption"] = sorted(set(pictures) - set(captions))
-    refuse_many_unknown(dropped["no picture"], len(captions), f"{caption_file} has captions for", "picture files here")
+    dropped["no image"] = list(dict.fromkeys(dropped["no image"]))
+    dropped["no caption"] = sorted(set(images) - set(captions))
+    refuse_many_unknown(dropped["no image"], len(captions), f"{caption_file} has captions for", "image files here")
     if not captions:
-        raise ValueError(f"{caption_file} holds no caption for any picture in {folder}")
+        raise ValueError(f"{caption_file} holds no caption for any image in {folder}")
 
     captions = dict(sorted(captions.items()))
-    K = min(CAPTIONS_PER_PICTURE, max(map(len, captions.values())))
+    K = min(CAPTIONS_PER_IMAGE, max(map(len, captions.values())))
     captions = {name: [own[i % len(own)] for i in range(K)] for name, own in captions.items()}
     splits, split_source = read_splits(folder, captions, seed)
-    return DatasetFolder({name: pictures[name] for name in captions}, captions, splits,
+    return DatasetFolder({name: images[name] for name in captions}, captions, splits,
                          read_labels(folder, captions), split_source, dropped)
 
 
-def find_pictures(folder):
-    """Dict image name -> Path of the pictures in a dataset folder; FileNotFoundError says where they were looked for."""
-    for place in (Path(folder) / name for name in PICTURE_FOLDERS):
+def find_images(folder):
+    """Dict image name -> Path of the images in a dataset folder; FileNotFoundError says where they were looked for."""
+    for place in (Path(folder) / name for name in IMAGE_FOLDERS):
         if place.is_dir():
-            names = [name for name in sorted(os.listdir(place)) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
-            pictures = {name: place / name for name in names}
-            if pictures:
-                return pictures
-    raise not_found(folder, "no pictures", [f"{name}/" for name in PICTURE_FOLDERS])
+            names = [name for name in sorted(os.listdir(place)) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+            images = {name: place / name for name in names}
+            if images:
+                return images
+    raise not_found(folder, "no images", [f"{name}/" for name in IMAGE_FOLDERS])
 
 
 def find_caption_file(folder):
@@ -153,7 +153,7 @@ def read_splits(folder, captions, seed=0):
         source = "official lists"
         for place in (folder, folder / "Flickr8k_text", folder.parent, folder.parent / "Flickr8k_text"):
             found = {split: place / f"Flickr_8k.{split}Images.txt" for split in ("train", "dev", "test")}
-            # Lists that lie beside the folder may belong to another dataset: then they name none of our pictures.
+            # Lists that lie beside the folder may belong to another dataset: then they name none of our images.
             if all(path.is_file() for path in found.values()) and (
                     place.is_relative_to(folder) or not captions.keys().isdisjoint(read_lines(found["train"]))):
                 files = found
@@ -166,12 +166,12 @@ def read_splits(folder, captions, seed=0):
         names = [name for name in dict.fromkeys(read_lines(path)) if name]
         splits[split] = [name for name in names if name in captions]
         unknown = [name for name in names if name not in captions]
-        refuse_many_unknown(unknown, len(splits[split]), f"{path} lists", "both a picture file and a caption here")
+        refuse_many_unknown(unknown, len(splits[split]), f"{path} lists", "both an image file and a caption here")
     for one, other in (("train", "dev"), ("train", "test"), ("dev", "test")):
         both = sorted(set(splits.get(one, [])) & set(splits.get(other, [])))
         if both:
             raise ValueError(f"{files[other]}: {len(both)} of its names, {both[0]!r} for one, are in the {one} list too; "
-                             "a picture may be in one split only, or the evaluation sees what was trained on")
+                             "an image may be in one split only, or the evaluation sees what was trained on")
     return splits, source
 
 
@@ -187,11 +187,11 @@ def refuse_many_unknown(unknown, known, before, after):
     """ValueError naming a few when more than 5 % of the names (and more than one) are unknown: then the files do not fit together."""
     if len(unknown) > max(1, 0.05 * (len(unknown) + known)):
         raise ValueError(f"{before} {len(unknown)} names (of {len(unknown) + known}) that do not have {after}, such as "
-                         f"{', '.join(map(repr, unknown[:3]))}. Are the pictures complete, and do the files belong together?")
+                         f"{', '.join(map(repr, unknown[:3]))}. Are the images complete, and do the files belong together?")
 
 
 def read_labels(folder, names):
-    """`labels.json` as a dict image name -> dict ({} for a picture it leaves out), or None without the file."""
+    """`labels.json` as a dict image name -> dict ({} for an image it leaves out), or None without the file."""
     path = folder / "labels.json"
     if not path.is_file():
         return None
@@ -204,9 +204,9 @@ def read_labels(folder, names):
     return {name: labels.get(name, {}) for name in names}
 
 
-def duplicate_pictures(folder):
-    """Groups (lists of image names) of pictures whose files are byte for byte the same; captions differ all the same."""
+def duplicate_images(folder):
+    """Groups (lists of image names) of images whose files are byte for byte the same; captions differ all the same."""
     groups = {}
-    for name, path in find_pictures(folder).items():
+    for name, path in find_images(folder).items():
         groups.setdefault(hashlib.sha256(path.read_bytes()).digest(), []).append(name)
     return [names for names in groups.values() if len(names) > 1]

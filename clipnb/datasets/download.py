@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from clipnb.flickr8k import read_dataset_folder
+from clipnb.datasets.folders import read_dataset_folder
 from clipnb.runtime import progress, replace_when_done
 
 BASE_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
@@ -61,7 +61,7 @@ def download_flickr8k(target, base_url=BASE_URL, checksums=None):
             "What has arrived is kept there; make room and run the same command again, it goes on from where it stopped.") from error
     data = read_dataset_folder(target)
     sizes = ", ".join(f"{len(names):,} {split}" for split, names in data.splits.items())
-    print(f"Flickr8k is ready in {target}: {len(data.image_paths):,} pictures ({sizes}; {data.split_source}).")
+    print(f"Flickr8k is ready in {target}: {len(data.image_paths):,} images ({sizes}; {data.split_source}).")
 
 
 def fetch(url, path):

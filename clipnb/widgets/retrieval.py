@@ -1,4 +1,4 @@
-"""The retrieval widget: type and see the pictures change, click one to search by it. It works by setting traits alone."""
+"""The retrieval widget: type and see the images change, click one to search by it. It works by setting traits alone."""
 
 import base64
 import functools
@@ -32,14 +32,14 @@ STYLE = """<style>
 </style>"""
 
 
-def picture_html(picture, text=""):
-    """uint8 (3, S, S) -> an <img> tag that carries the picture; `text` stands for it where it cannot be seen."""
-    return f'<img src="data:image/png;base64,{png(np.ascontiguousarray(picture).tobytes(), picture.shape[1:])}" alt="{html.escape(text)}">'
+def image_html(image, text=""):
+    """uint8 (3, S, S) -> an <img> tag that carries the image; `text` stands for it where it cannot be seen."""
+    return f'<img src="data:image/png;base64,{png(np.ascontiguousarray(image).tobytes(), image.shape[1:])}" alt="{html.escape(text)}">'
 
 
-@functools.lru_cache(maxsize=256)  # the same pictures come back with every letter typed
+@functools.lru_cache(maxsize=256)  # the same images come back with every letter typed
 def png(pixels, size):
-    """The bytes of a picture (3, *size) -> a PNG of about 138 pixels a side, in base64."""
+    """The bytes of an image (3, *size) -> a PNG of about 138 pixels a side, in base64."""
     buffer = io.BytesIO()
     array = np.frombuffer(pixels, np.uint8).reshape(3, *size).transpose(1, 2, 0)
     Image.fromarray(np.ascontiguousarray(array)).resize((138, 138), Image.Resampling.BICUBIC).save(buffer, "PNG")
@@ -47,7 +47,7 @@ def png(pixels, size):
 
 
 class Card(ipywidgets.Box):
-    """One hit: picture, score, caption, and `pick`, a see-through button over the picture. Its content changes with every search."""
+    """One hit: image, score, caption, and `pick`, a see-through button over the image. Its content changes with every search."""
 
     def __init__(self, on_pick):
         super().__init__()
@@ -57,19 +57,19 @@ class Card(ipywidgets.Box):
         self.add_class("clipnb-hit")
         self.children = [self.text, self.pick]
 
-    def show(self, hit, picture):
+    def show(self, hit, image):
         bar = f'<span class="clipnb-bar"><i style="width:{100 * min(1, max(0, hit.score)):.0f}%"></i></span>'
         words = hit.caption.strip(" .")
         caption = html.escape(words)
-        self.text.value = f'{picture_html(picture, words)}{bar}<p title="{caption}"><b>{hit.score:.2f}</b> {caption}</p>'
-        self.pick.tooltip = f"search by this picture: {words}"
+        self.text.value = f'{image_html(image, words)}{bar}<p title="{caption}"><b>{hit.score:.2f}</b> {caption}</p>'
+        self.pick.tooltip = f"search by this image: {words}"
 
 
 class RetrievalWidget(ipywidgets.VBox):
-    """A search box over an `ImageIndex`: type and the pictures change, click one to search by it.
+    """A search box over an `ImageIndex`: type and the images change, click one to search by it.
 
     All of it can be done from code: set `query.value` or `k.value`, click `cards[i].pick`, or call `search`.
-    `hits` are the pictures now shown, `status.value` says what was asked. query, k: what it starts with. most: the largest k.
+    `hits` are the images now shown, `status.value` says what was asked. query, k: what it starts with. most: the largest k.
     """
 
     def __init__(self, index, query="", k=6, most=24):
@@ -79,7 +79,7 @@ class RetrievalWidget(ipywidgets.VBox):
         wide = {"description_width": "initial"}
         self.query = ipywidgets.Text(query, description="Search", placeholder=f"for example: {index.captions[0][0].strip(' .')}", style=wide,
                                      layout={"width": "460px"})
-        self.k = ipywidgets.IntSlider(max(1, min(k, most)), min=1, max=most, description="pictures", style=wide, layout={"width": "260px"})
+        self.k = ipywidgets.IntSlider(max(1, min(k, most)), min=1, max=most, description="images", style=wide, layout={"width": "260px"})
         self.status, self.gallery = ipywidgets.HTML(), ipywidgets.Box()
         # Cards are made once and filled anew: new ones for each letter typed would pile up in the browser.
         self.cards = [Card(functools.partial(self.search_by, i)) for i in range(most)]
@@ -91,8 +91,8 @@ class RetrievalWidget(ipywidgets.VBox):
         self.children = [ipywidgets.HTML(STYLE, layout={"display": "none"}), controls, self.status, self.gallery]
         self.search(query)
 
-    def __repr__(self):  # the default one prints the children, pictures and all
-        return f"RetrievalWidget({len(self.index)} pictures)"
+    def __repr__(self):  # the default one prints the children, images and all
+        return f"RetrievalWidget({len(self.index)} images)"
 
     def typed(self, change):
         """Search for what the box now holds. A box that `search_by` has emptied asks nothing."""
@@ -100,24 +100,24 @@ class RetrievalWidget(ipywidgets.VBox):
             self.search(change.new)
 
     def search_by(self, i, button=None):
-        """Search by the picture on card i, and empty the box: what it held is no longer the question."""
+        """Search by the image on card i, and empty the box: what it held is no longer the question."""
         self.search(self.index.image(self.hits[i].image_id))
         self.query.value = ""
 
     def search(self, query):
-        """Show what the index finds for a text or a picture uint8 (3, S, S); a picture is not shown as a hit of itself."""
+        """Show what the index finds for a text or an image uint8 (3, S, S); an image is not shown as a hit of itself."""
         self.asked = query
         if isinstance(query, str):
             self.hits, asked = self.index.search(query, self.k.value), f"“{html.escape(query.strip())}”"
         else:
             found = self.index.search(query, self.k.value + 1)
             self.hits = [hit for hit in found if not np.array_equal(self.index.image(hit.image_id), query)][: self.k.value]
-            asked = picture_html(query, "the picture you clicked")
+            asked = image_html(query, "the image you clicked")
         for card, hit in zip(self.cards, self.hits):
             card.show(hit, self.index.image(hit.image_id))
         self.gallery.children = self.cards[: len(self.hits)]
         if self.hits:  # the status is sent last: who sees it sees its hits
-            self.status.value = f"{len(self.hits)} of {len(self.index):,} pictures, those nearest to {asked} first. Click one to search by it."
+            self.status.value = f"{len(self.hits)} of {len(self.index):,} images, those nearest to {asked} first. Click one to search by it."
         elif isinstance(query, str) and not query.strip():
             self.status.value = "Type a few words to search."
         else:

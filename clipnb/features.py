@@ -1,0 +1,111 @@
+"""From images and captions to features, batch by batch, for training, evaluation and search."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipnb.encoders import normalize_images
+from clipnb.tokenizer import Tokenizer, padding_mask
+
+if TYPE_CHECKING:
+    from clipnb.datasets import CaptionDataset
+
+
+def tokenize(tokenizer: Tokenizer, captions: Sequence[Sequence[str]]) -> Tensor:
+    """Turn N lists of K captions into tokens, int64 (N, K, T)."""
+    flat = [caption for own in captions for caption in own]
+    return tokenizer(flat).view(len(captions), len(captions[0]), -1)
+
+
+def sample_captions(tokens: Tensor, images: Tensor, n: int) -> Tensor:
+    """Draw n different captions of each image at random.
+
+    tokens: int64 (N, K, T), the K captions of all N images. images: int64 (B,), which images.
+    Returns int64 (B, n, T).
+    """
+    K = tokens.shape[1]
+    drawn = torch.rand(len(images), K).argsort(dim=1)[:, :n]  # (B, n)
+    return tokens[images[:, None], drawn]
+
+
+def trim_padding(tokens: Tensor) -> Tensor:
+    """Cut off the columns of tokens (..., T) in which every row is padding."""
+    longest = padding_mask(tokens).sum(dim=-1).max()
+    return tokens[..., :longest]
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for the length of a block, without gradients."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def apply_in_batches(
+    model: nn.Module,
+    function: Callable[[Tensor], Tensor],
+    inputs: Tensor | np.ndarray,
+    batch_size: int = 250,
+) -> Tensor:
+    """Apply a function that uses `model` to inputs (N, ...), one batch at a time.
+
+    The model is in evaluation mode meanwhile, and each batch is on its device. Returns the
+    function's outputs (N, ...) as float32 on the CPU.
+    """
+    device = next(model.parameters()).device
+    outputs = []
+    with evaluation_mode(model):
+        for start in range(0, len(inputs), batch_size):
+            batch = inputs[start : start + batch_size]
+            if not torch.is_tensor(batch):
+                batch = torch.tensor(batch)  # copied: a memory-mapped array is read-only
+            outputs.append(function(batch.to(device)).float().cpu())
+    return torch.cat(outputs)
+
+
+def encode_images(
+    model: nn.Module, images: Tensor | np.ndarray, batch_size: int = 250, projected: bool = True
+) -> Tensor:
+    """Encode images uint8 (N, 3, S, S) as float32 on the CPU.
+
+    Returns features (N, D) of unit length, or with `projected=False` the image encoder's own
+    output (N, width).
+    """
+
+    def encode(batch: Tensor) -> Tensor:
+        if projected:
+            return model.encode_image(batch, normalize=True)
+        return model.image_encoder(normalize_images(batch))
+
+    return apply_in_batches(model, encode, images, batch_size)
+
+
+def encode_texts(model: nn.Module, tokens: Tensor, batch_size: int = 1000) -> Tensor:
+    """Encode tokens int64 (N, T) as features (N, D) of unit length, float32 on the CPU."""
+
+    def encode(batch: Tensor) -> Tensor:
+        return model.encode_text(batch, normalize=True)
+
+    return apply_in_batches(model, encode, tokens, batch_size)
+
+
+def encode_dataset(
+    model: nn.Module, tokenizer: Tokenizer, dataset: "CaptionDataset", batch_size: int = 250
+) -> tuple[Tensor, Tensor]:
+    """Encode all images and captions of a dataset.
+
+    Returns image features (N, D) and text features (N, K, D), of unit length, float32 on the CPU.
+    """
+    image_features = encode_images(model, dataset.images, batch_size)
+    tokens = tokenize(tokenizer, dataset.captions)  # (N, K, T)
+    text_features = encode_texts(model, tokens.flatten(0, 1), 4 * batch_size)  # (N*K, D)
+    return image_features, text_features.view(*tokens.shape[:2], -1)

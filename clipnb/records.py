@@ -1,0 +1,166 @@
+"""The files in results/: one small JSON per reported run, the only source of a reported number."""
+
+import dataclasses
+import datetime
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from clipnb.datasets import load_dataset
+from clipnb.features import encode_dataset
+from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
+from clipnb.runs import Run
+from clipnb.runtime import (
+    display_path,
+    describe_machine,
+    list_versions,
+    results_dir,
+    write_file,
+)
+
+# Nouns that are frequent in Flickr8k's captions. `record_errors` judges a run by each of them.
+FREQUENT_NOUNS = (
+    "air baby ball basketball beach bicycle bike boy boys building camera car child children crowd "
+    "dirt dog dogs dress face field football frisbee girl girls grass group hair hat head hill "
+    "jacket lake man men mountain mouth ocean park people person player pool river road rock sand "
+    "shirt shorts snow soccer street sunglasses swing table toy tree wall water wave woman women"
+).split()
+
+
+# ---- writing ---------------------------------------------------------------------------------
+
+
+def record_run(run: Run) -> str:
+    """Evaluate a run on dev and test, once, and write its record. Return the path as text.
+
+    The record is `results/runs/<dataset>-<recipe>-<seed>.json`.
+    """
+    recipe, metrics, intervals = run.recipe, {}, {}
+    for split in ("dev", "test"):
+        dataset = load_dataset(recipe.dataset, split, recipe.image_size)
+        ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))
+        metrics[split] = summarize_ranks(*ranks)
+        intervals[split] = bootstrap_intervals(*ranks)
+    record = {
+        "dataset": recipe.dataset,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": run.seed,
+        "parameters": count_parameters(run.model),
+        "metrics": metrics,
+        "intervals": intervals,
+        "n_images": len(dataset),
+        "best_epoch": run.metrics["best_epoch"],
+        "train_seconds": run.metrics["train_seconds"],
+        "images_seen": run.metrics["images_seen"],
+        "history": run.history,
+        "machine": describe_machine(),
+        "versions": list_versions(),
+        "date": datetime.date.today().isoformat(),
+    }
+    path = results_dir() / "runs" / f"{recipe.dataset}-{recipe.name}-{run.seed}.json"
+    return write_record(path, record, indent=1)
+
+
+def record_errors(run: Run) -> str:
+    """Write where a run errs on dev. Return the path as text.
+
+    The record is `results/errors/<dataset>-<recipe>.json`. For each of `FREQUENT_NOUNS` it tells
+    how many captions hold the noun, how many of these find their image among the first ten, and
+    their median rank. For every image it tells the median rank that its own captions give it,
+    without its name.
+    """
+    dataset = load_dataset(run.recipe.dataset, "dev", run.recipe.image_size)
+    _, ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))
+    by_image = ranks.view(len(dataset), -1).double()  # (N, K)
+    record = {
+        "recipe": run.recipe.name,
+        "seed": run.seed,
+        "split": "dev",
+        "nouns": summarize_nouns(ranks, dataset.captions),
+        "median_ranks_by_image": sorted(by_image.quantile(0.5, dim=1).tolist()),
+    }
+    path = results_dir() / "errors" / f"{run.recipe.dataset}-{run.recipe.name}.json"
+    return write_record(path, record)
+
+
+def summarize_nouns(ranks: Tensor, captions: Sequence[Sequence[str]]) -> dict[str, dict]:
+    """Summarize the ranks (N*K,) of the captions (N lists of K) that hold each frequent noun."""
+    words = [set(re.findall("[a-z]+", text.lower())) for own in captions for text in own]
+    nouns = {}
+    for noun in FREQUENT_NOUNS:
+        own = ranks[[noun in said for said in words]].double()
+        if len(own):
+            nouns[noun] = {
+                "captions": len(own),
+                "R@10": 100 * (own <= 10).double().mean().item(),
+                "median_rank": own.quantile(0.5).item(),
+            }
+    return nouns
+
+
+def record_trial(run: Run) -> str:
+    """Append a run's recipe and its result on dev, never on test. Return the path as text.
+
+    The file is `results/trials/<dataset>.jsonl`. A search keeps a line of every trial, the losers
+    too: the best of many trials alone would look better than it is.
+    """
+    trial = {
+        "recipe": dataclasses.asdict(run.recipe),
+        "seed": run.seed,
+        **run.metrics,
+        "history": run.history,
+        "parameters": count_parameters(run.model),
+        "machine": describe_machine(),
+        "date": datetime.date.today().isoformat(),
+    }
+    path = results_dir() / "trials" / f"{run.recipe.dataset}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(round_floats(trial)) + "\n")
+    return display_path(path)
+
+
+def write_record(path: Path, record: dict, indent: int | None = None) -> str:
+    """Write a record as JSON, its floats rounded. Return its path as text."""
+    write_file(path, json.dumps(round_floats(record), indent=indent) + "\n")
+    return display_path(path)
+
+
+def round_floats(value: Any) -> Any:
+    """Round all floats inside dicts and lists to six significant digits."""
+    if isinstance(value, dict):
+        return {key: round_floats(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [round_floats(inner) for inner in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the parameters of a model."""
+    return sum(p.numel() for p in model.parameters())
+
+
+# ---- reading ---------------------------------------------------------------------------------
+
+
+def load_records(dataset: str | None = None) -> list[dict]:
+    """Load the records of runs, of one dataset or of all, in the order of their file names."""
+    records = [read_json(path) for path in sorted((results_dir() / "runs").glob("*.json"))]
+    return [record for record in records if dataset in (None, record["dataset"])]
+
+
+def load_trials(dataset: str) -> list[dict]:
+    """Load the trials of a search on a dataset, oldest first. There may be none."""
+    path = results_dir() / "trials" / f"{dataset}.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""What a reader types into: the search box and the prompt laboratory."""
