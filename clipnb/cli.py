@@ -17,38 +17,87 @@ def positive(text):
 
 def parser():
     """All commands and their options."""
-    main = argparse.ArgumentParser("python -m clipnb", description="CLIP from scratch: train it, judge it, search with it.",
-                                   epilog="A first try, no download needed: python -m clipnb train --recipe quick")
+    main = argparse.ArgumentParser(
+        "python -m clipnb",
+        description="CLIP from scratch: train it, judge it, search with it.",
+        epilog="A first try, no download needed: python -m clipnb train --recipe quick",
+    )
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name, help, run=True):
         sub = commands.add_parser(name, help=help, description=help)
-        sub.add_argument("--data-dir", metavar="DIR", help="folder that contains the dataset's folder (otherwise CLIPNB_DATA, otherwise data/)")
+        sub.add_argument(
+            "--data-dir",
+            metavar="DIR",
+            help="folder that contains the dataset's folder (otherwise CLIPNB_DATA, otherwise data/)",
+        )
         if run:
-            sub.add_argument("--recipe", default="quick", help=f"what to train and how: {', '.join(RECIPES)} (default: quick)")
-            sub.add_argument("--dataset", help="scenes, flickr8k, or the name of your own folder in the data dir (otherwise the recipe's)")
-            sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE",
-                             help="change a field of the recipe, for example epochs=200; as often as you like, and the same for train, evaluate and search")
-            sub.add_argument("--seed", type=int, default=0, help="another seed, another run (default: 0)")
+            sub.add_argument(
+                "--recipe",
+                default="quick",
+                help=f"what to train and how: {', '.join(RECIPES)} (default: quick)",
+            )
+            sub.add_argument(
+                "--dataset",
+                help="scenes, flickr8k, or the name of your own folder in the data dir (otherwise the recipe's)",
+            )
+            sub.add_argument(
+                "--set",
+                action="append",
+                default=[],
+                metavar="FIELD=VALUE",
+                help="change a field of the recipe, for example epochs=200; as often as you like, and the same for train, evaluate and search",
+            )
+            sub.add_argument(
+                "--seed", type=int, default=0, help="another seed, another run (default: 0)"
+            )
         return sub
 
     train = command("train", "Train a recipe and say how well it retrieves on dev.")
-    train.add_argument("--resume", action="store_true", help="go on with an interrupted run of this recipe and seed")
-    train.add_argument("--trial", action="store_true", help="also add recipe and dev result as a line to results/trials/: a search keeps its losers too")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run of this recipe and seed",
+    )
+    train.add_argument(
+        "--trial",
+        action="store_true",
+        help="also add recipe and dev result as a line to results/trials/: a search keeps its losers too",
+    )
     evaluate = command("evaluate", "Recall of a trained run, both ways, beside chance.")
-    evaluate.add_argument("--split", default="dev", help="which images: dev while you try things out, test once at the end (default: dev)")
-    evaluate.add_argument("--record", action="store_true", help="also write dev and test into results/runs/, where the README's tables come from, and where it errs into results/errors/")
+    evaluate.add_argument(
+        "--split",
+        default="dev",
+        help="which images: dev while you try things out, test once at the end (default: dev)",
+    )
+    evaluate.add_argument(
+        "--record",
+        action="store_true",
+        help="also write dev and test into results/runs/, where the README's tables come from, and where it errs into results/errors/",
+    )
     search = command("search", "Find images by words, with a trained run.")
     search.add_argument("query", help='for example "black kites over the beach"')
     search.add_argument("-k", type=positive, default=5, help="how many images (default: 5)")
     search.add_argument("--split", default="test", help="which images to search (default: test)")
     download = command("download", "Fetch a dataset.", run=False)
     download.add_argument("name", choices=["flickr8k"])
-    bench = command("bench", "Measure the speed of training against others' and write it into results/bench/ (takes about 15 minutes).", run=False)
+    bench = command(
+        "bench",
+        "Measure the speed of training against others' and write it into results/bench/ (takes about 15 minutes).",
+        run=False,
+    )
     bench.add_argument("what", choices=["train"])
-    ladder = command("ladder", "Train the rungs from baseline to improved on Flickr8k, into results/trials/ (two minutes each, the last ones longer; goes on where it stopped).", run=False)
+    ladder = command(
+        "ladder",
+        "Train the rungs from baseline to improved on Flickr8k, into results/trials/ (two minutes each, the last ones longer; goes on where it stopped).",
+        run=False,
+    )
     ladder.add_argument("--seeds", type=positive, default=3, help="how often each (default: 3)")
-    experiment = command("experiment", "Put a claim of the paper to the test with full settings, into results/claims/ (minutes; goes on seed by seed where it stopped).", run=False)
+    experiment = command(
+        "experiment",
+        "Put a claim of the paper to the test with full settings, into results/claims/ (minutes; goes on seed by seed where it stopped).",
+        run=False,
+    )
     experiment.add_argument("name", help="which one, or `all`")
     experiment.add_argument("--seeds", type=positive, default=3, help="how often (default: 3)")
     command("report", "Write the tables of README.md anew from results/.", run=False)
@@ -64,11 +113,19 @@ def read_recipe_options(arguments):
     for name, _, text in (change.partition("=") for change in arguments.set):
         value = getattr(recipe, name, None)
         if not isinstance(value, (str, bool, int, float)):
-            raise ValueError(f"a recipe has no field {name!r}; there are {', '.join(dataclasses.asdict(recipe))}.")
+            raise ValueError(
+                f"a recipe has no field {name!r}; there are {', '.join(dataclasses.asdict(recipe))}."
+            )
         try:
-            changes[name] = {"true": True, "false": False}[text.lower()] if isinstance(value, bool) else type(value)(text)
+            changes[name] = (
+                {"true": True, "false": False}[text.lower()]
+                if isinstance(value, bool)
+                else type(value)(text)
+            )
         except (KeyError, ValueError):
-            raise ValueError(f"{name}={text}: expected {'true or false' if isinstance(value, bool) else f'something like {value!r}'}.") from None
+            raise ValueError(
+                f"{name}={text}: expected {'true or false' if isinstance(value, bool) else f'something like {value!r}'}."
+            ) from None
     return dataclasses.replace(recipe, **changes)
 
 
@@ -111,7 +168,9 @@ def run_command(arguments):
     recipe = read_recipe_options(arguments)
     if arguments.command == "train":
         run = train(recipe, arguments.seed, resume=arguments.resume)
-        print(f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after {run.metrics['train_seconds']:.0f} s of training:")
+        print(
+            f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after {run.metrics['train_seconds']:.0f} s of training:"
+        )
         if arguments.trial:
             from clipnb.records import record_trial
 
@@ -126,14 +185,19 @@ def run_command(arguments):
     dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
     if arguments.command == "evaluate":
         print(f"{run} on {dataset}:")
-        return show_metrics(evaluate(run.model, run.tokenizer, dataset), chance(len(dataset), len(dataset.captions[0])))
+        return show_metrics(
+            evaluate(run.model, run.tokenizer, dataset),
+            chance(len(dataset), len(dataset.captions[0])),
+        )
     from clipnb import ImageIndex
 
     hits = ImageIndex.build(run.model, run.tokenizer, dataset).search(arguments.query, arguments.k)
     for hit in hits:
         print(f"{hit.score:6.3f}  {hit.image_id:28}  {hit.caption}")
     if not hits:
-        print("Nothing to search for: the query is empty, or the model's captions never held a word of it.")
+        print(
+            "Nothing to search for: the query is empty, or the model's captions never held a word of it."
+        )
 
 
 def run_experiments(name, seeds):

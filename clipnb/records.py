@@ -15,8 +15,8 @@ from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
 from clipnb.runs import Run
 from clipnb.runtime import (
-    display_path,
     describe_machine,
+    display_path,
     list_versions,
     results_dir,
     write_file,

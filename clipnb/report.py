@@ -16,7 +16,10 @@ def recalls(metrics, direction):
 
 def mean_metrics(records, split):
     """The mean of every metric over records that differ in their seed."""
-    return {key: sum(r["metrics"][split][key] for r in records) / len(records) for key in records[0]["metrics"][split]}
+    return {
+        key: sum(r["metrics"][split][key] for r in records) / len(records)
+        for key in records[0]["metrics"][split]
+    }
 
 
 def spread(records, split):
@@ -34,24 +37,46 @@ def results_table(dataset, split="test"):
     """Our runs of a dataset beside chance and, on Flickr8k, published systems: a Markdown table, from results/ alone."""
     from clipnb.metrics import chance
 
-    lines = ["| system | image → text R@1 / 5 / 10 | median rank | text → image R@1 / 5 / 10 | median rank | mean recall | seeds | training |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| system | image → text R@1 / 5 / 10 | median rank | text → image R@1 / 5 / 10 | median rank | mean recall | seeds | training |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     records = load_records(dataset)
     guess = chance(records[0]["n_images"])
     ranks = [f"{guess[f'{d}_median_rank']:.0f}" for d in DIRECTIONS]
-    lines.append(f"| chance | {recalls(guess, DIRECTIONS[0])} | {ranks[0]} | {recalls(guess, DIRECTIONS[1])} | {ranks[1]} | {guess['mean_recall']:.1f} | | |")
-    for name in dict.fromkeys(r["recipe"]["name"] for r in sorted(records, key=lambda r: r["metrics"]["dev"]["mean_recall"])):
+    lines.append(
+        f"| chance | {recalls(guess, DIRECTIONS[0])} | {ranks[0]} | {recalls(guess, DIRECTIONS[1])} | {ranks[1]} | {guess['mean_recall']:.1f} | | |"
+    )
+    for name in dict.fromkeys(
+        r["recipe"]["name"]
+        for r in sorted(records, key=lambda r: r["metrics"]["dev"]["mean_recall"])
+    ):
         group = [r for r in records if r["recipe"]["name"] == name]
         mean, first = mean_metrics(group, split), group[0]
         minutes = sum(r["train_seconds"] for r in group) / len(group) / 60
         cost = f"{first['parameters'] / 1e6:.2f} M parameters, {first['images_seen']:,} images seen, {minutes:.0f} min on {first['machine']['gpu'] or str(first['machine']['cores']) + ' CPU cores'}"
-        cells = [f"**`{name}`**", recalls(mean, DIRECTIONS[0]), f"{mean['image_to_text_median_rank']:.0f}", recalls(mean, DIRECTIONS[1]),
-                 f"{mean['text_to_image_median_rank']:.0f}", spread(group, split), str(len(group)), cost]
+        cells = [
+            f"**`{name}`**",
+            recalls(mean, DIRECTIONS[0]),
+            f"{mean['image_to_text_median_rank']:.0f}",
+            recalls(mean, DIRECTIONS[1]),
+            f"{mean['text_to_image_median_rank']:.0f}",
+            spread(group, split),
+            str(len(group)),
+            cost,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
-    published = json.loads((results_dir() / "published.json").read_text(encoding="utf-8"))["systems"] if dataset == "flickr8k" else []
+    published = (
+        json.loads((results_dir() / "published.json").read_text(encoding="utf-8"))["systems"]
+        if dataset == "flickr8k"
+        else []
+    )
     for system in published:
         both = [" / ".join(f"{value:.1f}" for value in system[d]) for d in DIRECTIONS]
         mean_recall = sum(system[DIRECTIONS[0]] + system[DIRECTIONS[1]]) / 6
-        lines.append(f"| {system['name']} | {both[0]} | | {both[1]} | | {mean_recall:.1f} | | {system['used']} |")
+        lines.append(
+            f"| {system['name']} | {both[0]} | | {both[1]} | | {mean_recall:.1f} | | {system['used']} |"
+        )
     return "\n".join(lines)
 
 
@@ -70,10 +95,15 @@ def bench_table():
     for path in sorted((results_dir() / "bench").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         about = record["machine"]
-        lines += [f"| {about['gpu'] or about['cpu']}, {about['cores']} cores, {'with' if about['bf16'] else 'without'} bf16 | ratio | lowest to highest round |", "|---|---|---|"]
+        lines += [
+            f"| {about['gpu'] or about['cpu']}, {about['cores']} cores, {'with' if about['bf16'] else 'without'} bf16 | ratio | lowest to highest round |",
+            "|---|---|---|",
+        ]
         for title, found in findings(record):
             if isinstance(found, dict):
-                rounds = f"{found['lowest']:.2f} to {found['highest']:.2f}" if "lowest" in found else ""
+                rounds = (
+                    f"{found['lowest']:.2f} to {found['highest']:.2f}" if "lowest" in found else ""
+                )
                 lines.append(f"| {title} | {found['ratio']:.2f} | {rounds} |")
         lines.append("")
     return "\n".join(lines[:-1])
@@ -83,9 +113,24 @@ def rendered(text):
     """README text with every table between `<!-- results: DATASET -->`, `<!-- claims -->` or `<!-- bench -->` and `<!-- end -->` made anew."""
     from clipnb.experiments.verdicts import claims_table
 
-    text = re.sub(r"(<!-- claims -->\n).*?(<!-- end -->)", lambda m: m[1] + claims_table() + "\n" + m[2], text, flags=re.DOTALL)
-    text = re.sub(r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)", lambda m: m[1] + results_table(m[2]) + "\n" + m[3], text, flags=re.DOTALL)
-    return re.sub(r"(<!-- bench -->\n).*?(<!-- end -->)", lambda m: m[1] + bench_table() + "\n" + m[2], text, flags=re.DOTALL)
+    text = re.sub(
+        r"(<!-- claims -->\n).*?(<!-- end -->)",
+        lambda m: m[1] + claims_table() + "\n" + m[2],
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(
+        r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)",
+        lambda m: m[1] + results_table(m[2]) + "\n" + m[3],
+        text,
+        flags=re.DOTALL,
+    )
+    return re.sub(
+        r"(<!-- bench -->\n).*?(<!-- end -->)",
+        lambda m: m[1] + bench_table() + "\n" + m[2],
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def update_readme():

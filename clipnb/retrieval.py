@@ -64,9 +64,7 @@ class ImageIndex:
     ) -> "ImageIndex":
         """Encode all images and captions of a `CaptionDataset`."""
         features = encode_dataset(model, tokenizer, dataset)
-        return cls(
-            model, tokenizer, *features, dataset.images, dataset.image_ids, dataset.captions
-        )
+        return cls(model, tokenizer, *features, dataset.images, dataset.image_ids, dataset.captions)
 
     def __len__(self) -> int:
         return len(self.image_ids)

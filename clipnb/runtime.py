@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent  # the repository, unless clipnb is installed as a copy
+ROOT = (
+    Path(__file__).resolve().parent.parent
+)  # the repository, unless clipnb is installed as a copy
 # Tests and committed notebooks run with these settings, so that both give the same text everywhere.
 NOTEBOOK_ENV = {
     "TQDM_DISABLE": "1",

@@ -34,12 +34,24 @@ def with_fewer_colours(png):
 def execute(path):
     """Run the notebook at `path` in its own folder and write it back; raises CellExecutionError, and writes nothing, if a cell fails."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}, timeout=None,
-                            store_widget_state=False, record_timing=False, coalesce_streams=True)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        timeout=None,
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+    )
     client.execute()
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}  # no versions: they differ by machine
+    notebook.metadata = {
+        "kernelspec": KERNEL,
+        "language_info": {"name": "python"},
+    }  # no versions: they differ by machine
     for cell in notebook.cells:
-        cell.metadata = {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}
+        cell.metadata = {
+            key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata
+        }
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = with_fewer_colours(output.data["image/png"])
@@ -52,7 +64,9 @@ def find(name):
     here = ROOT / "notebooks" / f"{name.removesuffix('.ipynb')}.ipynb"
     path = here if here.exists() else Path(name).resolve()
     if path.suffix != ".ipynb" or not path.is_file():
-        sys.exit(f"No notebook {name!r}. In notebooks/ there are: {', '.join(p.stem for p in everything()) or 'none'}.")
+        sys.exit(
+            f"No notebook {name!r}. In notebooks/ there are: {', '.join(p.stem for p in everything()) or 'none'}."
+        )
     return path
 
 
@@ -63,7 +77,11 @@ def everything():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="notebooks to run, such as 04_training; all of them if none is named")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        help="notebooks to run, such as 04_training; all of them if none is named",
+    )
     paths = [find(name) for name in parser.parse_args().names] or everything()
     os.environ.update(NOTEBOOK_ENV)
     for path in paths:

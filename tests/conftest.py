@@ -11,7 +11,9 @@ from clipnb import RECIPES, load_dataset, scenes
 def small_root(tmp_path_factory):
     """A data folder that holds one dataset, `small`: scenes in the layout of a reader's own folder."""
     root = tmp_path_factory.mktemp("data")
-    scenes.write_scenes(root / "small", counts={"train": 48, "dev": 20, "test": 20}, size=48, workers=1)
+    scenes.write_scenes(
+        root / "small", counts={"train": 48, "dev": 20, "test": 20}, size=48, workers=1
+    )
     return root
 
 
@@ -27,5 +29,19 @@ def small(small_root, tmp_path, monkeypatch):
 def recipe():
     """A recipe that trains in a second: every random part of a recipe is on, so that a resumed run has all of them to repeat."""
     return dataclasses.replace(
-        RECIPES["quick"], name="tiny", dataset="small", image_encoder="tiny_cnn", text_encoder="transformer", image_size=32, stored_size=40,
-        vocab_size=300, epochs=3, batch_size=16, captions_per_image=2, min_crop_area=0.5, flip=True, colour=0.3, token_dropout=0.2)
+        RECIPES["quick"],
+        name="tiny",
+        dataset="small",
+        image_encoder="tiny_cnn",
+        text_encoder="transformer",
+        image_size=32,
+        stored_size=40,
+        vocab_size=300,
+        epochs=3,
+        batch_size=16,
+        captions_per_image=2,
+        min_crop_area=0.5,
+        flip=True,
+        colour=0.3,
+        token_dropout=0.2,
+    )

@@ -20,7 +20,11 @@ MINUTES = 60_000  # Playwright counts in milliseconds
 # Every cell stays in the page (JupyterLab takes those out that are not in view), and no question about news covers it.
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
 }
 # What a reader sees of the hits: each image as drawn, pixel by pixel; null for one that is not there yet.
 HITS = """[...document.querySelector('.clipnb-retrieval').querySelectorAll('.clipnb-gallery .clipnb-hit')].map(hit => {
@@ -38,9 +42,15 @@ def find_chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
     with sync_api.sync_playwright() as playwright:
-        candidates = [os.environ.get("CHROMIUM_PATH"), *map(shutil.which, names), playwright.chromium.executable_path]
+        candidates = [
+            os.environ.get("CHROMIUM_PATH"),
+            *map(shutil.which, names),
+            playwright.chromium.executable_path,
+        ]
     for path in filter(None, candidates):
-        with contextlib.suppress(OSError, subprocess.SubprocessError):  # some are only a hint how to install one
+        with contextlib.suppress(
+            OSError, subprocess.SubprocessError
+        ):  # some are only a hint how to install one
             if subprocess.run([path, "--version"], capture_output=True, timeout=30).returncode == 0:
                 return path
     return None
@@ -50,7 +60,9 @@ def find_chromium():
 def chromium():
     path = find_chromium()
     if path is None:
-        pytest.skip("no Chromium here: install one, run `playwright install chromium`, or set CHROMIUM_PATH")
+        pytest.skip(
+            "no Chromium here: install one, run `playwright install chromium`, or set CHROMIUM_PATH"
+        )
     return path
 
 
@@ -60,22 +72,43 @@ def lab(tmp_path):
     if not (ROOT / "notebooks" / NOTEBOOK).exists():
         pytest.skip(f"there is no {NOTEBOOK}")
     for folder in ("notebooks", "figures"):
-        shutil.copytree(ROOT / folder, tmp_path / "course" / folder, ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / "course" / folder, ignore=shutil.ignore_patterns(".*")
+        )
     for name, values in SETTINGS.items():
         path = tmp_path / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
-    folders = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_CONFIG_DIR": "config",
-               "JUPYTER_RUNTIME_DIR": "runtime"}
+    folders = {
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+    }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={tmp_path / 'course'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={tmp_path / 'course'}",
+    ]
     with (tmp_path / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | {key: str(tmp_path / name) for key, name in folders.items()},
-                                  cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command,
+            env=os.environ | {key: str(tmp_path / name) for key, name in folders.items()},
+            cwd=tmp_path,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, tmp_path / "lab.log")
         yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{NOTEBOOK}?token={token}"
@@ -100,8 +133,15 @@ def wait_for(address, server, log, seconds=180):
 def page(chromium, lab):
     from playwright.sync_api import sync_playwright
 
-    switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                "--disable-component-update", "--disable-sync"]
+    switches = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=switches)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -125,7 +165,9 @@ def ask(page, widget, query, before):
 
 
 def test_a_reader_searches_in_notebook_05(page):
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=2 * MINUTES)  # what is run earlier is lost
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(
+        timeout=2 * MINUTES
+    )  # what is run earlier is lost
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
 
@@ -142,8 +184,12 @@ def test_a_reader_searches_in_notebook_05(page):
     last = widget.locator(".clipnb-hit").last
     last.hover()
     last.locator(".clipnb-pick").click()
-    widget.locator(".clipnb-status img").wait_for(timeout=MINUTES)  # the status comes last, when all hits are there
+    widget.locator(".clipnb-status img").wait_for(
+        timeout=MINUTES
+    )  # the status comes last, when all hits are there
     similar = hits_other_than(page, boats)
     assert len(set(similar)) > 1
-    assert "a boat" not in widget.locator(".clipnb-status").inner_text(), "the status still tells of the text"
+    assert "a boat" not in widget.locator(".clipnb-status").inner_text(), (
+        "the status still tells of the text"
+    )
     assert not page.locator(FAILED).count(), page.locator(FAILED).first.inner_text()

@@ -15,10 +15,18 @@ from clipnb.training import iterate_batches
 def test_shapes_and_labels(small):
     dataset = small("train")
     assert dataset.images.shape == (48, 3, 32, 32) and dataset.images.dtype == np.uint8
-    assert len(dataset.captions) == len(dataset.labels) == 48 and {len(c) for c in dataset.captions} == {5}
+    assert len(dataset.captions) == len(dataset.labels) == 48 and {
+        len(c) for c in dataset.captions
+    } == {5}
     first = dataset.subset([3, 1])
-    assert first.image_ids == [dataset.image_ids[3], dataset.image_ids[1]] and (first.images[0] == dataset.images[3]).all()
-    assert first.labels == [dataset.labels[3], dataset.labels[1]] and first.captions == [dataset.captions[3], dataset.captions[1]]
+    assert (
+        first.image_ids == [dataset.image_ids[3], dataset.image_ids[1]]
+        and (first.images[0] == dataset.images[3]).all()
+    )
+    assert first.labels == [dataset.labels[3], dataset.labels[1]] and first.captions == [
+        dataset.captions[3],
+        dataset.captions[1],
+    ]
 
 
 def test_pixels_are_the_image_squashed(small, small_root):
@@ -31,7 +39,11 @@ def test_second_time_comes_from_the_cache_and_changed_images_do_not(small, small
     import clipnb.datasets
 
     once, read = small("dev"), []
-    monkeypatch.setattr(clipnb.datasets, "read_image", lambda path, size: read.append(path) or np.zeros((size, size, 3), np.uint8))
+    monkeypatch.setattr(
+        clipnb.datasets,
+        "read_image",
+        lambda path, size: read.append(path) or np.zeros((size, size, 3), np.uint8),
+    )
     assert (small("dev").images == once.images).all() and not read
     image = small_root / "small" / "Images" / once.image_ids[0]
     stat = image.stat()
@@ -59,9 +71,15 @@ def test_your_own_folder_and_a_broken_image_in_it(tmp_path, monkeypatch):
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.warns(UserWarning, match=f"skipped unreadable image {names[2]}"):
         dataset = load_dataset("holiday", "train", 16, root=tmp_path)
-    assert dataset.skipped == [names[2]] and dataset.image_ids == [n for n in names if n != names[2]]
-    assert len(dataset.images) == len(dataset.captions) == len(dataset) == len(names) - 1 and ", 1 skipped)" in repr(dataset)
-    assert sorted(p for p in (tmp_path / "holiday").rglob("*")) == before, "a dataset folder is never written to"
+    assert dataset.skipped == [names[2]] and dataset.image_ids == [
+        n for n in names if n != names[2]
+    ]
+    assert len(dataset.images) == len(dataset.captions) == len(dataset) == len(
+        names
+    ) - 1 and ", 1 skipped)" in repr(dataset)
+    assert sorted(p for p in (tmp_path / "holiday").rglob("*")) == before, (
+        "a dataset folder is never written to"
+    )
 
 
 def test_missing_dataset_and_unknown_split_say_what_to_do(small, tmp_path):
@@ -78,17 +96,28 @@ def test_normalize():
 
 
 def test_an_epoch_holds_no_image_twice(small, recipe):
-    dataset, recipe = small("train").subset(range(40)), dataclasses.replace(recipe, stored_size=32, min_crop_area=1.0, flip=False, colour=0.0, token_dropout=0.0)
+    dataset, recipe = (
+        small("train").subset(range(40)),
+        dataclasses.replace(
+            recipe, stored_size=32, min_crop_area=1.0, flip=False, colour=0.0, token_dropout=0.0
+        ),
+    )
     tokenizer = train_tokenizer([c for five in dataset.captions for c in five], 300)
     tokens = tokenizer([c for five in dataset.captions for c in five]).view(40, 5, -1)
     seen = []
     for images, rows in iterate_batches(dataset, tokens, recipe, torch.device("cpu")):
         assert images.shape == (16, 3, 32, 32) and rows.shape[:2] == (2, 16)
-        assert padding_mask(rows.flatten(0, 1)).sum(1).max() == rows.shape[2], "padded to the longest caption, no further"
+        assert padding_mask(rows.flatten(0, 1)).sum(1).max() == rows.shape[2], (
+            "padded to the longest caption, no further"
+        )
         for i, image in enumerate(images):
-            number = next(n for n in range(40) if torch.equal(normalize_images(dataset.images[n]), image))
+            number = next(
+                n for n in range(40) if torch.equal(normalize_images(dataset.images[n]), image)
+            )
             own = {tuple(tokens[number, k][tokens[number, k] > 0].tolist()) for k in range(5)}
-            assert all(tuple(row[i][row[i] > 0].tolist()) in own for row in rows), "an image goes with its own captions"
+            assert all(tuple(row[i][row[i] > 0].tolist()) in own for row in rows), (
+                "an image goes with its own captions"
+            )
             seen.append(number)
     assert len(seen) == len(set(seen)) == 32, "two batches of 16; a third would be too small"
 
@@ -119,7 +148,16 @@ def test_too_few_images_for_a_split(tmp_path, monkeypatch):
 
 def test_rows_visit_every_caption_once_beside_its_own_siblings(small, recipe):
     dataset = small("train").subset(range(20))
-    recipe = dataclasses.replace(recipe, stored_size=32, min_crop_area=1.0, flip=False, colour=0.0, token_dropout=0.0, sampling="rows", batch_size=50)
+    recipe = dataclasses.replace(
+        recipe,
+        stored_size=32,
+        min_crop_area=1.0,
+        flip=False,
+        colour=0.0,
+        token_dropout=0.0,
+        sampling="rows",
+        batch_size=50,
+    )
     tokens = torch.arange(1, 101).view(20, 5, 1)  # every caption a number of its own
     seen, siblings = [], 0
     for images, rows in iterate_batches(dataset, tokens, recipe, torch.device("cpu")):
@@ -127,7 +165,9 @@ def test_rows_visit_every_caption_once_beside_its_own_siblings(small, recipe):
         torch.testing.assert_close(images, normalize_images(dataset.images[owners.numpy()]))
         seen += rows.flatten().tolist()
         siblings += len(owners) - len(owners.unique())
-    assert sorted(seen) == list(range(1, 101)) and siblings > 0, "20 images cannot fill 50 rows without siblings"
+    assert sorted(seen) == list(range(1, 101)) and siblings > 0, (
+        "20 images cannot fill 50 rows without siblings"
+    )
 
 
 def test_images_smaller_than_asked_for_are_named(tmp_path, monkeypatch):

@@ -31,12 +31,23 @@ def zip_bytes(members):
 def good_archives():
     """The two archives in small: photos under their folder, texts flat, both with macOS's leftovers."""
     rng = random.Random(0)
-    photos = [(f"Flicker8k_Dataset/{name}", rng.randbytes(40_000)) for name in NAMES]  # never decoded here: any bytes will do
-    texts = [("Flickr8k.token.txt", "".join(f"{name}#{k}\tA dog number {k} .\n" for name in NAMES for k in range(5)))]
+    photos = [
+        (f"Flicker8k_Dataset/{name}", rng.randbytes(40_000)) for name in NAMES
+    ]  # never decoded here: any bytes will do
+    texts = [
+        (
+            "Flickr8k.token.txt",
+            "".join(f"{name}#{k}\tA dog number {k} .\n" for name in NAMES for k in range(5)),
+        )
+    ]
     for split, names in (("train", NAMES[:6]), ("dev", NAMES[6:8]), ("test", NAMES[8:])):
         texts.append((f"Flickr_8k.{split}Images.txt", "\n".join(names) + "\n"))
-    return {"/Flickr8k_Dataset.zip": zip_bytes([("Flicker8k_Dataset/", ""), *photos, ("__MACOSX/Flicker8k_Dataset/._0_x.jpg", "x")]),
-            "/Flickr8k_text.zip": zip_bytes([*texts, ("__MACOSX/._readme.txt", "x")])}
+    return {
+        "/Flickr8k_Dataset.zip": zip_bytes(
+            [("Flicker8k_Dataset/", ""), *photos, ("__MACOSX/Flicker8k_Dataset/._0_x.jpg", "x")]
+        ),
+        "/Flickr8k_text.zip": zip_bytes([*texts, ("__MACOSX/._readme.txt", "x")]),
+    }
 
 
 class Server(ThreadingHTTPServer):
@@ -48,7 +59,13 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.etag = good_archives(), '"v1"'
-        self.cut_after, self.reset, self.honour_range, self.busy, self.wrong_range = [], False, True, 0, False
+        self.cut_after, self.reset, self.honour_range, self.busy, self.wrong_range = (
+            [],
+            False,
+            True,
+            0,
+            False,
+        )
         self.requests, self.bytes_sent = [], 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
@@ -80,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", server.etag)
         self.end_headers()
         cut = server.cut_after.pop(0) if server.cut_after else None
-        body = content[start:] if cut is None else content[start:start + cut]
+        body = content[start:] if cut is None else content[start : start + cut]
         self.wfile.write(body)
         server.bytes_sent += len(body)
         if cut is not None and server.reset:
@@ -97,7 +114,9 @@ def server(monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "0")
     monkeypatch.setattr(download, "PAUSE", 0.0)
     server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     yield server
     server.shutdown()
@@ -106,13 +125,20 @@ def server(monkeypatch):
 
 
 def files_in(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def assert_complete(target):
     """Exactly the dataset lies in `target`: no archive, no .part, no leftovers of macOS."""
-    texts = ["Flickr8k.token.txt", *(f"Flickr_8k.{split}Images.txt" for split in ("dev", "test", "train"))]
-    assert files_in(target) == sorted([*(f"Flicker8k_Dataset/{n}" for n in NAMES), *(f"Flickr8k_text/{t}" for t in texts)])
+    texts = [
+        "Flickr8k.token.txt",
+        *(f"Flickr_8k.{split}Images.txt" for split in ("dev", "test", "train")),
+    ]
+    assert files_in(target) == sorted(
+        [*(f"Flicker8k_Dataset/{n}" for n in NAMES), *(f"Flickr8k_text/{t}" for t in texts)]
+    )
     assert len(read_dataset_folder(target).image_paths) == 10
 
 
@@ -192,7 +218,9 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 
 
 def test_another_range_than_asked_for_is_not_appended(server, tmp_path):
-    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(server.files["/Flickr8k_Dataset.zip"][:1000])
+    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(
+        server.files["/Flickr8k_Dataset.zip"][:1000]
+    )
     server.wrong_range = True
     download_flickr8k(tmp_path, server.url)
     assert_complete(tmp_path)
@@ -214,10 +242,12 @@ def test_part_file_longer_than_the_file(server, tmp_path):
 def flip(content):
     """The same archive with one byte changed in the middle of a photo."""
     middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1:]
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
 
 
-@pytest.mark.parametrize("damage", [flip, lambda content: content[:-5000], lambda content: b"<html>Please log in</html>"])
+@pytest.mark.parametrize(
+    "damage", [flip, lambda content: content[:-5000], lambda content: b"<html>Please log in</html>"]
+)
 def test_corrupt_archive_is_deleted_and_said(server, tmp_path, damage):
     server.files["/Flickr8k_Dataset.zip"] = damage(server.files["/Flickr8k_Dataset.zip"])
     with pytest.raises(DownloadError, match="Flickr8k_Dataset.zip is damaged .* deleted"):
@@ -279,7 +309,10 @@ def test_disk_full_while_unpacking_keeps_the_archive(server, tmp_path, monkeypat
             download_flickr8k(tmp_path, server.url)
     assert files_in(tmp_path) == ["Flickr8k_Dataset.zip"]
     download_flickr8k(tmp_path, server.url)
-    assert [path for path, _ in server.requests] == ["/Flickr8k_Dataset.zip", "/Flickr8k_text.zip"]  # not fetched twice
+    assert [path for path, _ in server.requests] == [
+        "/Flickr8k_Dataset.zip",
+        "/Flickr8k_text.zip",
+    ]  # not fetched twice
     assert_complete(tmp_path)
 
 
@@ -296,10 +329,23 @@ def link_member():
     return info
 
 
-@pytest.mark.parametrize("member", ["../evil.txt", "Flicker8k_Dataset/../../evil.txt", "/tmp/clipnb-evil.txt", "..\\evil.txt",
-                                    "C:/evil.txt", "Flicker8k_Dataset/C:/evil.txt", link_member()], ids=str)
+@pytest.mark.parametrize(
+    "member",
+    [
+        "../evil.txt",
+        "Flicker8k_Dataset/../../evil.txt",
+        "/tmp/clipnb-evil.txt",
+        "..\\evil.txt",
+        "C:/evil.txt",
+        "Flicker8k_Dataset/C:/evil.txt",
+        link_member(),
+    ],
+    ids=str,
+)
 def test_no_member_may_leave_the_target(server, tmp_path, member):
-    server.files["/Flickr8k_Dataset.zip"] = zip_bytes([("Flicker8k_Dataset/0_x.jpg", "fine"), (member, "/etc/passwd")])
+    server.files["/Flickr8k_Dataset.zip"] = zip_bytes(
+        [("Flicker8k_Dataset/0_x.jpg", "fine"), (member, "/etc/passwd")]
+    )
     with pytest.raises(DownloadError, match="outside of its folder|is a link"):
         download_flickr8k(tmp_path / "data" / "flickr8k", server.url)
     assert files_in(tmp_path) == []

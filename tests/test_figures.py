@@ -10,7 +10,13 @@ from PIL import Image
 from clipnb.datasets import CaptionDataset
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
-NAMES = [*(f"roadmap_{number:02}" for number in (*range(1, 11), 14)), "model", "ladder", "verdicts", "hero"]
+NAMES = [
+    *(f"roadmap_{number:02}" for number in (*range(1, 11), 14)),
+    "model",
+    "ladder",
+    "verdicts",
+    "hero",
+]
 
 
 @pytest.fixture
@@ -28,7 +34,9 @@ def check_image(path):
 
 def test_names(draw):
     assert list(draw.DRAWN) == NAMES
-    assert sorted(path.stem for path in FIGURES.glob("*.png")) == sorted(NAMES), "run `make figures`; an image no code draws has no place here"
+    assert sorted(path.stem for path in FIGURES.glob("*.png")) == sorted(NAMES), (
+        "run `make figures`; an image no code draws has no place here"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,14 +54,33 @@ def test_drawing_is_reproducible(draw, name, tmp_path):
 
 def test_model_tells_the_counts(draw):
     told = " ".join(text.get_text() for text in draw.draw_model().texts)
-    for number in "7,351,489", "6,324,224", "4 × 198,272", "9,856", "65,536", "896", "18,496", "73,856", "86 %":
+    for number in (
+        "7,351,489",
+        "6,324,224",
+        "4 × 198,272",
+        "9,856",
+        "65,536",
+        "896",
+        "18,496",
+        "73,856",
+        "86 %",
+    ):
         assert number in told
 
 
 def test_right_answers(draw):
-    dog, cats = {"kind": "dog", "colour": "red", "size": "big", "count": 1}, {"kind": "cat", "colour": "blue", "size": "small", "count": 2}
-    labels = [{"place": place, "objects": [dog, cats], "relation": "above"} for place in ("beach", "snow")]
-    dataset = CaptionDataset("scenes", "test", np.zeros((2, 3, 8, 8), np.uint8), [["a"] * 5] * 2, ["0", "1"], labels)
+    dog, cats = (
+        {"kind": "dog", "colour": "red", "size": "big", "count": 1},
+        {"kind": "cat", "colour": "blue", "size": "small", "count": 2},
+    )
+    labels = [
+        {"place": place, "objects": [dog, cats], "relation": "above"} for place in ("beach", "snow")
+    ]
+    dataset = CaptionDataset(
+        "scenes", "test", np.zeros((2, 3, 8, 8), np.uint8), [["a"] * 5] * 2, ["0", "1"], labels
+    )
     assert draw.right_answers(dataset, "cat", "blue", "snow") == {"1"}
-    assert draw.right_answers(dataset, "cat", "red", "snow") == set()  # a red thing and a cat, but no red cat
+    assert (
+        draw.right_answers(dataset, "cat", "red", "snow") == set()
+    )  # a red thing and a cat, but no red cat
     assert draw.ask("cat", "blue", "snow") == "blue cats in the snow"

@@ -24,7 +24,9 @@ def official(folder, lines=None, lists=True):
     draw(folder / "Flicker8k_Dataset")
     text = folder / "Flickr8k_text"
     text.mkdir()
-    lines = lines or [f"{name}#{k}\tDog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)]
+    lines = lines or [
+        f"{name}#{k}\tDog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)
+    ]
     (text / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
     for split, names in (("train", NAMES[:14]), ("dev", NAMES[14:17]), ("test", NAMES[17:19])):
         if lists:
@@ -35,8 +37,12 @@ def official(folder, lines=None, lists=True):
 def kaggle(folder, lines=None):
     """A folder in Kaggle's layout: the same images, no split lists."""
     draw(folder / "Images")
-    lines = lines or [f"{name},Dog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)]
-    (folder / "captions.txt").write_text("\n".join(["image,caption", *lines]) + "\n", encoding="utf-8")
+    lines = lines or [
+        f"{name},Dog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)
+    ]
+    (folder / "captions.txt").write_text(
+        "\n".join(["image,caption", *lines]) + "\n", encoding="utf-8"
+    )
     return folder
 
 
@@ -50,24 +56,42 @@ def test_official_layout(tmp_path):
 
 
 def test_kaggle_layout_reads_the_same(tmp_path):
-    one, other = read_dataset_folder(official(tmp_path / "a")), read_dataset_folder(kaggle(tmp_path / "b"))
+    one, other = (
+        read_dataset_folder(official(tmp_path / "a")),
+        read_dataset_folder(kaggle(tmp_path / "b")),
+    )
     assert one.captions == other.captions
     assert other.split_source == "seeded split by image, 80/10/10"
 
 
 def test_kaggle_quoting(tmp_path):
-    lines = [f'{NAMES[0]},"A dog , a cat , and a bird ."', f'{NAMES[0]},A dog , a cat , and a bird .',
-             f'{NAMES[0]},"A sign says ""Stop"" , twice ."', f'{NAMES[0]},A sign says "Stop" again .', f"{NAMES[0]},  A  dog\twaits . "]
+    lines = [
+        f'{NAMES[0]},"A dog , a cat , and a bird ."',
+        f"{NAMES[0]},A dog , a cat , and a bird .",
+        f'{NAMES[0]},"A sign says ""Stop"" , twice ."',
+        f'{NAMES[0]},A sign says "Stop" again .',
+        f"{NAMES[0]},  A  dog\twaits . ",
+    ]
     captions = read_dataset_folder(kaggle(tmp_path / "k", lines)).captions
-    assert captions == {NAMES[0]: ["A dog , a cat , and a bird .", "A dog , a cat , and a bird .",
-                                   'A sign says "Stop" , twice .', 'A sign says "Stop" again .', "A dog waits ."]}
+    assert captions == {
+        NAMES[0]: [
+            "A dog , a cat , and a bird .",
+            "A dog , a cat , and a bird .",
+            'A sign says "Stop" , twice .',
+            'A sign says "Stop" again .',
+            "A dog waits .",
+        ]
+    }
 
 
 def test_captions_from_windows(tmp_path):
     folder = kaggle(tmp_path / "k")
     text = (folder / "captions.txt").read_text()
     (folder / "captions.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert read_dataset_folder(folder).captions == read_dataset_folder(official(tmp_path / "o")).captions
+    assert (
+        read_dataset_folder(folder).captions
+        == read_dataset_folder(official(tmp_path / "o")).captions
+    )
 
 
 @pytest.mark.parametrize("place", [".", "Flickr8k_text", "..", "../Flickr8k_text"])
@@ -90,9 +114,15 @@ def test_lists_of_another_dataset_beside_the_folder_are_left_alone(tmp_path):
 def test_seeded_split_is_by_image_complete_and_repeatable(tmp_path):
     folder = kaggle(tmp_path / "k")
     splits = read_dataset_folder(folder).splits
-    assert {split: len(names) for split, names in splits.items()} == {"train": 16, "dev": 2, "test": 2}
+    assert {split: len(names) for split, names in splits.items()} == {
+        "train": 16,
+        "dev": 2,
+        "test": 2,
+    }
     assert sorted(sum(splits.values(), [])) == NAMES
-    assert splits == read_dataset_folder(folder).splits != read_dataset_folder(folder, seed=1).splits
+    assert (
+        splits == read_dataset_folder(folder).splits != read_dataset_folder(folder, seed=1).splits
+    )
     lines = (folder / "captions.txt").read_text().splitlines()
     random.Random(0).shuffle(rows := lines[1:])
     (folder / "captions.txt").write_text("\n".join(lines[:1] + rows))
@@ -102,12 +132,21 @@ def test_seeded_split_is_by_image_complete_and_repeatable(tmp_path):
 def test_plain_layout_with_splits_and_labels(tmp_path):
     folder = kaggle(tmp_path / "holiday")
     (folder / "splits").mkdir()
-    for split, names in (("train", NAMES[:10]), ("dev", NAMES[10:12]), ("test", NAMES[12:14]), ("compositions", NAMES[14:])):
+    for split, names in (
+        ("train", NAMES[:10]),
+        ("dev", NAMES[10:12]),
+        ("test", NAMES[12:14]),
+        ("compositions", NAMES[14:]),
+    ):
         (folder / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
     (folder / "labels.json").write_text(json.dumps({name: {"count": 1} for name in NAMES[1:]}))
     data = read_dataset_folder(folder)
     assert data.split_source == "splits/ folder" and data.splits["compositions"] == NAMES[14:]
-    assert data.labels[NAMES[0]] == {} and data.labels[NAMES[1]] == {"count": 1} and list(data.labels) == NAMES
+    assert (
+        data.labels[NAMES[0]] == {}
+        and data.labels[NAMES[1]] == {"count": 1}
+        and list(data.labels) == NAMES
+    )
 
 
 def test_a_image_in_two_splits_is_refused(tmp_path):
@@ -124,7 +163,11 @@ def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
     data = read_dataset_folder(official(tmp_path / "f", lines))
     assert list(data.captions) == NAMES[1:]
     assert data.splits["train"] == NAMES[1:14]  # one unknown name in a list is dropped silently
-    assert data.dropped == {"no image": ["2258277193_586949ec62.jpg.1"], "no caption": [NAMES[0]], "junk caption": []}
+    assert data.dropped == {
+        "no image": ["2258277193_586949ec62.jpg.1"],
+        "no caption": [NAMES[0]],
+        "junk caption": [],
+    }
 
 
 def test_stray_spaces_and_blank_lines(tmp_path):
@@ -137,25 +180,53 @@ def test_stray_spaces_and_blank_lines(tmp_path):
     assert data.splits["dev"] == NAMES[14:17]
 
 
-@pytest.mark.parametrize("caption, junk", [("", True), (" . ", True), ("123 !", True), ("A", True), ("a .", True), ("broken image", True),
-                                           ("Two dogs .", False), ("Ein Hund", False), ("狗", False), ("dog", False)])
+@pytest.mark.parametrize(
+    "caption, junk",
+    [
+        ("", True),
+        (" . ", True),
+        ("123 !", True),
+        ("A", True),
+        ("a .", True),
+        ("broken image", True),
+        ("Two dogs .", False),
+        ("Ein Hund", False),
+        ("狗", False),
+        ("dog", False),
+    ],
+)
 def test_junk(caption, junk):
     assert is_junk(caption) is junk
 
 
 def test_every_image_gets_the_same_number_of_captions(tmp_path):
-    lines = [f"{NAMES[0]},one", f"{NAMES[0]},two", f"{NAMES[0]},a", *(f"{NAMES[1]},caption {w}" for w in "p q r s t u v".split()),
-             f"{NAMES[2]},alone", f"{NAMES[3]},.", f"{NAMES[3]}, "]
+    lines = [
+        f"{NAMES[0]},one",
+        f"{NAMES[0]},two",
+        f"{NAMES[0]},a",
+        *(f"{NAMES[1]},caption {w}" for w in "p q r s t u v".split()),
+        f"{NAMES[2]},alone",
+        f"{NAMES[3]},.",
+        f"{NAMES[3]}, ",
+    ]
     data = read_dataset_folder(kaggle(tmp_path / "k", lines))
-    assert data.captions[NAMES[0]] == ["one", "two", "one", "two", "one"]  # repeats its own, in turn
-    assert data.captions[NAMES[1]] == [f"caption {w}" for w in "pqrst"]    # at most five
+    assert data.captions[NAMES[0]] == [
+        "one",
+        "two",
+        "one",
+        "two",
+        "one",
+    ]  # repeats its own, in turn
+    assert data.captions[NAMES[1]] == [f"caption {w}" for w in "pqrst"]  # at most five
     assert data.captions[NAMES[2]] == ["alone"] * 5
-    assert NAMES[3] not in data.captions                                   # nothing but junk
+    assert NAMES[3] not in data.captions  # nothing but junk
     assert data.dropped["junk caption"] == [NAMES[0], NAMES[3], NAMES[3]]
 
 
 def test_fewer_than_five_captions_everywhere(tmp_path):
-    data = read_dataset_folder(kaggle(tmp_path / "k", [f"{NAMES[0]},one", f"{NAMES[0]},two", f"{NAMES[1]},only"]))
+    data = read_dataset_folder(
+        kaggle(tmp_path / "k", [f"{NAMES[0]},one", f"{NAMES[0]},two", f"{NAMES[1]},only"])
+    )
     assert data.captions == {NAMES[0]: ["one", "two"], NAMES[1]: ["only", "only"]}
 
 
@@ -169,15 +240,28 @@ def test_missing_dataset_says_what_where_and_how(tmp_path, missing):
     with pytest.raises(FileNotFoundError) as caught:
         read_dataset_folder(folder)
     said = str(caught.value)
-    what = {"everything": "there is no folder", "images": "no images", "captions": "no caption file"}[missing]
-    for part in (what, str(folder), "python -m clipnb download flickr8k", "--data-dir", "CLIPNB_DATA"):
+    what = {
+        "everything": "there is no folder",
+        "images": "no images",
+        "captions": "no caption file",
+    }[missing]
+    for part in (
+        what,
+        str(folder),
+        "python -m clipnb download flickr8k",
+        "--data-dir",
+        "CLIPNB_DATA",
+    ):
         assert part in said
 
 
 def test_malformed_official_line(tmp_path):
     lines = [f"{name}#0\tA dog ." for name in NAMES]
     lines[16] = f"{NAMES[16]} A dog without a tab ."
-    with pytest.raises(ValueError, match=r"Flickr8k.token.txt:17: expected `name.jpg#0<tab>caption`, got '1016_ab.jpg A dog"):
+    with pytest.raises(
+        ValueError,
+        match=r"Flickr8k.token.txt:17: expected `name.jpg#0<tab>caption`, got '1016_ab.jpg A dog",
+    ):
         read_dataset_folder(official(tmp_path / "f", lines))
 
 
@@ -192,7 +276,9 @@ def test_malformed_kaggle_line(tmp_path, line):
 def test_other_header_and_other_encoding(tmp_path):
     folder = kaggle(tmp_path / "k")
     (folder / "captions.txt").write_text("image;text\n1000_ab.jpg;A dog\n")
-    with pytest.raises(ValueError, match=r"captions.txt:1: expected the header `image,caption`, got 'image;text'"):
+    with pytest.raises(
+        ValueError, match=r"captions.txt:1: expected the header `image,caption`, got 'image;text'"
+    ):
         read_dataset_folder(folder)
     (folder / "captions.txt").write_bytes("image,caption\n1000_ab.jpg,A café\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"captions.txt:2: expected UTF-8 text, got the byte 0xe9"):
@@ -201,11 +287,19 @@ def test_other_header_and_other_encoding(tmp_path):
 
 def test_lists_and_captions_of_another_dataset_are_refused(tmp_path):
     folder = official(tmp_path / "f")
-    (folder / "Flickr8k_text" / "Flickr_8k.trainImages.txt").write_text("\n".join(NAMES[:10] + ["x.jpg", "y.jpg"]))
-    with pytest.raises(ValueError, match=r"trainImages.txt lists 2 names \(of 12\) .*'x.jpg', 'y.jpg'"):
+    (folder / "Flickr8k_text" / "Flickr_8k.trainImages.txt").write_text(
+        "\n".join(NAMES[:10] + ["x.jpg", "y.jpg"])
+    )
+    with pytest.raises(
+        ValueError, match=r"trainImages.txt lists 2 names \(of 12\) .*'x.jpg', 'y.jpg'"
+    ):
         read_dataset_folder(folder)
-    with pytest.raises(ValueError, match="token.txt has captions for 2 names .* Are the images complete"):
-        read_dataset_folder(official(tmp_path / "g", [f"{name}#0\tA dog ." for name in [*NAMES, "x.jpg", "y.jpg"]]))
+    with pytest.raises(
+        ValueError, match="token.txt has captions for 2 names .* Are the images complete"
+    ):
+        read_dataset_folder(
+            official(tmp_path / "g", [f"{name}#0\tA dog ." for name in [*NAMES, "x.jpg", "y.jpg"]])
+        )
 
 
 def test_bad_labels(tmp_path):
@@ -235,13 +329,19 @@ def real():
     try:
         return read_dataset_folder(data_dir() / "flickr8k")
     except FileNotFoundError:
-        pytest.skip("no Flickr8k here: python -m clipnb download flickr8k, or set CLIPNB_DATA to the folder that contains flickr8k/")
+        pytest.skip(
+            "no Flickr8k here: python -m clipnb download flickr8k, or set CLIPNB_DATA to the folder that contains flickr8k/"
+        )
 
 
 def test_real_counts(real):
     assert len(real.image_paths) == 8091
     if real.split_source == "official lists":
-        assert {split: len(names) for split, names in real.splits.items()} == {"train": 6000, "dev": 1000, "test": 1000}
+        assert {split: len(names) for split, names in real.splits.items()} == {
+            "train": 6000,
+            "dev": 1000,
+            "test": 1000,
+        }
         assert len(set(real.captions) - set(sum(real.splits.values(), []))) == 91
 
 
@@ -254,4 +354,8 @@ def test_real_captions(real):
     assert "2258277193_586949ec62.jpg.1" not in real.captions
     assert {len(captions) for captions in real.captions.values()} == {5}
     assert not any(is_junk(caption) for captions in real.captions.values() for caption in captions)
-    assert sorted(real.dropped["junk caption"]) == ["2428275562_4bde2bc5ea.jpg", "2755314937_1e974bf2b5.jpg", "3640443200_b8066f37f6.jpg"]
+    assert sorted(real.dropped["junk caption"]) == [
+        "2428275562_4bde2bc5ea.jpg",
+        "2755314937_1e974bf2b5.jpg",
+        "3640443200_b8066f37f6.jpg",
+    ]

@@ -25,13 +25,17 @@ def test_equals_naive_loops(features):
         row = [math.exp(5 * float(images[i] @ texts[j])) for j in range(N)]
         column = [math.exp(5 * float(images[j] @ texts[i])) for j in range(N)]
         total -= math.log(row[i] / sum(row)) + math.log(column[i] / sum(column))
-    assert clip_loss(images, texts, torch.tensor(5.0)).item() == pytest.approx(total / (2 * N), rel=1e-5)
+    assert clip_loss(images, texts, torch.tensor(5.0)).item() == pytest.approx(
+        total / (2 * N), rel=1e-5
+    )
 
 
 def test_equals_open_clip(features):
     from open_clip.loss import ClipLoss
 
-    torch.testing.assert_close(clip_loss(*features, torch.tensor(14.3)), ClipLoss()(*features, torch.tensor(14.3)))
+    torch.testing.assert_close(
+        clip_loss(*features, torch.tensor(14.3)), ClipLoss()(*features, torch.tensor(14.3))
+    )
 
 
 def test_two_pairs_by_hand():
@@ -53,7 +57,10 @@ def test_scale_zero_gives_ln_n_and_identical_pairs_give_nothing(features):
 
 def test_random_features_start_above_ln_n():
     """ln N + s^2 / 2d: the spread of random cosines costs a little (reference: 4.54 to 4.56 for N = 64, d = 256)."""
-    losses = [clip_loss(unit(64, 256, seed=s), unit(64, 256, seed=s + 100), 1 / 0.07).item() for s in range(20)]
+    losses = [
+        clip_loss(unit(64, 256, seed=s), unit(64, 256, seed=s + 100), 1 / 0.07).item()
+        for s in range(20)
+    ]
     assert sum(losses) / 20 == pytest.approx(math.log(64) + (1 / 0.07) ** 2 / 512, abs=0.05)
 
 
@@ -72,7 +79,10 @@ def test_the_scale_gets_a_gradient(features):
 def test_label_smoothing_is_pytorchs(features):
     logits = 7 * features[0] @ features[1].T
     labels = torch.arange(12)
-    expected = (F.cross_entropy(logits, labels, label_smoothing=0.1) + F.cross_entropy(logits.T, labels, label_smoothing=0.1)) / 2
+    expected = (
+        F.cross_entropy(logits, labels, label_smoothing=0.1)
+        + F.cross_entropy(logits.T, labels, label_smoothing=0.1)
+    ) / 2
     torch.testing.assert_close(clip_loss(*features, 7.0, label_smoothing=0.1), expected)
 
 
@@ -80,5 +90,8 @@ def test_siglip_equals_open_clip_and_starts_near_one_in_n(features):
     from open_clip.loss import SigLipLoss
 
     bias = torch.tensor(-math.log(11))
-    torch.testing.assert_close(siglip_loss(*features, torch.tensor(10.0), bias), SigLipLoss()(*features, torch.tensor(10.0), bias))
+    torch.testing.assert_close(
+        siglip_loss(*features, torch.tensor(10.0), bias),
+        SigLipLoss()(*features, torch.tensor(10.0), bias),
+    )
     assert torch.sigmoid(bias).item() == pytest.approx(1 / 12)

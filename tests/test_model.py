@@ -8,8 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipnb import CLIP, RECIPES, BagOfWords, MultiHeadAttention, ResidualCNN, TextTransformer, TinyCNN, TransformerBlock, ViT, clip_tokenizer
-from clipnb import create_model, masked_mean
+from clipnb import (
+    CLIP,
+    RECIPES,
+    BagOfWords,
+    MultiHeadAttention,
+    ResidualCNN,
+    TextTransformer,
+    TinyCNN,
+    TransformerBlock,
+    ViT,
+    clip_tokenizer,
+    create_model,
+    masked_mean,
+)
 from clipnb.encoders import ResidualBlock
 from clipnb.optimizers import make_optimizer
 
@@ -21,7 +33,11 @@ def count(module):
 def test_baseline_has_the_published_number_of_parameters():
     model = create_model(RECIPES["baseline"])
     image, text = model.image_encoder, model.text_encoder
-    assert [count(layer) for layer in (image.conv1, image.conv2, image.conv3)] == [896, 18_496, 73_856]
+    assert [count(layer) for layer in (image.conv1, image.conv2, image.conv3)] == [
+        896,
+        18_496,
+        73_856,
+    ]
     assert count(text.token_embedding) == 6_324_224
     assert text.positional_embedding.numel() == 9_856
     assert [count(block) for block in text.blocks] == [198_272] * 4
@@ -30,10 +46,15 @@ def test_baseline_has_the_published_number_of_parameters():
 
 
 @pytest.mark.parametrize("image_encoder", [TinyCNN, ResidualCNN, lambda: ViT(32, layers=1)])
-@pytest.mark.parametrize("text_encoder", [lambda: TextTransformer(100, layers=1), lambda: BagOfWords(100)])
+@pytest.mark.parametrize(
+    "text_encoder", [lambda: TextTransformer(100, layers=1), lambda: BagOfWords(100)]
+)
 def test_any_pair_of_encoders_makes_a_clip(image_encoder, text_encoder):
     model = CLIP(image_encoder(), text_encoder(), embed_dim=24)
-    image_features, text_features, scale = model(torch.zeros(3, 3, 32, 32, dtype=torch.uint8), torch.tensor([[1, 5, 2], [1, 2, 0], [1, 7, 2]]))
+    image_features, text_features, scale = model(
+        torch.zeros(3, 3, 32, 32, dtype=torch.uint8),
+        torch.tensor([[1, 5, 2], [1, 2, 0], [1, 7, 2]]),
+    )
     assert image_features.shape == text_features.shape == (3, 24)
     for features in image_features, text_features:
         torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
@@ -52,7 +73,10 @@ def test_extra_padding_changes_nothing(encoder, train):
 
 
 def test_train_and_eval_agree_without_dropout():
-    encoder, tokens = TextTransformer(50, dropout=0.0), torch.tensor([[1, 4, 2, 0, 0], [1, 4, 5, 6, 2]])
+    encoder, tokens = (
+        TextTransformer(50, dropout=0.0),
+        torch.tensor([[1, 4, 2, 0, 0], [1, 4, 5, 6, 2]]),
+    )
     torch.testing.assert_close(encoder.train()(tokens), encoder.eval()(tokens))
 
 
@@ -63,7 +87,10 @@ def test_masked_mean_by_hand():
 
 def test_attention_equals_torchs():
     ours, theirs = MultiHeadAttention(32, 4), nn.MultiheadAttention(32, 4, batch_first=True)
-    theirs.in_proj_weight.data, theirs.in_proj_bias.data = ours.in_proj.weight.data, ours.in_proj.bias.data
+    theirs.in_proj_weight.data, theirs.in_proj_bias.data = (
+        ours.in_proj.weight.data,
+        ours.in_proj.bias.data,
+    )
     theirs.out_proj.load_state_dict(ours.out_proj.state_dict())
     x, mask = torch.randn(3, 7, 32), torch.arange(7) < torch.tensor([[7], [4], [1]])
     expected, _ = theirs(x, x, x, key_padding_mask=~mask)
@@ -71,11 +98,23 @@ def test_attention_equals_torchs():
 
 
 def test_block_equals_torchs_pre_norm_layer():
-    ours, theirs = TransformerBlock(32, 4, 64), nn.TransformerEncoderLayer(32, 4, 64, 0.0, "gelu", batch_first=True, norm_first=True)
-    attention = {"in_proj_weight": ours.attention.in_proj.weight, "in_proj_bias": ours.attention.in_proj.bias,
-                 "out_proj.weight": ours.attention.out_proj.weight, "out_proj.bias": ours.attention.out_proj.bias}
+    ours, theirs = (
+        TransformerBlock(32, 4, 64),
+        nn.TransformerEncoderLayer(32, 4, 64, 0.0, "gelu", batch_first=True, norm_first=True),
+    )
+    attention = {
+        "in_proj_weight": ours.attention.in_proj.weight,
+        "in_proj_bias": ours.attention.in_proj.bias,
+        "out_proj.weight": ours.attention.out_proj.weight,
+        "out_proj.bias": ours.attention.out_proj.bias,
+    }
     theirs.self_attn.load_state_dict(attention)
-    for mine, other in (ours.norm1, theirs.norm1), (ours.norm2, theirs.norm2), (ours.feedforward[0], theirs.linear1), (ours.feedforward[3], theirs.linear2):
+    for mine, other in (
+        (ours.norm1, theirs.norm1),
+        (ours.norm2, theirs.norm2),
+        (ours.feedforward[0], theirs.linear1),
+        (ours.feedforward[3], theirs.linear2),
+    ):
         other.load_state_dict(mine.state_dict())
     x = torch.randn(3, 7, 32)
     torch.testing.assert_close(ours(x), theirs(x))
@@ -84,7 +123,10 @@ def test_block_equals_torchs_pre_norm_layer():
 def copy_blocks(theirs, ours):
     """open_clip's residual attention blocks take our weights."""
     for other, mine in zip(theirs, ours):
-        other.attn.in_proj_weight.data, other.attn.in_proj_bias.data = mine.attention.in_proj.weight.data, mine.attention.in_proj.bias.data
+        other.attn.in_proj_weight.data, other.attn.in_proj_bias.data = (
+            mine.attention.in_proj.weight.data,
+            mine.attention.in_proj.bias.data,
+        )
         other.attn.out_proj.load_state_dict(mine.attention.out_proj.state_dict())
         other.ln_1.load_state_dict(mine.norm1.state_dict())
         other.ln_2.load_state_dict(mine.norm2.state_dict())
@@ -96,12 +138,26 @@ def test_text_tower_equals_open_clips():
     """open_clip pools at [EOS]; with one token its transformer, ours and the mean agree on what comes out of the layers."""
     from open_clip.transformer import TextTransformer as Reference
 
-    ours = TextTransformer(60, context_length=9, width=32, layers=2, heads=4, feedforward=128, dropout=0.0)
-    theirs = Reference(context_length=9, vocab_size=60, width=32, heads=4, layers=2, output_dim=32, pool_type="none", no_causal_mask=True)
+    ours = TextTransformer(
+        60, context_length=9, width=32, layers=2, heads=4, feedforward=128, dropout=0.0
+    )
+    theirs = Reference(
+        context_length=9,
+        vocab_size=60,
+        width=32,
+        heads=4,
+        layers=2,
+        output_dim=32,
+        pool_type="none",
+        no_causal_mask=True,
+    )
     theirs.token_embedding.load_state_dict(ours.token_embedding.state_dict())
     theirs.positional_embedding.data = ours.positional_embedding.data
     copy_blocks(theirs.transformer.resblocks, ours.blocks)
-    theirs.ln_final, theirs.text_projection = nn.Identity(), None  # ours has neither a last norm nor a projection of its own
+    theirs.ln_final, theirs.text_projection = (
+        nn.Identity(),
+        None,
+    )  # ours has neither a last norm nor a projection of its own
     tokens = torch.randint(1, 60, (4, 9))
     torch.testing.assert_close(ours(tokens), theirs(tokens).mean(dim=1), rtol=1e-4, atol=1e-5)
 
@@ -110,8 +166,21 @@ def test_image_tower_equals_open_clips():
     from open_clip.transformer import VisionTransformer as Reference
 
     ours = ViT(32, patch_size=8, width=32, layers=2, heads=4)
-    theirs = Reference(image_size=32, patch_size=8, width=32, layers=2, heads=4, mlp_ratio=4, output_dim=32, pool_type="avg", final_ln_after_pool=True)
-    theirs.conv1.weight.data, ours.patches.bias.data = ours.patches.weight.data, torch.zeros(32)  # open_clip's patches have no bias
+    theirs = Reference(
+        image_size=32,
+        patch_size=8,
+        width=32,
+        layers=2,
+        heads=4,
+        mlp_ratio=4,
+        output_dim=32,
+        pool_type="avg",
+        final_ln_after_pool=True,
+    )
+    theirs.conv1.weight.data, ours.patches.bias.data = (
+        ours.patches.weight.data,
+        torch.zeros(32),
+    )  # open_clip's patches have no bias
     copy_blocks(theirs.transformer.resblocks, ours.blocks)
     theirs.ln_pre.load_state_dict(ours.norm_in.state_dict())
     theirs.ln_post.load_state_dict(ours.norm_out.state_dict())
@@ -124,7 +193,9 @@ def test_image_tower_equals_open_clips():
     x = ours.norm_in(torch.cat([torch.zeros(2, 1, 32), x], dim=1))
     for block in ours.blocks:
         x = block(x)
-    expected = theirs(images) if theirs.proj is None else theirs(images) @ torch.linalg.inv(theirs.proj)
+    expected = (
+        theirs(images) if theirs.proj is None else theirs(images) @ torch.linalg.inv(theirs.proj)
+    )
     torch.testing.assert_close(ours.norm_out(x[:, 1:].mean(dim=1)), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -132,7 +203,9 @@ def test_vit_is_its_parts_in_order():
     torch.manual_seed(0)
     ours, images = ViT(32, layers=1), torch.randn(2, 3, 32, 32)
     torch.nn.init.normal_(ours.norm_in.weight)
-    x = ours.blocks[0](ours.norm_in(ours.patches(images).flatten(2).transpose(1, 2) + ours.positions))
+    x = ours.blocks[0](
+        ours.norm_in(ours.patches(images).flatten(2).transpose(1, 2) + ours.positions)
+    )
     torch.testing.assert_close(ours(images), ours.norm_out(x.mean(dim=1)))
 
 
@@ -150,8 +223,14 @@ def test_residual_block_without_its_residual_is_the_shortcut():
 
 
 def test_deeper_stages_begin_as_the_shallow_ones_and_add_to_them():
-    shallow, deep, images = ResidualCNN().eval(), ResidualCNN(depth=3).eval(), torch.randn(2, 3, 32, 32)
-    assert [block.conv1.stride[0] for block in deep.blocks] == [2, 1, 1, 2, 1, 1], "a stage halves its maps once"
+    shallow, deep, images = (
+        ResidualCNN().eval(),
+        ResidualCNN(depth=3).eval(),
+        torch.randn(2, 3, 32, 32),
+    )
+    assert [block.conv1.stride[0] for block in deep.blocks] == [2, 1, 1, 2, 1, 1], (
+        "a stage halves its maps once"
+    )
     assert deep(images).shape == shallow(images).shape
     deep.stem.load_state_dict(shallow.stem.state_dict())
     for number, block in enumerate(deep.blocks):
@@ -191,7 +270,10 @@ def test_no_weight_decay_on_scale_gains_and_biases():
     assert decayed["weight_decay"] == 0.5 and free["weight_decay"] == 0
     free = {id(p) for p in free["params"]}
     assert {name for name, p in model.named_parameters() if id(p) in free} == {
-        name for name, p in model.named_parameters() if name == "logit_scale" or name.endswith(".bias") or p.ndim == 1}
+        name
+        for name, p in model.named_parameters()
+        if name == "logit_scale" or name.endswith(".bias") or p.ndim == 1
+    }
 
 
 def test_unknown_encoder_is_named():

@@ -11,13 +11,28 @@ from clipnb.widgets.prompt_lab import PromptLab
 @pytest.fixture
 def lab(recipe):
     torch.manual_seed(0)
-    captions = ["a red dog on the grass", "a blue cat on the grass", "a green boat at sea", "two black dogs"]
+    captions = [
+        "a red dog on the grass",
+        "a blue cat on the grass",
+        "a green boat at sea",
+        "two black dogs",
+    ]
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
-    return PromptLab(create_model(recipe).eval(), train_tokenizer(captions, 300), images, ["dog", "cat", "boat"] * 2, ["dog", "cat", "boat"])
+    return PromptLab(
+        create_model(recipe).eval(),
+        train_tokenizer(captions, 300),
+        images,
+        ["dog", "cat", "boat"] * 2,
+        ["dog", "cat", "boat"],
+    )
 
 
 def test_starts_with_an_answer(lab):
-    assert "named rightly" in lab.status.value and "of 6 images" in lab.status.value and lab.scores.value.count("%") >= 3
+    assert (
+        "named rightly" in lab.status.value
+        and "of 6 images" in lab.status.value
+        and lab.scores.value.count("%") >= 3
+    )
     assert 0 <= lab.accuracy <= 100 and repr(lab) == "PromptLab(6 images)"
 
 

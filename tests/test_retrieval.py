@@ -20,7 +20,9 @@ def index(small):
 
 
 def test_text_search_equals_comparing_with_every_image(index):
-    query = index.model.eval().encode_text(index.tokenizer(["a red dog"]), normalize=True)[0].detach()
+    query = (
+        index.model.eval().encode_text(index.tokenizer(["a red dog"]), normalize=True)[0].detach()
+    )
     scores = [float(query @ feature) for feature in index.image_features]
     order = sorted(range(len(index)), key=lambda i: -scores[i])
     hits = index.search("a red dog", k=4)
@@ -28,7 +30,9 @@ def test_text_search_equals_comparing_with_every_image(index):
     assert [hit.score for hit in hits] == pytest.approx([scores[i] for i in order[:4]], abs=1e-5)
     for hit in hits:
         row = index.row[hit.image_id]
-        assert hit.caption == index.captions[row][(index.text_features[row] @ query).argmax()], "of the image's captions the nearest"
+        assert hit.caption == index.captions[row][(index.text_features[row] @ query).argmax()], (
+            "of the image's captions the nearest"
+        )
 
 
 def test_a_image_finds_itself_as_array_as_pil_and_as_vector(index):
@@ -41,7 +45,12 @@ def test_a_image_finds_itself_as_array_as_pil_and_as_vector(index):
 def test_captions_are_searched_too(index):
     hits = index.search_captions(index.text_features[4, 2], k=3)
     assert hits[0].score == pytest.approx(1, abs=1e-4)
-    same_words = [c for captions in index.captions for c in captions if index.tokenizer.encode(c) == index.tokenizer.encode(index.captions[4][2])]
+    same_words = [
+        c
+        for captions in index.captions
+        for c in captions
+        if index.tokenizer.encode(c) == index.tokenizer.encode(index.captions[4][2])
+    ]
     assert hits[0].caption in same_words or index.captions[4][2] == hits[0].caption
 
 
@@ -51,7 +60,10 @@ def test_a_query_without_a_known_word_finds_nothing(index, query):
 
 
 def test_k_may_exceed_the_collection(index):
-    assert len(index.search("dog", k=500)) == 20 and len({hit.image_id for hit in index.search("dog", k=500)}) == 20
+    assert (
+        len(index.search("dog", k=500)) == 20
+        and len({hit.image_id for hit in index.search("dog", k=500)}) == 20
+    )
     assert index.search("dog", k=0) == []
 
 

@@ -75,7 +75,12 @@ for _ in range(5):
     page_faults()  # the first ones still have to ask
 print(usual, page_faults())
 """  # in a process of its own: what other tests have freed would serve the usual way as well
-    usual, kept = map(int, subprocess.run([sys.executable, "-c", count], check=True, capture_output=True, text=True).stdout.split())
+    usual, kept = map(
+        int,
+        subprocess.run(
+            [sys.executable, "-c", count], check=True, capture_output=True, text=True
+        ).stdout.split(),
+    )
     assert kept < usual / 4
 
 
@@ -84,7 +89,9 @@ def test_the_device_can_be_chosen(monkeypatch):
     assert get_device() == torch.device("cpu")
 
 
-@pytest.mark.parametrize("feature, pays", [("amx_bf16", True), ("avx512_bf16", False), ("avx2", False)])
+@pytest.mark.parametrize(
+    "feature, pays", [("amx_bf16", True), ("avx512_bf16", False), ("avx2", False)]
+)
 def test_bfloat16_is_used_on_a_cpu_only_where_it_is_faster(monkeypatch, feature, pays):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {feature: True})
     assert has_bf16(torch.device("cpu")) == pays

@@ -10,9 +10,26 @@ import re
 import numpy as np
 import pytest
 
-from clipnb.scenes import annotators, drawing, landscapes, pictograms
 from clipnb import scenes
-from clipnb.scenes import COLOURS, COUNTS, HELD_OUT, KINDS, PLACES, RELATIONS, Scene, Thing, captions, dataset_scene, labels, layout, render
+from clipnb.scenes import (
+    COLOURS,
+    COUNTS,
+    HELD_OUT,
+    KINDS,
+    PLACES,
+    RELATIONS,
+    Scene,
+    Thing,
+    annotators,
+    captions,
+    dataset_scene,
+    drawing,
+    labels,
+    landscapes,
+    layout,
+    pictograms,
+    render,
+)
 
 FEW = {"train": 8, "dev": 3, "test": 3, "compositions": 3}
 
@@ -27,19 +44,29 @@ def words(caption):
 
 # --- the same everywhere ---------------------------------------------------------------------------------------------------------
 
+
 def test_the_first_scene_is_the_same_on_every_platform():
     scene = dataset_scene("train", 5)
     assert labels(scene) == {
-        "place": "night", "relation": "below",
-        "objects": [{"kind": "bird", "colour": "green", "size": "small", "count": 1}, {"kind": "house", "colour": "red", "size": "big", "count": 2}]}
+        "place": "night",
+        "relation": "below",
+        "objects": [
+            {"kind": "bird", "colour": "green", "size": "small", "count": 1},
+            {"kind": "house", "colour": "red", "size": "big", "count": 2},
+        ],
+    }
     assert captions(scene)[0] == "little green bird at night"
     assert captions(scene)[1] == "A small green bird under two big red houses under the stars ."
 
 
 def test_two_thousand_captions_and_labels_are_the_same_on_every_platform():
-    told = [(labels(scene), captions(scene)) for split in COUNTS for scene in some_scenes(100, split)]
+    told = [
+        (labels(scene), captions(scene)) for split in COUNTS for scene in some_scenes(100, split)
+    ]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    assert digest[:16] == "2fd5e345b75bb2d2", "captions or labels have changed: raise scenes.VERSION, and pin the new digest"
+    assert digest[:16] == "2fd5e345b75bb2d2", (
+        "captions or labels have changed: raise scenes.VERSION, and pin the new digest"
+    )
 
 
 def test_images_do_not_depend_on_what_was_drawn_before():
@@ -51,9 +78,22 @@ def test_images_do_not_depend_on_what_was_drawn_before():
 
 # --- what is in a scene ----------------------------------------------------------------------------------------------------------
 
+
 def test_every_name_is_known_to_every_module():
-    assert set(PLACES) == set(landscapes.PLACES) == set(landscapes.HORIZON) == set(landscapes.ODDS) == set(annotators.WHERE)
-    assert set(KINDS) == set(pictograms.PICTOGRAMS) == set(annotators.NOUNS) == set(annotators.DOING) == set(scenes.HOMES)
+    assert (
+        set(PLACES)
+        == set(landscapes.PLACES)
+        == set(landscapes.HORIZON)
+        == set(landscapes.ODDS)
+        == set(annotators.WHERE)
+    )
+    assert (
+        set(KINDS)
+        == set(pictograms.PICTOGRAMS)
+        == set(annotators.NOUNS)
+        == set(annotators.DOING)
+        == set(scenes.HOMES)
+    )
     assert set(COLOURS) == set(drawing.HUES) == set(annotators.HUES)
     assert len(PLACES) >= 6 and len(KINDS) >= 10 and len(COLOURS) == 8
 
@@ -66,13 +106,26 @@ def test_all_values_occur_and_two_things_are_of_different_kinds():
             seen.update([thing.kind, thing.colour, thing.size, thing.count])
         assert len({t.kind for t in scene.things}) == len(scene.things) in (1, 2)
         assert (scene.relation is None) == (len(scene.things) == 1)
-    for values, least in ((PLACES, 100), (KINDS, 140), (COLOURS, 200), (RELATIONS, 150), (scenes.SIZES, 800), ((1, 2, 3), 600)):
-        assert all(seen[value] > least for value in values), {value: seen[value] for value in values}
+    for values, least in (
+        (PLACES, 100),
+        (KINDS, 140),
+        (COLOURS, 200),
+        (RELATIONS, 150),
+        (scenes.SIZES, 800),
+        ((1, 2, 3), 600),
+    ):
+        assert all(seen[value] > least for value in values), {
+            value: seen[value] for value in values
+        }
 
 
 def test_compositions_are_pairs_never_seen_in_the_other_splits():
     for split in ("train", "dev", "test"):
-        assert not any((t.kind, t.colour) in HELD_OUT for scene in some_scenes(1000, split) for t in scene.things)
+        assert not any(
+            (t.kind, t.colour) in HELD_OUT
+            for scene in some_scenes(1000, split)
+            for t in scene.things
+        )
     met = {(t.kind, t.colour) for scene in some_scenes(300, "compositions") for t in scene.things}
     assert met == HELD_OUT
     assert set(collections.Counter(colour for _, colour in HELD_OUT).values()) == {2}
@@ -85,6 +138,7 @@ def test_labels_survive_json():
 
 # --- captions --------------------------------------------------------------------------------------------------------------------
 
+
 def vocabulary_of(values, phrases):
     """{word: the values it can stand for}, from phrases(value) -> list of str."""
     meaning = collections.defaultdict(set)
@@ -95,11 +149,35 @@ def vocabulary_of(values, phrases):
     return meaning
 
 
-COMMON = {"on", "in", "at", "a", "the", "of", "over", "under", "day", "toy", "round", "flying", "with", "open"}  # name nothing by themselves
-KIND_WORDS = vocabulary_of(KINDS, lambda k: [noun for pair in [*annotators.NOUNS[k][0], *annotators.NOUNS[k][1], annotators.NOUNS[k][2]] for noun in pair])
+COMMON = {
+    "on",
+    "in",
+    "at",
+    "a",
+    "the",
+    "of",
+    "over",
+    "under",
+    "day",
+    "toy",
+    "round",
+    "flying",
+    "with",
+    "open",
+}  # name nothing by themselves
+KIND_WORDS = vocabulary_of(
+    KINDS,
+    lambda k: [
+        noun
+        for pair in [*annotators.NOUNS[k][0], *annotators.NOUNS[k][1], annotators.NOUNS[k][2]]
+        for noun in pair
+    ],
+)
 COLOUR_WORDS = vocabulary_of(COLOURS, lambda c: [c, *annotators.HUES[c]])
 SIZE_WORDS = vocabulary_of(scenes.SIZES, lambda s: annotators.SIZES[s])
-PLACE_WORDS = vocabulary_of(PLACES, lambda p: [phrase for group in annotators.WHERE[p] for phrase in group])
+PLACE_WORDS = vocabulary_of(
+    PLACES, lambda p: [phrase for group in annotators.WHERE[p] for phrase in group]
+)
 
 
 def test_captions_never_say_what_is_not_there():
@@ -107,8 +185,12 @@ def test_captions_never_say_what_is_not_there():
     for split in ("train", "compositions"):
         for scene, caption in ((s, c) for s in some_scenes(500, split) for c in captions(s)):
             told = set(words(caption)) - COMMON
-            for meaning, truth in ((KIND_WORDS, {t.kind for t in scene.things}), (COLOUR_WORDS, {t.colour for t in scene.things}),
-                                   (SIZE_WORDS, {t.size for t in scene.things}), (PLACE_WORDS, {scene.place})):
+            for meaning, truth in (
+                (KIND_WORDS, {t.kind for t in scene.things}),
+                (COLOUR_WORDS, {t.colour for t in scene.things}),
+                (SIZE_WORDS, {t.size for t in scene.things}),
+                (PLACE_WORDS, {scene.place}),
+            ):
                 for word in told & set(meaning):
                     assert meaning[word] & truth, (word, caption, scene)
             for word in told & set(counts):
@@ -118,31 +200,55 @@ def test_captions_never_say_what_is_not_there():
 def test_each_noun_comes_with_its_own_number_colour_and_size():
     for scene in some_scenes(600):
         for caption in captions(scene):
-            found = re.findall(r"\b(two|a pair of|three|some|several|a few|an?|one) ((?:[a-z-]+ )*?)(%s)\b" % "|".join(
-                sorted(KIND_WORDS, key=len, reverse=True)), caption.lower())
+            found = re.findall(
+                r"\b(two|a pair of|three|some|several|a few|an?|one) ((?:[a-z-]+ )*?)(%s)\b"
+                % "|".join(sorted(KIND_WORDS, key=len, reverse=True)),
+                caption.lower(),
+            )
             for number, adjectives, noun in found:
                 things = [t for t in scene.things if t.kind in KIND_WORDS[noun]]
-                count = {"a": (1,), "an": (1,), "one": (1,), "two": (2,), "a pair of": (2,)}.get(number, (3,))
+                count = {"a": (1,), "an": (1,), "one": (1,), "two": (2,), "a pair of": (2,)}.get(
+                    number, (3,)
+                )
                 adjectives = adjectives.split()
                 if not all(w in COLOUR_WORDS or w in SIZE_WORDS for w in adjectives):
                     continue  # the match ran over something else ("a beach with ...", "toy ball")
-                assert any(t.count in count and all(t.colour in COLOUR_WORDS[w] or t.size in SIZE_WORDS[w] for w in adjectives)
-                           for t in things), (caption, scene)
+                assert any(
+                    t.count in count
+                    and all(
+                        t.colour in COLOUR_WORDS[w] or t.size in SIZE_WORDS[w] for w in adjectives
+                    )
+                    for t in things
+                ), (caption, scene)
 
 
 def test_relations_in_captions_are_true():
-    ways = {phrase: relation for relation, phrases in annotators.RELATIONS.items() for phrase in phrases}
+    ways = {
+        phrase: relation for relation, phrases in annotators.RELATIONS.items() for phrase in phrases
+    }
     told = 0
     for scene in [s for s in some_scenes(600) if s.relation]:
         first, second = scene.things
         for caption in captions(scene):
-            found = re.search(r"(.*?)\b(%s) (?!the stars|a starry)(.*)" % "|".join(sorted(ways, key=len, reverse=True)), caption.lower())
+            found = re.search(
+                r"(.*?)\b(%s) (?!the stars|a starry)(.*)"
+                % "|".join(sorted(ways, key=len, reverse=True)),
+                caption.lower(),
+            )
             if not found or not {w for w in words(found[3]) if w in KIND_WORDS and w not in COMMON}:
                 continue
-            before, after = ({k for w in words(part) if w not in COMMON for k in KIND_WORDS.get(w, ())} for part in (found[1], found[3]))
+            before, after = (
+                {k for w in words(part) if w not in COMMON for k in KIND_WORDS.get(w, ())}
+                for part in (found[1], found[3])
+            )
             relation = ways[found[2]]
-            expected = scene.relation if first.kind in before else annotators.OPPOSITE[scene.relation]
-            assert relation == expected and (first.kind in before) == (second.kind in after), (caption, scene)
+            expected = (
+                scene.relation if first.kind in before else annotators.OPPOSITE[scene.relation]
+            )
+            assert relation == expected and (first.kind in before) == (second.kind in after), (
+                caption,
+                scene,
+            )
             told += 1
     assert told > 300
 
@@ -154,13 +260,20 @@ def test_captions_read_like_flickr8k():
     assert all(len(five) == 5 for five in told) and min(lengths) >= 1
     assert 8 <= np.mean(lengths) <= 12
     assert 150 <= len({word for caption in flat for word in words(caption)}) <= 260
-    assert len({caption[0].isupper() for caption in flat}) == 2 and len({caption.rstrip()[-1] == "." for caption in flat}) == 2
-    assert not any(re.search(r"\ba [aeiou]|\ban [^aeiou]|  |\n|^ ", caption.lower()) for caption in flat)
+    assert (
+        len({caption[0].isupper() for caption in flat}) == 2
+        and len({caption.rstrip()[-1] == "." for caption in flat}) == 2
+    )
+    assert not any(
+        re.search(r"\ba [aeiou]|\ban [^aeiou]|  |\n|^ ", caption.lower()) for caption in flat
+    )
 
 
 def test_equal_captions_of_different_images_occur_but_are_few():
     owners = collections.defaultdict(set)
-    told = [[" ".join(words(caption)) for caption in captions(scene)] for scene in some_scenes(1500)]
+    told = [
+        [" ".join(words(caption)) for caption in captions(scene)] for scene in some_scenes(1500)
+    ]
     for i, five in enumerate(told):
         for caption in five:
             owners[caption].add(i)
@@ -170,32 +283,51 @@ def test_equal_captions_of_different_images_occur_but_are_few():
 
 # --- drawings --------------------------------------------------------------------------------------------------------------------
 
+
 def test_the_relation_holds_between_all_members_as_drawn():
     for scene in [s for s in some_scenes(800) if s.relation]:
         first, second = ([p for p in layout(scene) if p.thing == i] for i in (0, 1))
         assert len(first) == scene.things[0].count and len(second) == scene.things[1].count
         for p, q in itertools.product(first, second):
-            distance = {"left of": q.x - p.x, "right of": p.x - q.x, "above": q.y - p.y, "below": p.y - q.y}[scene.relation]
+            distance = {
+                "left of": q.x - p.x,
+                "right of": p.x - q.x,
+                "above": q.y - p.y,
+                "below": p.y - q.y,
+            }[scene.relation]
             assert distance > 0.15, scene
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
 def test_the_relation_holds_in_the_pixels(relation):
-    scene = Scene("snow", (Thing("ball", "red", "big", 1), Thing("kite", "green", "big", 1)), relation, 7)
+    scene = Scene(
+        "snow", (Thing("ball", "red", "big", 1), Thing("kite", "green", "big", 1)), relation, 7
+    )
     r, g, b = np.asarray(render(scene), dtype=int).transpose(2, 0, 1)
-    (ry, rx), (gy, gx) = (np.argwhere(mask).mean(0) for mask in ((r > g + 70) & (r > b + 70), (g > r + 40) & (g > b + 25)))
+    (ry, rx), (gy, gx) = (
+        np.argwhere(mask).mean(0)
+        for mask in ((r > g + 70) & (r > b + 70), (g > r + 40) & (g > b + 25))
+    )
     assert {"left of": rx < gx, "right of": rx > gx, "above": ry < gy, "below": ry > gy}[relation]
 
 
 def test_small_is_smaller_than_big_and_members_can_be_told_apart():
-    assert all(1.15 * table["small"][1] < table["big"][0] for table in (drawing.HEIGHT, drawing.CROWDED))
+    assert all(
+        1.15 * table["small"][1] < table["big"][0] for table in (drawing.HEIGHT, drawing.CROWDED)
+    )
     gaps = []
     for scene in some_scenes(400):
-        placed, heights = layout(scene), drawing.HEIGHT if sum(t.count for t in scene.things) < 4 else drawing.CROWDED
+        placed, heights = (
+            layout(scene),
+            drawing.HEIGHT if sum(t.count for t in scene.things) < 4 else drawing.CROWDED,
+        )
         for p in placed:
             low, high = heights[scene.things[p.thing].size]
             assert low <= p.height <= high and 0 < p.x < 1 and 0 < p.y < 1
-        gaps += [drawing._gap((p.x, p.y, p.height), [(q.x, q.y, q.height)]) for p, q in itertools.combinations(placed, 2)]
+        gaps += [
+            drawing._gap((p.x, p.y, p.height), [(q.x, q.y, q.height)])
+            for p, q in itertools.combinations(placed, 2)
+        ]
     assert min(gaps) > 0.2 and np.mean(np.array(gaps) < 0.3) < 0.02  # 0.5 touch: none hides another
 
 
@@ -212,25 +344,42 @@ def test_styles_differ_and_keep_size_and_mode():
 
 def test_images_are_smooth_and_the_same_at_every_size():
     for scene in some_scenes(12):
-        small, large = np.asarray(render(scene, 64), dtype=int), np.asarray(render(scene, 128).reduce(2), dtype=int)
+        small, large = (
+            np.asarray(render(scene, 64), dtype=int),
+            np.asarray(render(scene, 128).reduce(2), dtype=int),
+        )
         assert np.abs(small - large).mean() < 3
         assert len(np.unique(small.reshape(-1, 3), axis=0)) > 400 and small.std() > 15
 
 
 def test_every_pictogram_fits_its_box_in_every_colour():
     for kind, colour in itertools.product(KINDS, COLOURS):
-        points = np.array([point for part in pictograms.PICTOGRAMS[kind] for _, points in part for point in points])
+        points = np.array(
+            [
+                point
+                for part in pictograms.PICTOGRAMS[kind]
+                for _, points in part
+                for point in points
+            ]
+        )
         assert points.min() > -3 and points.max() < 103
         canvas = drawing.Canvas(96)
-        drawing.paint_thing(canvas, drawing.Placed(0, kind, 0.5, 0.5, 0.8, 0, False), colour, random.Random(0))
+        drawing.paint_thing(
+            canvas, drawing.Placed(0, kind, 0.5, 0.5, 0.8, 0, False), colour, random.Random(0)
+        )
         pixels = np.asarray(canvas.image).reshape(-1, 3)
         assert 0.1 < (pixels.max(1) > 0).mean() < 0.8
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------------------
 
+
 def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_the_folder_is_complete_and_the_same_each_time_with_any_number_of_workers(tmp_path):
@@ -244,7 +393,9 @@ def test_the_folder_is_complete_and_the_same_each_time_with_any_number_of_worker
     truth = json.loads(files["labels.json"])
     for split, n in FEW.items():
         names = files[f"splits/{split}.txt"].decode().split()
-        assert len(names) == n and all(f"Images/{name}" in files and name in truth for name in names)
+        assert len(names) == n and all(
+            f"Images/{name}" in files and name in truth for name in names
+        )
 
 
 def test_another_seed_gives_other_scenes():

@@ -6,8 +6,18 @@ import torch
 from clipnb import clip_tokenizer, padding_mask, train_tokenizer
 from clipnb.tokenizer import load_tokenizer
 
-TEXTS = ["A black dog is running after a white dog in the snow .", "wow! a dog, two dogs' ball & 1234 #5", "", "ÜBER größe naïve café",
-         "it's  the\tbird's nest; don't I'll we've", "狗在雪地里", "🐕 dog", "!!!", "a!b", "x" * 500]
+TEXTS = [
+    "A black dog is running after a white dog in the snow .",
+    "wow! a dog, two dogs' ball & 1234 #5",
+    "",
+    "ÜBER größe naïve café",
+    "it's  the\tbird's nest; don't I'll we've",
+    "狗在雪地里",
+    "🐕 dog",
+    "!!!",
+    "a!b",
+    "x" * 500,
+]
 
 
 def test_clip_tokens_equal_open_clips():
@@ -15,7 +25,10 @@ def test_clip_tokens_equal_open_clips():
 
     reference, ours = open_clip.get_tokenizer("ViT-B-32")(TEXTS), clip_tokenizer()(TEXTS)
     assert clip_tokenizer().vocab_size == 49_408
-    assert reference[:, : ours.shape[1]].tolist() == ours.tolist() and not reference[:, ours.shape[1] :].any()
+    assert (
+        reference[:, : ours.shape[1]].tolist() == ours.tolist()
+        and not reference[:, ours.shape[1] :].any()
+    )
 
 
 def test_training_a_tokenizer_twice_gives_the_same_ids():
@@ -26,7 +39,9 @@ def test_training_a_tokenizer_twice_gives_the_same_ids():
 
 @pytest.fixture(scope="module", params=["clip", "captions"])
 def tokenizer(request):
-    return clip_tokenizer() if request.param == "clip" else train_tokenizer(TEXTS * 3, vocab_size=400)
+    return (
+        clip_tokenizer() if request.param == "clip" else train_tokenizer(TEXTS * 3, vocab_size=400)
+    )
 
 
 def test_padded_with_zero_to_the_longest(tokenizer):
@@ -61,7 +76,10 @@ def test_one_string_is_refused(tokenizer):
 def test_a_trained_tokenizer_survives_saving_and_drops_unseen_scripts(tmp_path):
     tokenizer = train_tokenizer(["two dogs play", "a dog plays"], vocab_size=60)
     tokenizer.save(tmp_path / "tokenizer.json")
-    assert load_tokenizer(tmp_path / "tokenizer.json")(["two dogs", "play"]).tolist() == tokenizer(["two dogs", "play"]).tolist()
+    assert (
+        load_tokenizer(tmp_path / "tokenizer.json")(["two dogs", "play"]).tolist()
+        == tokenizer(["two dogs", "play"]).tolist()
+    )
     assert tokenizer.encode("狗") == [] and tokenizer(["狗"]).tolist() == tokenizer([""]).tolist()
     assert tokenizer.vocab_size <= 60
 

@@ -6,9 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb import RECIPES, CaptionDataset, ImageIndex, RetrievalWidget, create_model, train_tokenizer
+from clipnb import (
+    RECIPES,
+    CaptionDataset,
+    ImageIndex,
+    RetrievalWidget,
+    create_model,
+    train_tokenizer,
+)
 
-NAMES = ["red dog", "blue boat", "green tree", "white cat", "black car", "yellow kite", "<b>bold</b> & \"fish\"", "purple ball"]
+NAMES = [
+    "red dog",
+    "blue boat",
+    "green tree",
+    "white cat",
+    "black car",
+    "yellow kite",
+    '<b>bold</b> & "fish"',
+    "purple ball",
+]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +33,9 @@ def index():
     colours = np.random.default_rng(0).integers(256, size=(len(NAMES), 3, 1, 1), dtype=np.uint8)
     images = colours.repeat(32, axis=2).repeat(32, axis=3)
     captions = [[f"a {name} .", f"{name} on the grass", name] for name in NAMES]
-    dataset = CaptionDataset("toy", "test", images, captions, [f"{i}.png" for i in range(len(NAMES))])
+    dataset = CaptionDataset(
+        "toy", "test", images, captions, [f"{i}.png" for i in range(len(NAMES))]
+    )
     tokenizer = train_tokenizer([c for three in captions for c in three], vocab_size=200)
     torch.manual_seed(0)
     model = create_model(dataclasses.replace(RECIPES["quick"], vocab_size=200, embed_dim=16))
@@ -44,7 +62,11 @@ def test_it_starts_with_the_images_of_its_query(widget, index):
 def test_typing_changes_the_images(widget, index):
     before = display_path(widget)
     widget.query.value = "blue boat"
-    assert widget.hits == index.search("blue boat", 3) and display_path(widget) != before and "blue boat" in widget.status.value
+    assert (
+        widget.hits == index.search("blue boat", 3)
+        and display_path(widget) != before
+        and "blue boat" in widget.status.value
+    )
 
 
 def test_k_changes_how_many(widget, index):
@@ -73,9 +95,13 @@ def test_a_click_searches_by_the_image_and_leaves_it_out(widget, index):
     found = index.search(index.image(clicked), 4)
     assert found[0].image_id == clicked and found[0].score == pytest.approx(1)
     assert widget.hits == found[1:] and len(display_path(widget)) == 3
-    assert widget.query.value == "" and "<img" in widget.status.value, "the question is now the image, and it is shown"
+    assert widget.query.value == "" and "<img" in widget.status.value, (
+        "the question is now the image, and it is shown"
+    )
     widget.k.value = 5
-    assert widget.hits == index.search(index.image(clicked), 6)[1:], "k asks the same question again"
+    assert widget.hits == index.search(index.image(clicked), 6)[1:], (
+        "k asks the same question again"
+    )
     widget.k.value = len(NAMES)
     assert len(widget.hits) == len(NAMES) - 1
 
@@ -92,7 +118,11 @@ def test_clicks_can_follow_each_other_and_typing_ends_them(widget, index):
 @pytest.mark.parametrize("query", ["", "   ", "\t\n"])
 def test_an_empty_query_asks_for_words(widget, query):
     widget.search(query)
-    assert widget.hits == [] and display_path(widget) == [] and "Type a few words" in widget.status.value
+    assert (
+        widget.hits == []
+        and display_path(widget) == []
+        and "Type a few words" in widget.status.value
+    )
 
 
 @pytest.mark.parametrize("query", ["собака", "犬", "🐕", "ℵ"])
@@ -109,7 +139,9 @@ def test_captions_and_queries_cannot_inject_html(widget):
         widget.query.value = attack
         everything = "".join([widget.status.value, *display_path(widget)])
         assert attack not in everything and "<script" not in everything
-    assert any("&lt;b&gt;bold&lt;/b&gt; &amp; &quot;fish&quot;" in text for text in display_path(widget))
+    assert any(
+        "&lt;b&gt;bold&lt;/b&gt; &amp; &quot;fish&quot;" in text for text in display_path(widget)
+    )
 
 
 def test_a_very_long_query_and_the_whole_of_unicode_do_no_harm(widget):

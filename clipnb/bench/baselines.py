@@ -21,7 +21,12 @@ from clipnb.tokenizer import clip_tokenizer
 def caption_rows(name, split="train"):
     """Every caption of a split beside the path of its image: a list of (path, caption), as the usual pipelines keep it."""
     folder = read_dataset_folder(dataset_folder(name))
-    return list(chain.from_iterable(((folder.image_paths[n], caption) for caption in folder.captions[n]) for n in folder.splits[split]))
+    return list(
+        chain.from_iterable(
+            ((folder.image_paths[n], caption) for caption in folder.captions[n])
+            for n in folder.splits[split]
+        )
+    )
 
 
 class RowDataset(Dataset):
@@ -53,9 +58,14 @@ def naive_dataset(name, image_size=224):
     """A dataset's training rows the usual way: squashed to a square, mean and standard deviation 0.5, captions padded to 77."""
     from torchvision import transforms
 
-    transform = transforms.Compose([
-        lambda image: image.convert("RGB"), transforms.Resize((image_size, image_size)),
-        transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    transform = transforms.Compose(
+        [
+            lambda image: image.convert("RGB"),
+            transforms.Resize((image_size, image_size)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
     return RowDataset(caption_rows(name), transform, lambda texts: pad(clip_tokenizer()(texts), 77))
 
 
@@ -78,13 +88,30 @@ def open_clip_model(image_size=64):
     """open_clip's own CLIP in the shape of our `vit` and `transformer`: 4 layers of width 128 with 8 heads each, 512 features."""
     from open_clip.model import CLIP
 
-    return CLIP(512, vision_cfg={"image_size": image_size, "patch_size": 8, "width": 128, "layers": 4, "head_width": 16, "pool_type": "avg"},
-                text_cfg={"width": 128, "layers": 4, "heads": 8, "context_length": 77, "vocab_size": 49408}, output_dict=True)
+    return CLIP(
+        512,
+        vision_cfg={
+            "image_size": image_size,
+            "patch_size": 8,
+            "width": 128,
+            "layers": 4,
+            "head_width": 16,
+            "pool_type": "avg",
+        },
+        text_cfg={"width": 128, "layers": 4, "heads": 8, "context_length": 77, "vocab_size": 49408},
+        output_dict=True,
+    )
 
 
 def open_clip_optimizer(model, recipe):
     """AdamW as open_clip's training script makes it."""
-    groups = [{"params": [p for p in model.parameters() if (p.ndim >= 2) == decays], "weight_decay": recipe.weight_decay * decays} for decays in (True, False)]
+    groups = [
+        {
+            "params": [p for p in model.parameters() if (p.ndim >= 2) == decays],
+            "weight_decay": recipe.weight_decay * decays,
+        }
+        for decays in (True, False)
+    ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), eps=1e-6)
 
 
@@ -106,4 +133,8 @@ def open_clip_dataset(name, image_size=64):
     from open_clip.tokenizer import SimpleTokenizer
     from open_clip.transform import image_transform
 
-    return RowDataset(caption_rows(name), image_transform(image_size, is_train=True, mean=(0.5,) * 3, std=(0.5,) * 3), SimpleTokenizer())
+    return RowDataset(
+        caption_rows(name),
+        image_transform(image_size, is_train=True, mean=(0.5,) * 3, std=(0.5,) * 3),
+        SimpleTokenizer(),
+    )

@@ -29,7 +29,10 @@ from clipnb.training import iterate_batches, make_tokenizer, train_step
 @contextlib.contextmanager
 def photos(n_images=1000, distinct=100):
     """A dataset "photos" in a temporary data folder with a cache of its own: JPEGs of Flickr8k's size, the same on every machine."""
-    with tempfile.TemporaryDirectory() as root, patch.dict(os.environ, CLIPNB_DATA=root, CLIPNB_CACHE=f"{root}/cache"):
+    with (
+        tempfile.TemporaryDirectory() as root,
+        patch.dict(os.environ, CLIPNB_DATA=root, CLIPNB_CACHE=f"{root}/cache"),
+    ):
         write_photos(Path(root) / "photos", n_images, distinct)
         yield Path(root) / "photos"
 
@@ -46,12 +49,20 @@ def write_photos(folder, n_images, distinct):
         if i >= distinct:
             shutil.copyfile(folder / "Images" / names[i % distinct], folder / "Images" / name)
             continue
-        drawn = scenes.render(scenes.dataset_scene("train", i), 125).resize((500, 375), Image.Resampling.BICUBIC)
+        drawn = scenes.render(scenes.dataset_scene("train", i), 125).resize(
+            (500, 375), Image.Resampling.BICUBIC
+        )
         # smooth areas alone would be smaller and quicker than a photo's; with this noise a file has as many bytes as one of
         # Flickr8k's: 1.1 GB in 8,091 files is 136 kB each, and the bytes are what decoding takes its time for
         pixels = np.asarray(drawn) + noise.normal(0, 20, (375, 500, 3))
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / "Images" / name, quality=95)
-    lines = [f"{name},{caption}\n" for i, name in enumerate(names) for caption in scenes.captions(scenes.dataset_scene("train", i))]
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
+            folder / "Images" / name, quality=95
+        )
+    lines = [
+        f"{name},{caption}\n"
+        for i, name in enumerate(names)
+        for caption in scenes.captions(scenes.dataset_scene("train", i))
+    ]
     (folder / "captions.txt").write_text("image,caption\n" + "".join(lines), encoding="utf-8")
     (folder / "splits" / "train.txt").write_text("\n".join(names), encoding="utf-8")
 
@@ -86,6 +97,7 @@ def typical_batch(stream, draws=5):
 
 def loop(model, optimizer, stream, recipe):
     """A function that trains for a number of steps on batches from `stream`; on `repeat(batch)` it measures the bare step."""
+
     def run(steps):
         keep_freed_memory()  # as `train` does
         for images, tokens in islice(stream, steps):
@@ -97,6 +109,7 @@ def loop(model, optimizer, stream, recipe):
 
 def their_loop(stream_of, step):
     """The same for somebody else's `step(images, tokens)` on `stream_of(steps)`, with the C library's usual habits."""
+
     def run(steps):
         keep_freed_memory(False)
         for images, tokens in stream_of(steps):
@@ -111,16 +124,21 @@ def race(contestants, batch_size, seconds, rounds, title):
 
     All make the same number of steps, as many as the slowest makes in `seconds`, at least one.
     """
+
     def timed(run, steps):
         start = time.perf_counter()
         run(steps)
         return time.perf_counter() - start
 
-    slowest = max(min(timed(run, 1), timed(run, 1)) for run in contestants)  # the first step also warms up
+    slowest = max(
+        min(timed(run, 1), timed(run, 1)) for run in contestants
+    )  # the first step also warms up
     steps, rates = max(1, int(seconds / slowest)), [[] for _ in contestants]
     for _ in progress(range(rounds), desc=title, leave=False):
         for run, mine in zip(contestants, rates):
-            run(1)  # not counted: the contestant before may have handed back the memory this one keeps
+            run(
+                1
+            )  # not counted: the contestant before may have handed back the memory this one keeps
             mine.append(steps * batch_size / timed(run, steps))
     return rates
 
@@ -128,5 +146,12 @@ def race(contestants, batch_size, seconds, rounds, title):
 def compared(ours, theirs, unit="pairs per second"):
     """Two lists of measurements, taken in turn, as the record keeps them: the median of the ratios first."""
     ratios = [a / b for a, b in zip(ours, theirs)]
-    return {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios), "rounds": len(ratios),
-            "ours": statistics.median(ours), "theirs": statistics.median(theirs), "unit": unit}
+    return {
+        "ratio": statistics.median(ratios),
+        "lowest": min(ratios),
+        "highest": max(ratios),
+        "rounds": len(ratios),
+        "ours": statistics.median(ours),
+        "theirs": statistics.median(theirs),
+        "unit": unit,
+    }

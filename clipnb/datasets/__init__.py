@@ -158,9 +158,7 @@ def decode_into(
                 images[len(kept)] = image.transpose(2, 0, 1)  # (S, S, 3) to (3, S, S)
                 kept.append(name)
     if not kept:
-        raise ValueError(
-            f"none of the {len(names)} images could be read; the first is {paths[0]}."
-        )
+        raise ValueError(f"none of the {len(names)} images could be read; the first is {paths[0]}.")
     images.flush()
     (folder / "names.json").write_text(json.dumps(kept), encoding="utf-8")
 

@@ -17,8 +17,15 @@ from clipnb.datasets.folders import read_dataset_folder
 from clipnb.runtime import progress, replace_when_done
 
 BASE_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
-ARCHIVES = {"Flickr8k_Dataset.zip": "Flicker8k_Dataset", "Flickr8k_text.zip": "Flickr8k_text"}  # archive -> folder it becomes
-TRIES, PAUSE, TIMEOUT = 4, 2.0, 30.0  # attempts per archive; seconds before the second (then doubled); seconds of silence
+ARCHIVES = {
+    "Flickr8k_Dataset.zip": "Flicker8k_Dataset",
+    "Flickr8k_text.zip": "Flickr8k_text",
+}  # archive -> folder it becomes
+TRIES, PAUSE, TIMEOUT = (
+    4,
+    2.0,
+    30.0,
+)  # attempts per archive; seconds before the second (then doubled); seconds of silence
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 TERMS = """\
@@ -54,14 +61,19 @@ def download_flickr8k(target, base_url=BASE_URL, checksums=None):
             archive.unlink()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise DownloadError(f"cannot write to {target}: {error}. Choose another place with --data-dir or CLIPNB_DATA.") from error
+            raise DownloadError(
+                f"cannot write to {target}: {error}. Choose another place with --data-dir or CLIPNB_DATA."
+            ) from error
         free = shutil.disk_usage(target).free / 1e9
         raise DownloadError(
             f"the disk is full: {free:.1f} GB are free at {target}. Flickr8k takes about 1.1 GB, and twice that while it is unpacked. "
-            "What has arrived is kept there; make room and run the same command again, it goes on from where it stopped.") from error
+            "What has arrived is kept there; make room and run the same command again, it goes on from where it stopped."
+        ) from error
     data = read_dataset_folder(target)
     sizes = ", ".join(f"{len(names):,} {split}" for split, names in data.splits.items())
-    print(f"Flickr8k is ready in {target}: {len(data.image_paths):,} images ({sizes}; {data.split_source}).")
+    print(
+        f"Flickr8k is ready in {target}: {len(data.image_paths):,} images ({sizes}; {data.split_source})."
+    )
 
 
 def fetch(url, path):
@@ -78,16 +90,24 @@ def fetch(url, path):
             problem = "the connection ended early"
         except urllib.error.HTTPError as error:
             problem = f"the server answers {error.code} {error.reason}"
-            if error.code < 500 and error.code not in (408, 416, 429):  # asking again would not help
-                raise DownloadError(f"{url}: {problem}. The archives may have moved: look for Flickr8k_Dataset.zip and "
-                                    f"Flickr8k_text.zip, or Kaggle's Flickr8k, and unpack into {path.parent} as data/README.md shows.") from error
+            if error.code < 500 and error.code not in (
+                408,
+                416,
+                429,
+            ):  # asking again would not help
+                raise DownloadError(
+                    f"{url}: {problem}. The archives may have moved: look for Flickr8k_Dataset.zip and "
+                    f"Flickr8k_text.zip, or Kaggle's Flickr8k, and unpack into {path.parent} as data/README.md shows."
+                ) from error
         except (OSError, http.client.HTTPException) as error:
             if getattr(error, "errno", None) in DISK_ERRORS:
                 raise
             problem = f"the connection failed ({getattr(error, 'reason', None) or error or type(error).__name__})"
     have = part.stat().st_size if part.exists() else 0
-    raise DownloadError(f"{url}: {problem}, {TRIES} times. {have / 1e6:.1f} MB are kept in {part}; "
-                        "run the same command again and it goes on from there.")
+    raise DownloadError(
+        f"{url}: {problem}, {TRIES} times. {have / 1e6:.1f} MB are kept in {part}; "
+        "run the same command again and it goes on from there."
+    )
 
 
 def receive(url, part):
@@ -101,13 +121,17 @@ def receive(url, part):
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing lies beyond what we have: either it is complete, or it is not this file's beginning
+        if (
+            error.code == 416
+        ):  # nothing lies beyond what we have: either it is complete, or it is not this file's beginning
             if error.headers.get("Content-Range") == f"bytes */{have}":
                 return True
             part.unlink(missing_ok=True)
         raise
     with response:
-        if response.status != 206 or not (response.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+        if response.status != 206 or not (response.headers.get("Content-Range") or "").startswith(
+            f"bytes {have}-"
+        ):
             if response.status == 206:
                 part.unlink(missing_ok=True)
                 return False
@@ -116,8 +140,10 @@ def receive(url, part):
         total = have + int(length) if length else None
         remember_tag(part, response.headers.get("ETag") or response.headers.get("Last-Modified"))
         title = part.name.removesuffix(".part")
-        with open(part, "ab" if have else "wb") as file, progress(
-                total=total, initial=have, unit="B", unit_scale=True, desc=title) as bar:
+        with (
+            open(part, "ab" if have else "wb") as file,
+            progress(total=total, initial=have, unit="B", unit_scale=True, desc=title) as bar,
+        ):
             while block := response.read(1 << 16):
                 file.write(block)
                 have += len(block)
@@ -146,8 +172,10 @@ def check(archive, sha256):
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256.lower():
         archive.unlink()
-        raise DownloadError(f"{archive.name} is not the file expected: its SHA-256 is {found}, not {sha256}. It has been deleted; "
-                            "run the same command to download it again.")
+        raise DownloadError(
+            f"{archive.name} is not the file expected: its SHA-256 is {found}, not {sha256}. It has been deleted; "
+            "run the same command to download it again."
+        )
 
 
 def unpack(archive, folder):
@@ -159,7 +187,9 @@ def unpack(archive, folder):
     try:
         with zipfile.ZipFile(archive) as packed, replace_when_done(folder) as temporary:
             temporary.mkdir()
-            members = [(info, safe_path(archive, info)) for info in packed.infolist()]  # all are judged before anything is written
+            members = [
+                (info, safe_path(archive, info)) for info in packed.infolist()
+            ]  # all are judged before anything is written
             for info, parts in progress(members, desc=f"unpacking {archive.name}"):
                 parts = parts[1:] if parts[0] == folder.name else parts
                 if info.is_dir() or not parts or "__MACOSX" in parts or parts[-1] == ".DS_Store":
@@ -170,7 +200,9 @@ def unpack(archive, folder):
                     shutil.copyfileobj(source, file)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         archive.unlink()
-        raise DownloadError(f"{archive.name} is damaged ({error}) and has been deleted; run the same command to download it again.") from error
+        raise DownloadError(
+            f"{archive.name} is damaged ({error}) and has been deleted; run the same command to download it again."
+        ) from error
     except DownloadError:
         archive.unlink()
         raise
@@ -178,10 +210,14 @@ def unpack(archive, folder):
 
 def safe_path(archive, info):
     """The parts of a zip member's path; DownloadError if it is absolute, has a drive letter or "..", or is a symbolic link."""
-    name = info.orig_filename.replace("\\", "/")  # the name as stored: what a backslash means differs between systems
+    name = info.orig_filename.replace(
+        "\\", "/"
+    )  # the name as stored: what a backslash means differs between systems
     parts = [part for part in name.split("/") if part not in ("", ".")]
     outside = name.startswith("/") or ".." in parts or ":" in name or "\0" in name or not parts
     if outside or stat.S_ISLNK(info.external_attr >> 16):
-        raise DownloadError(f"{archive.name} holds {name!r}, which {'would be written outside of its folder' if outside else 'is a link'}: "
-                            "this is not the archive it should be. It has been deleted, and nothing of it unpacked.")
+        raise DownloadError(
+            f"{archive.name} holds {name!r}, which {'would be written outside of its folder' if outside else 'is a link'}: "
+            "this is not the archive it should be. It has been deleted, and nothing of it unpacked."
+        )
     return parts

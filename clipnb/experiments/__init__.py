@@ -4,7 +4,6 @@
 """
 
 import datetime
-
 from collections.abc import Sequence
 
 from clipnb.experiments import (

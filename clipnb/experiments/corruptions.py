@@ -25,14 +25,25 @@ def corrupted(images, how):
         if how == "blurred":
             return image.filter(ImageFilter.GaussianBlur(image.width / 40))
         if how == "edges":
-            return ImageOps.invert(ImageOps.grayscale(image).filter(ImageFilter.FIND_EDGES)).convert("RGB")
+            return ImageOps.invert(
+                ImageOps.grayscale(image).filter(ImageFilter.FIND_EDGES)
+            ).convert("RGB")
         if how == "zoomed":  # the middle half of the area
             margin = round(image.width * (1 - 0.5**0.5) / 2)
-            return image.crop((margin, margin, image.width - margin, image.height - margin)).resize(image.size, Image.Resampling.BICUBIC)
-        noise = Image.frombytes("RGB", image.size, random.Random(i).randbytes(3 * image.width * image.height))
+            return image.crop((margin, margin, image.width - margin, image.height - margin)).resize(
+                image.size, Image.Resampling.BICUBIC
+            )
+        noise = Image.frombytes(
+            "RGB", image.size, random.Random(i).randbytes(3 * image.width * image.height)
+        )
         return Image.blend(image, noise, 0.25) if how == "noisy" else image
 
-    return np.stack([np.asarray(spoil(Image.fromarray(image.transpose(1, 2, 0)), i)).transpose(2, 0, 1) for i, image in enumerate(images)])
+    return np.stack(
+        [
+            np.asarray(spoil(Image.fromarray(image.transpose(1, 2, 0)), i)).transpose(2, 0, 1)
+            for i, image in enumerate(images)
+        ]
+    )
 
 
 def spoiled_words(caption, how, rng):
@@ -45,21 +56,38 @@ def spoiled_words(caption, how, rng):
 
 def measure_corruptions(seed):
     """R@1 and R@10 both ways on the official test photos, the photos or the captions spoiled."""
-    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = (
+        load_or_train_timed(PHOTOS, seed),
+        load_dataset("flickr8k", "test", PHOTOS.image_size),
+    )
     rng, outcomes = random.Random(0), {}
-    variants = {how: dataclasses.replace(test, images=corrupted(test.images, how)) for how in CORRUPTIONS}
-    variants |= {f"words {how}": dataclasses.replace(test, captions=[[spoiled_words(caption, how, rng) for caption in own] for own in test.captions]) for how in ("dropped", "shuffled")}
+    variants = {
+        how: dataclasses.replace(test, images=corrupted(test.images, how)) for how in CORRUPTIONS
+    }
+    variants |= {
+        f"words {how}": dataclasses.replace(
+            test,
+            captions=[
+                [spoiled_words(caption, how, rng) for caption in own] for own in test.captions
+            ],
+        )
+        for how in ("dropped", "shuffled")
+    }
     for how, variant in variants.items():
         to_text, to_image = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, variant))
         for k in (1, 10):
             outcomes[f"{how}, image to text R@{k}"] = (to_text <= k).numpy()
-            outcomes[f"{how}, text to image R@{k}"] = (to_image.view(len(test), -1) <= k).double().mean(dim=1).numpy()
+            outcomes[f"{how}, text to image R@{k}"] = (
+                (to_image.view(len(test), -1) <= k).double().mean(dim=1).numpy()
+            )
     return outcomes, {}
 
 
 def kept(how):
     """Share of text to image R@10 that is left when something is spoiled, in percent."""
-    return lambda o: 100 * np.mean(o[f"{how}, text to image R@10"]) / np.mean(o["plain, text to image R@10"])
+    return lambda o: (
+        100 * np.mean(o[f"{how}, text to image R@10"]) / np.mean(o["plain, text to image R@10"])
+    )
 
 
 def judge_corruptions(found):
@@ -71,9 +99,22 @@ def judge_corruptions(found):
 
 EXPERIMENTS = [
     Experiment(
-        name="corruptions", claim="C10", title="Retrieval survives corrupted photos", where="§3.3", paper={"such a test": "none"}, dataset="flickr8k",
+        name="corruptions",
+        claim="C10",
+        title="Retrieval survives corrupted photos",
+        where="§3.3",
+        paper={"such a test": "none"},
+        dataset="flickr8k",
         measure=measure_corruptions,
-        quantities={"mean over the corruptions": lambda o: np.mean([kept(how)(o) for how in CORRUPTIONS[1:]]), **{how: kept(how) for how in (*CORRUPTIONS[1:], "words dropped", "words shuffled")}},
+        quantities={
+            "mean over the corruptions": lambda o: np.mean(
+                [kept(how)(o) for how in CORRUPTIONS[1:]]
+            ),
+            **{how: kept(how) for how in (*CORRUPTIONS[1:], "words dropped", "words shuffled")},
+        },
         unit="percent of R@10 left",
-        rule="replicated: every corruption leaves at least half of R@10, or its interval does not exclude it; partly: some do; contradicted: none does", judge=judge_corruptions, notebook="09_robustness"),
+        rule="replicated: every corruption leaves at least half of R@10, or its interval does not exclude it; partly: some do; contradicted: none does",
+        judge=judge_corruptions,
+        notebook="09_robustness",
+    ),
 ]

@@ -5,16 +5,45 @@ import re
 import numpy as np
 
 # Frequent nouns that name something one can see; chosen from training captions, before any model was asked.
-CLASSES = ("dog", "man", "woman", "boy", "girl", "child", "water", "beach", "grass", "snow", "bike", "ball", "street", "mountain", "car", "field", "pool",
-           "wave", "rock", "sand", "tree", "soccer", "football", "road", "crowd")
+CLASSES = (
+    "dog",
+    "man",
+    "woman",
+    "boy",
+    "girl",
+    "child",
+    "water",
+    "beach",
+    "grass",
+    "snow",
+    "bike",
+    "ball",
+    "street",
+    "mountain",
+    "car",
+    "field",
+    "pool",
+    "wave",
+    "rock",
+    "sand",
+    "tree",
+    "soccer",
+    "football",
+    "road",
+    "crowd",
+)
 IRREGULAR = {"man": "men", "woman": "women", "child": "children"}
 
 
 def noun_truth(dataset, classes=CLASSES, votes=2):
     """Whether at least `votes` of an image's captions hold a class's noun, in the singular or the plural: bool (N, C)."""
     forms = [{name, IRREGULAR.get(name, name + "s"), name + "es"} for name in classes]
-    words = [[set(re.findall("[a-z]+", caption.lower())) for caption in own] for own in dataset.captions]
-    return np.array([[sum(bool(form & said) for said in own) >= votes for form in forms] for own in words])
+    words = [
+        [set(re.findall("[a-z]+", caption.lower())) for caption in own] for own in dataset.captions
+    ]
+    return np.array(
+        [[sum(bool(form & said) for said in own) >= votes for form in forms] for own in words]
+    )
 
 
 def average_precisions(scores, truth):

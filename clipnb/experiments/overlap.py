@@ -14,8 +14,16 @@ from clipnb.metrics import retrieval_ranks
 
 NEAR = 5  # of 64 bits; chosen by looking at pairs, not at recall: at 6 and more the nearest photos show different things
 # Test photos that show a scene of a training photo, moments apart. A hash cannot see them; found by eye among 145 candidate pairs, so at least these.
-SAME_SCENE = ("191003285_edd8d0cf58", "3323988406_e3c8fce690", "309687244_4bdf3b591f", "745880539_cd3f948837", "583174725_6b522b621f")
-NUMBERS = 1000  # photos with Flickr numbers so close were uploaded together: the same occasion, often
+SAME_SCENE = (
+    "191003285_edd8d0cf58",
+    "3323988406_e3c8fce690",
+    "309687244_4bdf3b591f",
+    "745880539_cd3f948837",
+    "583174725_6b522b621f",
+)
+NUMBERS = (
+    1000  # photos with Flickr numbers so close were uploaded together: the same occasion, often
+)
 MEDIAN_OVERLAP = 0.022  # of the paper's 35 datasets
 
 
@@ -26,7 +34,15 @@ def difference_hash(images):
     """
     from PIL import Image
 
-    small = [np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L").resize((9, 8), Image.Resampling.BOX), dtype=int) for image in images]
+    small = [
+        np.asarray(
+            Image.fromarray(image.transpose(1, 2, 0))
+            .convert("L")
+            .resize((9, 8), Image.Resampling.BOX),
+            dtype=int,
+        )
+        for image in images
+    ]
     return np.stack([(grey[:, 1:] > grey[:, :-1]).flatten() for grey in small])
 
 
@@ -44,14 +60,19 @@ def number_of(image_id):
 
 def measure_overlap(seed):
     """Text to image R@1 and R@10 of each official test photo, and three signs that training has seen it: its hash, our eyes, its number."""
-    run, test = load_or_train_timed(PHOTOS, seed), load_dataset("flickr8k", "test", PHOTOS.image_size)
+    run, test = (
+        load_or_train_timed(PHOTOS, seed),
+        load_dataset("flickr8k", "test", PHOTOS.image_size),
+    )
     train_set = load_dataset("flickr8k", "train", PHOTOS.stored_size)
     distances, _ = nearest(difference_hash(test.images), difference_hash(train_set.images))
     numbers = np.array([number_of(image_id) for image_id in train_set.image_ids])
     gaps = np.array([np.abs(numbers - number_of(image_id)).min() for image_id in test.image_ids])
     same = np.array([image_id.split(".")[0] in SAME_SCENE for image_id in test.image_ids])
     _, to_image = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, test))
-    hits = {f"R@{k}": (to_image.view(len(test), -1) <= k).double().mean(dim=1).numpy() for k in (1, 10)}
+    hits = {
+        f"R@{k}": (to_image.view(len(test), -1) <= k).double().mean(dim=1).numpy() for k in (1, 10)
+    }
     return hits | {"distance": distances, "same_scene": same.astype(int), "gap": gaps}, {}
 
 
@@ -67,11 +88,20 @@ def harm(k, wide=False):
 
 
 def judge_overlap(found):
-    one, wide, share = found["all minus clean, R@1"], found["all minus clean, R@1, uploaded together"], found["test photos seen in training, percent"]
+    one, wide, share = (
+        found["all minus clean, R@1"],
+        found["all minus clean, R@1, uploaded together"],
+        found["test photos seen in training, percent"],
+    )
     if share["mean"] == 0:
-        return "not at this scale", "no test photo is known to have been seen in training, so there is no overlap to do harm."
-    said = (f"{share['mean']:.1f} % of the test photos show a scene of training, at least; leaving them out moves R@1 by {-one['mean']:+.2f} points, "
-            f"and leaving out all that were uploaded together with a training photo by {-wide['mean']:+.2f} (the paper: at most 0.6).")
+        return (
+            "not at this scale",
+            "no test photo is known to have been seen in training, so there is no overlap to do harm.",
+        )
+    said = (
+        f"{share['mean']:.1f} % of the test photos show a scene of training, at least; leaving them out moves R@1 by {-one['mean']:+.2f} points, "
+        f"and leaving out all that were uploaded together with a training photo by {-wide['mean']:+.2f} (the paper: at most 0.6)."
+    )
     low, high = one["interval"]
     if max(abs(low), abs(high)) < 0.6:
         return "replicated", said
@@ -81,19 +111,33 @@ def judge_overlap(found):
 def with_test_inside(train_set, test):
     """The training set with its first 1,000 photos replaced by the test photos; both sets with four captions each."""
     kept = train_set.subset(range(len(test), len(train_set)))
-    return dataclasses.replace(kept, images=np.concatenate([test.images, kept.images]), captions=[own[:4] for own in [*test.captions, *kept.captions]],
-                               image_ids=[*test.image_ids, *kept.image_ids])
+    return dataclasses.replace(
+        kept,
+        images=np.concatenate([test.images, kept.images]),
+        captions=[own[:4] for own in [*test.captions, *kept.captions]],
+        image_ids=[*test.image_ids, *kept.image_ids],
+    )
 
 
 def measure_leaky_split(seed):
     """Test photos judged by the fifth of their captions: trained without them, and with them and their other four captions."""
-    train_set, test = (load_dataset("flickr8k", split, PHOTOS.stored_size) for split in ("train", "test"))
+    train_set, test = (
+        load_dataset("flickr8k", split, PHOTOS.stored_size) for split in ("train", "test")
+    )
     dev = load_dataset("flickr8k", "dev", PHOTOS.image_size)
     honest = dataclasses.replace(train_set, captions=[own[:4] for own in train_set.captions])
-    held_out = dataclasses.replace(load_dataset("flickr8k", "test", PHOTOS.image_size), captions=[own[4:] for own in test.captions])
+    held_out = dataclasses.replace(
+        load_dataset("flickr8k", "test", PHOTOS.image_size),
+        captions=[own[4:] for own in test.captions],
+    )
     outcomes = {}
     for arm, data in ("honest", honest), ("leaky", with_test_inside(train_set, test)):
-        run = load_or_train_timed(dataclasses.replace(PHOTOS, name=f"split_{arm}", captions_per_image=4), seed, train_set=data, dev_set=dev)
+        run = load_or_train_timed(
+            dataclasses.replace(PHOTOS, name=f"split_{arm}", captions_per_image=4),
+            seed,
+            train_set=data,
+            dev_set=dev,
+        )
         _, to_image = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, held_out))
         outcomes |= {f"{arm}, R@{k}": (to_image <= k).numpy() for k in (1, 10)}
     return outcomes, {}
@@ -102,24 +146,66 @@ def measure_leaky_split(seed):
 def judge_leaky_split(found):
     harm, leak = found["harm of 2.2 % overlap, R@1"], found["leaky minus honest, R@1"]
     honest, leaky = found["honest, R@10"], found["leaky, R@10"]
-    said = (f"with all test photos in training, under other captions, R@10 reads {leaky['mean']:.0f} % instead of {honest['mean']:.0f} % and R@1 {leak['mean']:+.1f} points; "
-            f"if 2.2 % of them leaked, the paper's median, R@1 would move by {harm['mean']:.2f} points (the paper: at most 0.6).")
+    said = (
+        f"with all test photos in training, under other captions, R@10 reads {leaky['mean']:.0f} % instead of {honest['mean']:.0f} % and R@1 {leak['mean']:+.1f} points; "
+        f"if 2.2 % of them leaked, the paper's median, R@1 would move by {harm['mean']:.2f} points (the paper: at most 0.6)."
+    )
     low, high = harm["interval"]
-    return ("replicated" if max(abs(low), abs(high)) < 0.6 else "contradicted" if low > 0.6 else "not at this scale"), said
+    return (
+        "replicated"
+        if max(abs(low), abs(high)) < 0.6
+        else "contradicted"
+        if low > 0.6
+        else "not at this scale"
+    ), said
 
 
 EXPERIMENTS = [
     Experiment(
-        name="overlap", claim="C14", title="Near-duplicates do little harm", where="§5, Fig 17", paper={"median overlap": "2.2 %", "largest shift, points": 0.6}, dataset="flickr8k", measure=measure_overlap,
-        quantities={"all minus clean, R@1": harm(1), "all minus clean, R@1, uploaded together": harm(1, wide=True), "all minus clean, R@10": harm(10),
-         "test photos seen in training, percent": lambda o: 100 * np.mean(overlapping(o)), "uploaded together, percent": lambda o: 100 * np.mean(overlapping(o, wide=True)),
-         "near by their hash, percent": lambda o: 100 * np.mean(o["distance"] <= NEAR)},
-        unit="points", rule="replicated: the interval of what near-duplicates add to R@1 lies within 0.6 points either way; contradicted: above; not at this scale: there are none", judge=judge_overlap, rule_settled="after a first look", notebook="09_robustness"),
+        name="overlap",
+        claim="C14",
+        title="Near-duplicates do little harm",
+        where="§5, Fig 17",
+        paper={"median overlap": "2.2 %", "largest shift, points": 0.6},
+        dataset="flickr8k",
+        measure=measure_overlap,
+        quantities={
+            "all minus clean, R@1": harm(1),
+            "all minus clean, R@1, uploaded together": harm(1, wide=True),
+            "all minus clean, R@10": harm(10),
+            "test photos seen in training, percent": lambda o: 100 * np.mean(overlapping(o)),
+            "uploaded together, percent": lambda o: 100 * np.mean(overlapping(o, wide=True)),
+            "near by their hash, percent": lambda o: 100 * np.mean(o["distance"] <= NEAR),
+        },
+        unit="points",
+        rule="replicated: the interval of what near-duplicates add to R@1 lies within 0.6 points either way; contradicted: above; not at this scale: there are none",
+        judge=judge_overlap,
+        rule_settled="after a first look",
+        notebook="09_robustness",
+    ),
     Experiment(
-        name="leaky_split", claim="C14", title="An overlap of a few percent does little harm, a leaky split does much", where="§5", paper={"median overlap": "2.2 %", "largest shift, points": 0.6}, dataset="flickr8k",
+        name="leaky_split",
+        claim="C14",
+        title="An overlap of a few percent does little harm, a leaky split does much",
+        where="§5",
+        paper={"median overlap": "2.2 %", "largest shift, points": 0.6},
+        dataset="flickr8k",
         measure=measure_leaky_split,
-        quantities={"harm of 2.2 % overlap, R@1": lambda o: MEDIAN_OVERLAP * difference("leaky, R@1", "honest, R@1")(o), "leaky minus honest, R@1": difference("leaky, R@1", "honest, R@1"),
-         "leaky minus honest, R@10": difference("leaky, R@10", "honest, R@10"), **{f"{arm}, R@{k}": accuracy(f"{arm}, R@{k}") for arm in ("honest", "leaky") for k in (1, 10)}},
-        unit="points", rule="replicated: what a leak of 2.2 % of the test photos would add to R@1, by what a leak of all of them adds, lies within 0.6 points by the interval; contradicted: above",
-        judge=judge_leaky_split, notebook="09_robustness"),
+        quantities={
+            "harm of 2.2 % overlap, R@1": lambda o: (
+                MEDIAN_OVERLAP * difference("leaky, R@1", "honest, R@1")(o)
+            ),
+            "leaky minus honest, R@1": difference("leaky, R@1", "honest, R@1"),
+            "leaky minus honest, R@10": difference("leaky, R@10", "honest, R@10"),
+            **{
+                f"{arm}, R@{k}": accuracy(f"{arm}, R@{k}")
+                for arm in ("honest", "leaky")
+                for k in (1, 10)
+            },
+        },
+        unit="points",
+        rule="replicated: what a leak of 2.2 % of the test photos would add to R@1, by what a leak of all of them adds, lies within 0.6 points by the interval; contradicted: above",
+        judge=judge_leaky_split,
+        notebook="09_robustness",
+    ),
 ]

@@ -20,22 +20,62 @@ from clipnb.scenes.drawing import STYLES, layout, render  # noqa: F401  (one pla
 VERSION = 4  # raise it when images or captions change: the cache is named after it
 
 PLACES = ("beach", "meadow", "snow", "street", "night", "sea", "desert", "forest")
-KINDS = ("dog", "cat", "bird", "fish", "car", "boat", "house", "tree", "ball", "kite", "flower", "plane")
+KINDS = (
+    "dog",
+    "cat",
+    "bird",
+    "fish",
+    "car",
+    "boat",
+    "house",
+    "tree",
+    "ball",
+    "kite",
+    "flower",
+    "plane",
+)
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "black", "white")
 SIZES = ("small", "big")
 RELATIONS = ("left of", "right of", "above", "below")
 COUNTS = {"train": 6000, "dev": 1000, "test": 1000, "compositions": 1000}
 
 # Where a kind is at home: it is met there three times as often as elsewhere, but it may turn up anywhere, as in a picture book.
-HOMES = {"dog": ("beach", "meadow", "street"), "cat": ("meadow", "street", "night"), "bird": ("sea", "meadow", "forest"), "fish": ("sea",),
-         "car": ("street", "desert"), "boat": ("sea", "beach"), "house": ("snow", "night", "street"), "tree": ("snow", "desert", "night"),
-         "ball": ("beach", "meadow", "street"), "kite": ("beach", "desert"), "flower": ("meadow", "forest"), "plane": ("night", "desert", "sea")}
+HOMES = {
+    "dog": ("beach", "meadow", "street"),
+    "cat": ("meadow", "street", "night"),
+    "bird": ("sea", "meadow", "forest"),
+    "fish": ("sea",),
+    "car": ("street", "desert"),
+    "boat": ("sea", "beach"),
+    "house": ("snow", "night", "street"),
+    "tree": ("snow", "desert", "night"),
+    "ball": ("beach", "meadow", "street"),
+    "kite": ("beach", "desert"),
+    "flower": ("meadow", "forest"),
+    "plane": ("night", "desert", "sea"),
+}
 
 # (kind, colour) pairs kept out of train, dev and test, for the `compositions` split: two of each colour, one or two of each kind.
-HELD_OUT = frozenset({
-    ("dog", "red"), ("dog", "blue"), ("cat", "orange"), ("cat", "purple"), ("bird", "yellow"), ("bird", "black"), ("fish", "green"),
-    ("fish", "white"), ("car", "blue"), ("boat", "purple"), ("house", "yellow"), ("tree", "orange"), ("ball", "black"), ("kite", "green"),
-    ("flower", "white"), ("plane", "red")})
+HELD_OUT = frozenset(
+    {
+        ("dog", "red"),
+        ("dog", "blue"),
+        ("cat", "orange"),
+        ("cat", "purple"),
+        ("bird", "yellow"),
+        ("bird", "black"),
+        ("fish", "green"),
+        ("fish", "white"),
+        ("car", "blue"),
+        ("boat", "purple"),
+        ("house", "yellow"),
+        ("tree", "orange"),
+        ("ball", "black"),
+        ("kite", "green"),
+        ("flower", "white"),
+        ("plane", "red"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +106,20 @@ def sample_scene(rng, compositions=False):
         kind = pick(rng, KINDS)
         colours = [c for c in COLOURS if ((kind, c) in HELD_OUT) == compositions]
         if all(kind != t.kind for t in things):
-            things.append(Thing(kind, pick(rng, colours), pick(rng, SIZES), 1 + int(rng.random() * 3)))
-    at_home = [place for place in PLACES for _ in range(1 + 2 * any(place in HOMES[t.kind] for t in things))]
-    return Scene(pick(rng, at_home), tuple(things), pick(rng, RELATIONS) if n == 2 else None, int(rng.random() * 2**32))
+            things.append(
+                Thing(kind, pick(rng, colours), pick(rng, SIZES), 1 + int(rng.random() * 3))
+            )
+    at_home = [
+        place
+        for place in PLACES
+        for _ in range(1 + 2 * any(place in HOMES[t.kind] for t in things))
+    ]
+    return Scene(
+        pick(rng, at_home),
+        tuple(things),
+        pick(rng, RELATIONS) if n == 2 else None,
+        int(rng.random() * 2**32),
+    )
 
 
 def labels(scene):
@@ -76,7 +127,11 @@ def labels(scene):
 
     "relation" says how objects[0] lies to objects[1]: "left of", "right of", "above" or "below".
     """
-    return {"place": scene.place, "objects": [asdict(thing) for thing in scene.things], "relation": scene.relation}
+    return {
+        "place": scene.place,
+        "objects": [asdict(thing) for thing in scene.things],
+        "relation": scene.relation,
+    }
 
 
 def dataset_scene(split, i, seed=0):
@@ -100,13 +155,19 @@ def _draw_all(jobs, workers):
     if workers > 1:
         try:
             pool = ProcessPoolExecutor(workers)
-        except (ImportError, NotImplementedError, OSError):  # a system without processes or semaphores
+        except (
+            ImportError,
+            NotImplementedError,
+            OSError,
+        ):  # a system without processes or semaphores
             pool = None
         try:
             for part in pool.map(_draw_some, *zip(*jobs)) if pool else ():
                 done += 1
                 yield part
-        except BrokenProcessPool:  # macOS or Windows, in a script without `if __name__ == "__main__":`
+        except (
+            BrokenProcessPool
+        ):  # macOS or Windows, in a script without `if __name__ == "__main__":`
             pass
         finally:  # after Ctrl-C too: no worker may still be writing while the folder is removed
             if pool:
@@ -125,9 +186,16 @@ def write_scenes(folder, counts=None, seed=0, size=128, workers=None):
     with replace_when_done(folder) as temporary:
         images = Path(temporary) / "Images"
         images.mkdir(parents=True)
-        jobs = [(images, split, range(start, min(start + 50, n)), seed, size) for split, n in counts.items() for start in range(0, n, 50)]
+        jobs = [
+            (images, split, range(start, min(start + 50, n)), seed, size)
+            for split, n in counts.items()
+            for start in range(0, n, 50)
+        ]
         drawn = []
-        with progress(total=sum(counts.values()), desc="drawing the scenes", unit="image") as bar, closing(_draw_all(jobs, workers)) as parts:
+        with (
+            progress(total=sum(counts.values()), desc="drawing the scenes", unit="image") as bar,
+            closing(_draw_all(jobs, workers)) as parts,
+        ):
             for part in parts:
                 drawn += part
                 bar.update(len(part))
@@ -137,9 +205,14 @@ def write_scenes(folder, counts=None, seed=0, size=128, workers=None):
 def _write_lists(folder, drawn, counts):
     """captions.txt, labels.json and the split lists, from [(file name, captions, labels)]."""
     lines = ["image,caption"] + [f"{name},{caption}" for name, told, _ in drawn for caption in told]
-    files = {"captions.txt": "\n".join(lines) + "\n", "labels.json": json.dumps({name: truth for name, _, truth in drawn}, indent=0)}
+    files = {
+        "captions.txt": "\n".join(lines) + "\n",
+        "labels.json": json.dumps({name: truth for name, _, truth in drawn}, indent=0),
+    }
     for split in counts:
-        files[f"splits/{split}.txt"] = "".join(f"{name}\n" for name, _, _ in drawn if name.startswith(split + "_"))
+        files[f"splits/{split}.txt"] = "".join(
+            f"{name}\n" for name, _, _ in drawn if name.startswith(split + "_")
+        )
     (folder / "splits").mkdir()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

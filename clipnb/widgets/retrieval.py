@@ -42,7 +42,9 @@ def png(pixels, size):
     """The bytes of an image (3, *size) -> a PNG of about 138 pixels a side, in base64."""
     buffer = io.BytesIO()
     array = np.frombuffer(pixels, np.uint8).reshape(3, *size).transpose(1, 2, 0)
-    Image.fromarray(np.ascontiguousarray(array)).resize((138, 138), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(array)).resize((138, 138), Image.Resampling.BICUBIC).save(
+        buffer, "PNG"
+    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -77,18 +79,40 @@ class RetrievalWidget(ipywidgets.VBox):
         most = max(1, min(most, len(index)))
         self.index, self.hits, self.asked = index, [], query
         wide = {"description_width": "initial"}
-        self.query = ipywidgets.Text(query, description="Search", placeholder=f"for example: {index.captions[0][0].strip(' .')}", style=wide,
-                                     layout={"width": "460px"})
-        self.k = ipywidgets.IntSlider(max(1, min(k, most)), min=1, max=most, description="images", style=wide, layout={"width": "260px"})
+        self.query = ipywidgets.Text(
+            query,
+            description="Search",
+            placeholder=f"for example: {index.captions[0][0].strip(' .')}",
+            style=wide,
+            layout={"width": "460px"},
+        )
+        self.k = ipywidgets.IntSlider(
+            max(1, min(k, most)),
+            min=1,
+            max=most,
+            description="images",
+            style=wide,
+            layout={"width": "260px"},
+        )
         self.status, self.gallery = ipywidgets.HTML(), ipywidgets.Box()
         # Cards are made once and filled anew: new ones for each letter typed would pile up in the browser.
         self.cards = [Card(functools.partial(self.search_by, i)) for i in range(most)]
-        for part, name in (self, "retrieval"), (self.query, "query"), (self.gallery, "gallery"), (self.status, "status"):
+        for part, name in (
+            (self, "retrieval"),
+            (self.query, "query"),
+            (self.gallery, "gallery"),
+            (self.status, "status"),
+        ):
             part.add_class(f"clipnb-{name}")
         self.query.observe(self.typed, "value")
         self.k.observe(lambda change: self.search(self.asked), "value")
         controls = ipywidgets.HBox([self.query, self.k], layout={"flex_flow": "row wrap"})
-        self.children = [ipywidgets.HTML(STYLE, layout={"display": "none"}), controls, self.status, self.gallery]
+        self.children = [
+            ipywidgets.HTML(STYLE, layout={"display": "none"}),
+            controls,
+            self.status,
+            self.gallery,
+        ]
         self.search(query)
 
     def __repr__(self):  # the default one prints the children, images and all
@@ -108,10 +132,15 @@ class RetrievalWidget(ipywidgets.VBox):
         """Show what the index finds for a text or an image uint8 (3, S, S); an image is not shown as a hit of itself."""
         self.asked = query
         if isinstance(query, str):
-            self.hits, asked = self.index.search(query, self.k.value), f"“{html.escape(query.strip())}”"
+            self.hits, asked = (
+                self.index.search(query, self.k.value),
+                f"“{html.escape(query.strip())}”",
+            )
         else:
             found = self.index.search(query, self.k.value + 1)
-            self.hits = [hit for hit in found if not np.array_equal(self.index.image(hit.image_id), query)][: self.k.value]
+            self.hits = [
+                hit for hit in found if not np.array_equal(self.index.image(hit.image_id), query)
+            ][: self.k.value]
             asked = image_html(query, "the image you clicked")
         for card, hit in zip(self.cards, self.hits):
             card.show(hit, self.index.image(hit.image_id))
