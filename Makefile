@@ -1,30 +1,48 @@
-# make lab: read the course · make test: check it · make notebooks [NB=04_training]: run the notebooks and keep their outputs
-# make figures: redraw figures/ · make clean: forget what was drawn, decoded and trained (downloads stay)
+# `make` alone lists what there is to make.
 PYTHON ?= python3
 BIN := .venv/bin
-# The empty file marks an install that went through; a newer requirements.txt installs again.
+# These empty files mark an install that went through. A newer pyproject.toml installs again.
 READY := .venv/installed
+LINTERS := .venv/linters
 
-.PHONY: lab test notebooks figures clean
+.PHONY: help lab test test-fast lint format notebooks figures clean
 
-# Without root_dir JupyterLab would serve notebooks/ alone, and links out of it (images, modules) would break.
-lab: $(READY)
+help:  ## list these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+# Without root_dir JupyterLab would serve notebooks/ alone, and its links to other folders would break.
+lab: $(READY)  ## read the course in JupyterLab
 	$(BIN)/jupyter-lab --ServerApp.root_dir=. notebooks/01_data_exploration.ipynb
 
-test: $(READY)
+test: $(READY)  ## run all tests and all notebooks (about 15 minutes)
 	$(BIN)/python -m pytest --nbval
 
-notebooks: $(READY)
+test-fast: $(READY)  ## run the tests without notebooks and browser (under 2 minutes)
+	$(BIN)/python -m pytest tests --ignore=tests/test_browser.py
+
+lint: $(LINTERS)  ## check layout and style of package, tests and notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(LINTERS)  ## format package, tests and notebooks
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+notebooks: $(READY)  ## run the notebooks and keep their outputs; NB=04_training for one
 	$(BIN)/python notebooks/execute.py $(NB)
 
-figures: $(READY)
+figures: $(READY)  ## redraw figures/
 	$(BIN)/python figures/draw.py
 
-clean:
+clean:  ## remove what was drawn, decoded and trained; downloads stay
 	rm -rf data/cache
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('clipnb needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -r requirements.txt
+	touch $@
+
+$(LINTERS): $(READY)
+	$(BIN)/python -m pip install -e '.[dev]'
 	touch $@

@@ -1,4 +1,4 @@
-"""`python -m clipnb`: the same as the command `clipnb`."""
+"""`python -m clipnb` is the same as the command `clipnb`."""
 
 from clipnb.cli import main
 

@@ -1,70 +1,73 @@
-"""The command line: `python -m clipnb train | evaluate | search | download | bench | ladder | report`."""
+"""The command line: `clipnb`, or `python -m clipnb`, followed by a command.
+
+The commands are train, evaluate, search, download, experiment, ladder, bench and report.
+"""
 
 import argparse
 import dataclasses
 import os
 import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
-from clipnb.recipes import RECIPES
-
-
-def positive(text):
-    """A whole number of at least 1, as argparse wants it checked."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
+from clipnb import __version__
+from clipnb.recipes import RECIPES, Recipe
 
 
-def parser():
-    """All commands and their options."""
-    main = argparse.ArgumentParser(
-        "python -m clipnb",
+def main() -> None:
+    """Run a command.
+
+    Expected errors are printed in one line, without a traceback. Ctrl-C exits with 130.
+    """
+    arguments = build_parser().parse_args()
+    if arguments.data_dir:
+        os.environ["CLIPNB_DATA"] = arguments.data_dir
+    try:
+        arguments.run(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"clipnb: {error}")
+
+
+# ---- the parser ------------------------------------------------------------------------------
+
+
+def build_parser() -> ArgumentParser:
+    """Build the parser of all commands and their options."""
+    parser = ArgumentParser(
+        "clipnb",
         description="CLIP from scratch: train it, judge it, search with it.",
-        epilog="A first try, no download needed: python -m clipnb train --recipe quick",
+        epilog="A first try, no download needed: clipnb train --recipe quick",
     )
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"clipnb {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name, help, run=True):
-        sub = commands.add_parser(name, help=help, description=help)
-        sub.add_argument(
+    def add_command(name: str, run: Callable, help: str) -> ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(run=run)
+        command.add_argument(
             "--data-dir",
             metavar="DIR",
-            help="folder that contains the dataset's folder (otherwise CLIPNB_DATA, otherwise data/)",
+            help="the folder that contains the dataset's folder (default: CLIPNB_DATA or data/)",
         )
-        if run:
-            sub.add_argument(
-                "--recipe",
-                default="quick",
-                help=f"what to train and how: {', '.join(RECIPES)} (default: quick)",
-            )
-            sub.add_argument(
-                "--dataset",
-                help="scenes, flickr8k, or the name of your own folder in the data dir (otherwise the recipe's)",
-            )
-            sub.add_argument(
-                "--set",
-                action="append",
-                default=[],
-                metavar="FIELD=VALUE",
-                help="change a field of the recipe, for example epochs=200; as often as you like, and the same for train, evaluate and search",
-            )
-            sub.add_argument(
-                "--seed", type=int, default=0, help="another seed, another run (default: 0)"
-            )
-        return sub
+        return command
 
-    train = command("train", "Train a recipe and say how well it retrieves on dev.")
+    train = add_command("train", run_train, "Train a recipe and say how well it retrieves on dev.")
+    add_recipe_options(train)
     train.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with an interrupted run of this recipe and seed",
+        "--resume", action="store_true", help="go on with an interrupted run of this recipe"
     )
     train.add_argument(
         "--trial",
         action="store_true",
-        help="also add recipe and dev result as a line to results/trials/: a search keeps its losers too",
+        help="also add recipe and dev result to results/trials/; a search keeps its losers too",
     )
-    evaluate = command("evaluate", "Recall of a trained run, both ways, beside chance.")
+
+    evaluate = add_command(
+        "evaluate", run_evaluate, "Print the recall of a trained run, both ways, beside chance."
+    )
+    add_recipe_options(evaluate)
     evaluate.add_argument(
         "--split",
         default="dev",
@@ -73,155 +76,220 @@ def parser():
     evaluate.add_argument(
         "--record",
         action="store_true",
-        help="also write dev and test into results/runs/, where the README's tables come from, and where it errs into results/errors/",
+        help="also write dev and test into results/runs/, and the errors into results/errors/",
     )
-    search = command("search", "Find images by words, with a trained run.")
+
+    search = add_command("search", run_search, "Find images by words, with a trained run.")
+    add_recipe_options(search)
     search.add_argument("query", help='for example "black kites over the beach"')
-    search.add_argument("-k", type=positive, default=5, help="how many images (default: 5)")
+    search.add_argument(
+        "-k", type=parse_positive, default=5, help="how many images to find (default: 5)"
+    )
     search.add_argument("--split", default="test", help="which images to search (default: test)")
-    download = command("download", "Fetch a dataset.", run=False)
+
+    download = add_command("download", run_download, "Fetch a dataset.")
     download.add_argument("name", choices=["flickr8k"])
-    bench = command(
+
+    experiment = add_command(
+        "experiment",
+        run_experiment,
+        "Put a claim of the paper to the test in full, into results/claims/. This takes minutes; "
+        "an interrupted run goes on seed by seed.",
+    )
+    experiment.add_argument("name", help="the name of an experiment, or `all`")
+    add_seeds_option(experiment)
+
+    ladder = add_command(
+        "ladder",
+        run_ladder,
+        "Train the steps from baseline to improved on Flickr8k, into results/trials/. Most take "
+        "two minutes, the last ones longer; an interrupted run goes on where it stopped.",
+    )
+    add_seeds_option(ladder)
+
+    bench = add_command(
         "bench",
-        "Measure the speed of training against others' and write it into results/bench/ (takes about 15 minutes).",
-        run=False,
+        run_bench,
+        "Measure the speed of training against others', into results/bench/ (15 minutes).",
     )
     bench.add_argument("what", choices=["train"])
-    ladder = command(
-        "ladder",
-        "Train the rungs from baseline to improved on Flickr8k, into results/trials/ (two minutes each, the last ones longer; goes on where it stopped).",
-        run=False,
-    )
-    ladder.add_argument("--seeds", type=positive, default=3, help="how often each (default: 3)")
-    experiment = command(
-        "experiment",
-        "Put a claim of the paper to the test with full settings, into results/claims/ (minutes; goes on seed by seed where it stopped).",
-        run=False,
-    )
-    experiment.add_argument("name", help="which one, or `all`")
-    experiment.add_argument("--seeds", type=positive, default=3, help="how often (default: 3)")
-    command("report", "Write the tables of README.md anew from results/.", run=False)
-    return main
+
+    add_command("report", run_report, "Write the tables of README.md anew from results/.")
+    return parser
 
 
-def read_recipe_options(arguments):
-    """The recipe the options name, on the dataset they name, with the fields they change. Raises ValueError for what there is not."""
+def add_recipe_options(command: ArgumentParser) -> None:
+    """Add the options that select a recipe and a seed."""
+    command.add_argument(
+        "--recipe",
+        default="quick",
+        help=f"what to train and how: {', '.join(RECIPES)} (default: quick)",
+    )
+    command.add_argument(
+        "--dataset",
+        help="scenes, flickr8k, or the name of your own folder (default: the recipe's dataset)",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the recipe, such as epochs=200. You can repeat this option. Give "
+        "train, evaluate and search the same ones.",
+    )
+    command.add_argument("--seed", type=int, default=0, help="the seed of the run (default: 0)")
+
+
+def add_seeds_option(command: ArgumentParser) -> None:
+    """Add the option that says with how many seeds something is repeated."""
+    command.add_argument(
+        "--seeds", type=parse_positive, default=3, help="with how many seeds (default: 3)"
+    )
+
+
+def parse_positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def read_recipe_options(arguments: Namespace) -> Recipe:
+    """Build the recipe selected on the command line.
+
+    Raises ValueError for an unknown recipe or field, and for a value of the wrong type.
+    """
     if arguments.recipe not in RECIPES:
         raise ValueError(f"no recipe {arguments.recipe!r}; there are {', '.join(RECIPES)}.")
     recipe = RECIPES[arguments.recipe]
     changes = {"dataset": arguments.dataset} if arguments.dataset else {}
-    for name, _, text in (change.partition("=") for change in arguments.set):
-        value = getattr(recipe, name, None)
-        if not isinstance(value, (str, bool, int, float)):
-            raise ValueError(
-                f"a recipe has no field {name!r}; there are {', '.join(dataclasses.asdict(recipe))}."
-            )
-        try:
-            changes[name] = (
-                {"true": True, "false": False}[text.lower()]
-                if isinstance(value, bool)
-                else type(value)(text)
-            )
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"{name}={text}: expected {'true or false' if isinstance(value, bool) else f'something like {value!r}'}."
-            ) from None
+    for change in arguments.set:
+        name, _, text = change.partition("=")
+        changes[name] = parse_field(recipe, name, text)
     return dataclasses.replace(recipe, **changes)
 
 
-def show_metrics(metrics, chance):
-    """Recalls both ways as a small table, chance beside them."""
+def parse_field(recipe: Recipe, name: str, text: str) -> str | bool | int | float:
+    """Parse the text of a new value for a field of a recipe, as the type of its present value."""
+    fields = dataclasses.asdict(recipe)
+    if name not in fields:
+        raise ValueError(f"a recipe has no field {name!r}; there are {', '.join(fields)}.")
+    value = fields[name]
+    if isinstance(value, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name}={text}: expected true or false.")
+        return text.lower() == "true"
+    try:
+        return type(value)(text)
+    except ValueError:
+        raise ValueError(f"{name}={text}: expected something like {value!r}.") from None
+
+
+# ---- the commands ----------------------------------------------------------------------------
+
+
+def run_train(arguments: Namespace) -> None:
+    """Train a recipe and print how well it retrieves on dev."""
+    from clipnb import chance, load_dataset, train
+    from clipnb.records import record_trial
+
+    recipe = read_recipe_options(arguments)
+    run = train(recipe, arguments.seed, resume=arguments.resume)
+    print(
+        f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after "
+        f"{run.metrics['train_seconds']:.0f} s of training:"
+    )
+    if arguments.trial:
+        print(f"added a line to {record_trial(run)}")
+    dev = load_dataset(recipe.dataset, "dev", recipe.image_size)
+    print_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
+
+
+def run_evaluate(arguments: Namespace) -> None:
+    """Print the recall of a trained run, or record it."""
+    from clipnb import chance, evaluate, load_dataset, load_run, run_folder
+    from clipnb.records import record_errors, record_run
+
+    recipe = read_recipe_options(arguments)
+    run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
+    if arguments.record:
+        print(f"wrote {record_run(run)} and {record_errors(run)}")
+        return
+    dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
+    print(f"{run} on {dataset}:")
+    metrics = evaluate(run.model, run.tokenizer, dataset)
+    print_metrics(metrics, chance(len(dataset), len(dataset.captions[0])))
+
+
+def print_metrics(metrics: dict[str, float], chance: dict[str, float]) -> None:
+    """Print recalls both ways as a small table, chance beside them."""
     print(f"{'':16}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'median rank':>13}")
-    for direction in "image_to_text", "text_to_image":
-        for label, values in (direction.replace("_", " "), metrics), ("  chance", chance):
+    for direction in ("image_to_text", "text_to_image"):
+        for label, values in ((direction.replace("_", " "), metrics), ("  chance", chance)):
             recalls = "".join(f"{values[f'{direction}_R@{k}']:7.1f}" for k in (1, 5, 10))
             print(f"{label:16}{recalls}{values[f'{direction}_median_rank']:13.0f}")
     print(f"mean recall {metrics['mean_recall']:.1f} (chance {chance['mean_recall']:.1f})")
 
 
-def run_command(arguments):
-    """Carry out one parsed command."""
-    if arguments.data_dir:
-        os.environ["CLIPNB_DATA"] = arguments.data_dir
-    if arguments.command == "download":
-        from clipnb.datasets.download import download_flickr8k
-        from clipnb.runtime import data_dir
-
-        return download_flickr8k(data_dir() / "flickr8k")
-    if arguments.command == "report":
-        from clipnb.report import update_readme
-
-        return update_readme()
-    if arguments.command == "ladder":
-        from clipnb.experiments.ladder import train_ladder
-
-        return train_ladder(arguments.seeds)
-    if arguments.command == "experiment":
-        return run_experiments(arguments.name, arguments.seeds)
-    if arguments.command == "bench":
-        from clipnb.bench import run_benchmark
-
-        return print(f"wrote {run_benchmark()}")
-
-    from clipnb import chance, evaluate, load_dataset, load_run, run_folder, train
+def run_search(arguments: Namespace) -> None:
+    """Print the images that a trained run finds for a query."""
+    from clipnb import ImageIndex, load_dataset, load_run, run_folder
 
     recipe = read_recipe_options(arguments)
-    if arguments.command == "train":
-        run = train(recipe, arguments.seed, resume=arguments.resume)
-        print(
-            f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after {run.metrics['train_seconds']:.0f} s of training:"
-        )
-        if arguments.trial:
-            from clipnb.records import record_trial
-
-            print(f"added a line to {record_trial(run)}")
-        dev = load_dataset(recipe.dataset, "dev", recipe.image_size)
-        return show_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
     run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
-    if arguments.command == "evaluate" and arguments.record:
-        from clipnb.records import record_errors, record_run
-
-        return print(f"wrote {record_run(run)} and {record_errors(run)}")
     dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
-    if arguments.command == "evaluate":
-        print(f"{run} on {dataset}:")
-        return show_metrics(
-            evaluate(run.model, run.tokenizer, dataset),
-            chance(len(dataset), len(dataset.captions[0])),
-        )
-    from clipnb import ImageIndex
-
-    hits = ImageIndex.build(run.model, run.tokenizer, dataset).search(arguments.query, arguments.k)
+    index = ImageIndex.build(run.model, run.tokenizer, dataset)
+    hits = index.search(arguments.query, arguments.k)
     for hit in hits:
         print(f"{hit.score:6.3f}  {hit.image_id:28}  {hit.caption}")
     if not hits:
         print(
-            "Nothing to search for: the query is empty, or the model's captions never held a word of it."
+            "There is nothing to search for: the query is empty, or no caption of the training "
+            "set held a word of it."
         )
 
 
-def run_experiments(name, seeds):
-    """Record one experiment, or `all` of them; of all, those whose dataset is not there are left out and named."""
+def run_download(arguments: Namespace) -> None:
+    """Fetch a dataset."""
+    from clipnb.datasets.download import download_flickr8k
+    from clipnb.runtime import data_dir
+
+    download_flickr8k(data_dir() / "flickr8k")
+
+
+def run_experiment(arguments: Namespace) -> None:
+    """Record one experiment, or all of them.
+
+    With `all`, an experiment whose dataset is missing is left out and named.
+    """
     from clipnb.experiments import EXPERIMENTS, record_experiment
 
-    for each in EXPERIMENTS if name == "all" else [name]:
+    if arguments.name != "all":
+        print(f"wrote {record_experiment(arguments.name, arguments.seeds)}")
+        return
+    for name in EXPERIMENTS:
         try:
-            print(f"wrote {record_experiment(each, seeds)}", flush=True)
+            print(f"wrote {record_experiment(name, arguments.seeds)}", flush=True)
         except FileNotFoundError as error:
-            if name != "all":
-                raise
-            print(f"left out {each}: {error}", flush=True)
+            print(f"left out {name}: {error}", flush=True)
 
 
-def main():
-    """Run a command; errors a person can mend are told in one line, Ctrl-C is no error."""
-    try:
-        run_command(parser().parse_args())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"clipnb: {error}")
+def run_ladder(arguments: Namespace) -> None:
+    """Train the steps from baseline to improved that are not on record yet."""
+    from clipnb.experiments.ladder import train_ladder
+
+    train_ladder(arguments.seeds)
 
 
-if __name__ == "__main__":
-    main()
+def run_bench(arguments: Namespace) -> None:
+    """Measure the speed of training."""
+    from clipnb.bench import run_benchmark
+
+    print(f"wrote {run_benchmark()}")
+
+
+def run_report(arguments: Namespace) -> None:
+    """Write the tables of README.md anew."""
+    from clipnb.report import update_readme
+
+    update_readme()

@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipnb.encoders import normalize_images
-from clipnb.tokenizer import Tokenizer, padding_mask
-
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
+    from clipnb.tokenizer import Tokenizer
 
 
-def tokenize(tokenizer: Tokenizer, captions: Sequence[Sequence[str]]) -> Tensor:
+def tokenize(tokenizer: "Tokenizer", captions: Sequence[Sequence[str]]) -> Tensor:
     """Turn N lists of K captions into tokens, int64 (N, K, T)."""
     flat = [caption for own in captions for caption in own]
     return tokenizer(flat).view(len(captions), len(captions[0]), -1)
@@ -30,12 +28,6 @@ def sample_captions(tokens: Tensor, images: Tensor, n: int) -> Tensor:
     K = tokens.shape[1]
     drawn = torch.rand(len(images), K).argsort(dim=1)[:, :n]  # (B, n)
     return tokens[images[:, None], drawn]
-
-
-def trim_padding(tokens: Tensor) -> Tensor:
-    """Cut off the columns of tokens (..., T) in which every row is padding."""
-    longest = padding_mask(tokens).sum(dim=-1).max()
-    return tokens[..., :longest]
 
 
 @contextlib.contextmanager
@@ -84,6 +76,8 @@ def encode_images(
     def encode(batch: Tensor) -> Tensor:
         if projected:
             return model.encode_image(batch, normalize=True)
+        from clipnb.encoders import normalize_images  # here, so that a search needs no encoders
+
         return model.image_encoder(normalize_images(batch))
 
     return apply_in_batches(model, encode, images, batch_size)
@@ -99,7 +93,7 @@ def encode_texts(model: nn.Module, tokens: Tensor, batch_size: int = 1000) -> Te
 
 
 def encode_dataset(
-    model: nn.Module, tokenizer: Tokenizer, dataset: "CaptionDataset", batch_size: int = 250
+    model: nn.Module, tokenizer: "Tokenizer", dataset: "CaptionDataset", batch_size: int = 250
 ) -> tuple[Tensor, Tensor]:
     """Encode all images and captions of a dataset.
 

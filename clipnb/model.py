@@ -1,4 +1,4 @@
-"""CLIP: two encoders, two linear projections, one learned temperature (paper §2.3 to 2.5, Fig 3)."""
+"""CLIP: two encoders, two linear projections, one temperature (paper §2.3 to 2.5, Fig 3)."""
 
 import math
 

@@ -23,12 +23,17 @@ from clipnb.runtime import (
 )
 
 # Nouns that are frequent in Flickr8k's captions. `record_errors` judges a run by each of them.
-FREQUENT_NOUNS = (
-    "air baby ball basketball beach bicycle bike boy boys building camera car child children crowd "
-    "dirt dog dogs dress face field football frisbee girl girls grass group hair hat head hill "
-    "jacket lake man men mountain mouth ocean park people person player pool river road rock sand "
-    "shirt shorts snow soccer street sunglasses swing table toy tree wall water wave woman women"
-).split()
+# fmt: off
+FREQUENT_NOUNS = [
+    "air", "baby", "ball", "basketball", "beach", "bicycle", "bike", "boy", "boys", "building",
+    "camera", "car", "child", "children", "crowd", "dirt", "dog", "dogs", "dress", "face",
+    "field", "football", "frisbee", "girl", "girls", "grass", "group", "hair", "hat", "head",
+    "hill", "jacket", "lake", "man", "men", "mountain", "mouth", "ocean", "park", "people",
+    "person", "player", "pool", "river", "road", "rock", "sand", "shirt", "shorts", "snow",
+    "soccer", "street", "sunglasses", "swing", "table", "toy", "tree", "wall", "water", "wave",
+    "woman", "women",
+]
+# fmt: on
 
 
 # ---- writing ---------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from clipnb.features import encode_dataset, encode_images, encode_texts
 from clipnb.runtime import display_path, replace_when_done
-from clipnb.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
+    from clipnb.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ImageIndex:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer: Tokenizer,
+        tokenizer: "Tokenizer",
         image_features: Tensor,
         text_features: Tensor,
         images: np.ndarray,
@@ -60,7 +60,7 @@ class ImageIndex:
 
     @classmethod
     def build(
-        cls, model: nn.Module, tokenizer: Tokenizer, dataset: "CaptionDataset"
+        cls, model: nn.Module, tokenizer: "Tokenizer", dataset: "CaptionDataset"
     ) -> "ImageIndex":
         """Encode all images and captions of a `CaptionDataset`."""
         features = encode_dataset(model, tokenizer, dataset)
@@ -150,7 +150,7 @@ class ImageIndex:
             )
 
     @classmethod
-    def load(cls, path: str | Path, model: nn.Module, tokenizer: Tokenizer) -> "ImageIndex":
+    def load(cls, path: str | Path, model: nn.Module, tokenizer: "Tokenizer") -> "ImageIndex":
         """Read what `save` wrote; `model` must be the one it was built with.
 
         Raises FileNotFoundError if there is no index, ValueError if another model made it.

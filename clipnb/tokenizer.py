@@ -1,4 +1,4 @@
-"""From words to integers: CLIP's own byte-pair vocabulary (paper §2.4), or one learned from captions.
+"""From words to integers, with CLIP's byte-pair vocabulary (paper §2.4) or one of our own.
 
 Both lower-case a text, start it with [SOS], end it with [EOS], and pad a batch with 0 to its
 longest text.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
-from tokenizers import Tokenizer as BPE
+from tokenizers import Tokenizer as BytePairEncoder
 from torch import Tensor
 
 SOS, EOS = "<start_of_text>", "<end_of_text>"
@@ -28,7 +28,7 @@ class Tokenizer:
     0 being padding. Texts longer than `context_length` are cut; their last token is still [EOS].
     """
 
-    def __init__(self, bpe: BPE, context_length: int = 77):
+    def __init__(self, bpe: BytePairEncoder, context_length: int = 77):
         self.bpe = bpe
         self.context_length = context_length
         self.sos = bpe.token_to_id(SOS)
@@ -85,9 +85,15 @@ def padding_mask(tokens: Tensor) -> Tensor:
     return tokens.flip(-1).cumsum(-1).flip(-1) > 0
 
 
-def byte_level_bpe(model: models.BPE) -> BPE:
+def trim_padding(tokens: Tensor) -> Tensor:
+    """Cut off the columns of tokens (..., T) in which every row is padding."""
+    longest = padding_mask(tokens).sum(dim=-1).max()
+    return tokens[..., :longest]
+
+
+def byte_level_bpe(model: models.BPE) -> BytePairEncoder:
     """Build a lower-casing byte-level BPE around `model`. A run of spaces counts as one space."""
-    bpe = BPE(model)
+    bpe = BytePairEncoder(model)
     one_space = normalizers.Replace(Regex(r"\s+"), " ")
     steps = [normalizers.NFC(), one_space, normalizers.Lowercase()]
     bpe.normalizer = normalizers.Sequence(steps)
@@ -169,4 +175,4 @@ def train_tokenizer(
 
 def load_tokenizer(path: str | Path, context_length: int = 77) -> Tokenizer:
     """Read what `Tokenizer.save` wrote."""
-    return Tokenizer(BPE.from_file(str(path)), context_length)
+    return Tokenizer(BytePairEncoder.from_file(str(path)), context_length)

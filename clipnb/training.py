@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from clipnb import runs
 from clipnb.augment import augment, drop_tokens
 from clipnb.datasets import CaptionDataset, load_dataset
-from clipnb.features import encode_dataset, sample_captions, tokenize, trim_padding
+from clipnb.features import encode_dataset, sample_captions, tokenize
 from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, create_model
@@ -30,7 +30,7 @@ from clipnb.runtime import (
     seed_everything,
     write_file,
 )
-from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
+from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer, trim_padding
 
 
 def make_tokenizer(recipe: Recipe, captions: Sequence[Sequence[str]]) -> Tokenizer:
