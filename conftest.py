@@ -1,9 +1,10 @@
-"""What the tests, and the notebook kernels that nbval starts from them, find in their environment."""
+"""The environment of the tests, and of the notebook kernels that nbval starts from them."""
 
 import os
 
 from clipnb.runtime import NOTEBOOK_ENV, ROOT
 
 os.environ.update(NOTEBOOK_ENV)
-# A kernel starts in the notebook's folder: only an absolute path lets it import this clipnb, installed or not.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+# A kernel starts in the notebook's folder. It imports this clipnb only by an absolute path.
+paths = [str(ROOT), os.environ.get("PYTHONPATH")]
+os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)

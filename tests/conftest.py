@@ -9,25 +9,31 @@ from clipnb import RECIPES, load_dataset, scenes
 
 @pytest.fixture(scope="session")
 def small_root(tmp_path_factory):
-    """A data folder that holds one dataset, `small`: scenes in the layout of a reader's own folder."""
+    """A data folder with one dataset, `small`: scenes in the layout of a reader's own folder."""
     root = tmp_path_factory.mktemp("data")
-    scenes.write_scenes(
-        root / "small", counts={"train": 48, "dev": 20, "test": 20}, size=48, workers=1
-    )
+    counts = {"train": 48, "dev": 20, "test": 20}
+    scenes.write_scenes(root / "small", counts, size=48, workers=1)
     return root
 
 
 @pytest.fixture
 def small(small_root, tmp_path, monkeypatch):
-    """A function split -> CaptionDataset of 32-px images; data folder and cache are temporary."""
+    """A function that loads a split of `small` at 32 px; data folder and cache are temporary."""
     monkeypatch.setenv("CLIPNB_DATA", str(small_root))
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
-    return lambda split, image_size=32: load_dataset("small", split, image_size)
+
+    def load(split, image_size=32):
+        return load_dataset("small", split, image_size)
+
+    return load
 
 
 @pytest.fixture
 def recipe():
-    """A recipe that trains in a second: every random part of a recipe is on, so that a resumed run has all of them to repeat."""
+    """A recipe that trains in a second.
+
+    Every random part of a recipe is on, so that a resumed run has to repeat all of them.
+    """
     return dataclasses.replace(
         RECIPES["quick"],
         name="tiny",

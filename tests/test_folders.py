@@ -1,4 +1,4 @@
-"""Reading dataset folders: the three layouts, what the real files contain, and what a reader can get wrong."""
+"""Reading dataset folders: three layouts, what real files hold, what a reader can get wrong."""
 
 import json
 import random
@@ -6,62 +6,73 @@ import random
 import pytest
 from PIL import Image
 
-from clipnb.datasets.folders import duplicate_images, is_junk, read_dataset_folder
+from clipnb.datasets.folders import find_duplicate_images, is_junk, read_dataset_folder
 from clipnb.runtime import data_dir
 
 NAMES = [f"{1000 + i}_ab.jpg" for i in range(20)]
+SOME_CAPTIONS = [
+    (name, k, f"Dog {name[:4]} runs for the {k}th time .") for name in NAMES for k in range(5)
+]
 
 
-def draw(folder, names=NAMES):
-    """One small image a name, each of another colour."""
+def draw_images(folder):
+    """Draw one small image for each name, each of another colour."""
     folder.mkdir(parents=True)
-    for i, name in enumerate(names):
+    for i, name in enumerate(NAMES):
         Image.new("RGB", (8, 6), (i * 12, 100, 200)).save(folder / name)
 
 
-def official(folder, lines=None, lists=True):
-    """A folder in the official layout: 20 images, 5 captions each, 14 + 3 + 2 in the lists and one image in no list."""
-    draw(folder / "Flicker8k_Dataset")
+def write_lists(folder, **names_of):
+    """Write official split lists. names_of: the image names of each split."""
+    folder.mkdir(exist_ok=True)
+    for split, names in names_of.items():
+        (folder / f"Flickr_8k.{split}Images.txt").write_text("\n".join(names) + "\n")
+
+
+def make_official(folder, lines=None, lists=True):
+    """Make a folder in the official layout: 20 images with 5 captions each.
+
+    The lists name 14 + 3 + 2 of them; one image is in no list.
+    """
+    draw_images(folder / "Flicker8k_Dataset")
     text = folder / "Flickr8k_text"
     text.mkdir()
-    lines = lines or [
-        f"{name}#{k}\tDog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)
-    ]
+    if lines is None:
+        lines = [f"{name}#{k}\t{caption}" for name, k, caption in SOME_CAPTIONS]
     (text / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
-    for split, names in (("train", NAMES[:14]), ("dev", NAMES[14:17]), ("test", NAMES[17:19])):
-        if lists:
-            (text / f"Flickr_8k.{split}Images.txt").write_text("\n".join(names) + "\n")
+    if lists:
+        write_lists(text, train=NAMES[:14], dev=NAMES[14:17], test=NAMES[17:19])
     return folder
 
 
-def kaggle(folder, lines=None):
-    """A folder in Kaggle's layout: the same images, no split lists."""
-    draw(folder / "Images")
-    lines = lines or [
-        f"{name},Dog {name[:4]} runs for the {k}th time ." for name in NAMES for k in range(5)
-    ]
-    (folder / "captions.txt").write_text(
-        "\n".join(["image,caption", *lines]) + "\n", encoding="utf-8"
-    )
+def make_kaggle(folder, lines=None):
+    """Make a folder in Kaggle's layout: the same images, no split lists."""
+    draw_images(folder / "Images")
+    if lines is None:
+        lines = [f"{name},{caption}" for name, _, caption in SOME_CAPTIONS]
+    text = "\n".join(["image,caption", *lines]) + "\n"
+    (folder / "captions.txt").write_text(text, encoding="utf-8")
     return folder
+
+
+# ---- layouts ---------------------------------------------------------------------------------
 
 
 def test_official_layout(tmp_path):
-    data = read_dataset_folder(official(tmp_path / "flickr8k"))
+    data = read_dataset_folder(make_official(tmp_path / "flickr8k"))
     assert list(data.image_paths) == list(data.captions) == NAMES
     assert all(path.is_file() for path in data.image_paths.values())
     assert data.captions["1003_ab.jpg"][4] == "Dog 1003 runs for the 4th time ."
     assert data.splits == {"train": NAMES[:14], "dev": NAMES[14:17], "test": NAMES[17:19]}
-    assert data.split_source == "official lists" and data.labels is None
+    assert data.split_source == "official lists"
+    assert data.labels is None
 
 
 def test_kaggle_layout_reads_the_same(tmp_path):
-    one, other = (
-        read_dataset_folder(official(tmp_path / "a")),
-        read_dataset_folder(kaggle(tmp_path / "b")),
-    )
-    assert one.captions == other.captions
-    assert other.split_source == "seeded split by image, 80/10/10"
+    official = read_dataset_folder(make_official(tmp_path / "a"))
+    kaggle = read_dataset_folder(make_kaggle(tmp_path / "b"))
+    assert official.captions == kaggle.captions
+    assert kaggle.split_source == "seeded split by image, 80/10/10"
 
 
 def test_kaggle_quoting(tmp_path):
@@ -72,7 +83,7 @@ def test_kaggle_quoting(tmp_path):
         f'{NAMES[0]},A sign says "Stop" again .',
         f"{NAMES[0]},  A  dog\twaits . ",
     ]
-    captions = read_dataset_folder(kaggle(tmp_path / "k", lines)).captions
+    captions = read_dataset_folder(make_kaggle(tmp_path / "k", lines)).captions
     assert captions == {
         NAMES[0]: [
             "A dog , a cat , and a bird .",
@@ -85,72 +96,72 @@ def test_kaggle_quoting(tmp_path):
 
 
 def test_captions_from_windows(tmp_path):
-    folder = kaggle(tmp_path / "k")
+    folder = make_kaggle(tmp_path / "k")
+    before = read_dataset_folder(folder).captions
     text = (folder / "captions.txt").read_text()
     (folder / "captions.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert (
-        read_dataset_folder(folder).captions
-        == read_dataset_folder(official(tmp_path / "o")).captions
-    )
+    assert read_dataset_folder(folder).captions == before
 
 
 @pytest.mark.parametrize("place", [".", "Flickr8k_text", "..", "../Flickr8k_text"])
 def test_kaggle_folder_uses_official_lists_that_lie_near(tmp_path, place):
-    folder = kaggle(tmp_path / "data" / "flickr8k")
-    (folder / place).mkdir(exist_ok=True)
-    for split, names in (("train", NAMES[5:]), ("dev", NAMES[:2]), ("test", NAMES[2:5])):
-        (folder / place / f"Flickr_8k.{split}Images.txt").write_text("\n".join(names))
+    folder = make_kaggle(tmp_path / "data" / "flickr8k")
+    write_lists(folder / place, train=NAMES[5:], dev=NAMES[:2], test=NAMES[2:5])
     data = read_dataset_folder(folder)
-    assert data.split_source == "official lists" and data.splits["dev"] == NAMES[:2]
+    assert data.split_source == "official lists"
+    assert data.splits == {"train": NAMES[5:], "dev": NAMES[:2], "test": NAMES[2:5]}
 
 
 def test_lists_of_another_dataset_beside_the_folder_are_left_alone(tmp_path):
-    folder = kaggle(tmp_path / "holiday")
-    for split in ("train", "dev", "test"):
-        (tmp_path / f"Flickr_8k.{split}Images.txt").write_text(f"somebody_elses_{split}.jpg\n")
+    folder = make_kaggle(tmp_path / "holiday")
+    write_lists(tmp_path, train=["other_1.jpg"], dev=["other_2.jpg"], test=["other_3.jpg"])
     assert read_dataset_folder(folder).split_source.startswith("seeded")
 
 
 def test_seeded_split_is_by_image_complete_and_repeatable(tmp_path):
-    folder = kaggle(tmp_path / "k")
+    folder = make_kaggle(tmp_path / "k")
     splits = read_dataset_folder(folder).splits
-    assert {split: len(names) for split, names in splits.items()} == {
-        "train": 16,
-        "dev": 2,
-        "test": 2,
-    }
-    assert sorted(sum(splits.values(), [])) == NAMES
-    assert (
-        splits == read_dataset_folder(folder).splits != read_dataset_folder(folder, seed=1).splits
-    )
-    lines = (folder / "captions.txt").read_text().splitlines()
-    random.Random(0).shuffle(rows := lines[1:])
-    (folder / "captions.txt").write_text("\n".join(lines[:1] + rows))
-    assert read_dataset_folder(folder).splits == splits  # the order of the rows does not matter
+    sizes = {split: len(names) for split, names in splits.items()}
+    assert sizes == {"train": 16, "dev": 2, "test": 2}
+    assert sorted(splits["train"] + splits["dev"] + splits["test"]) == NAMES
+    assert read_dataset_folder(folder).splits == splits
+    assert read_dataset_folder(folder, seed=1).splits != splits
+
+
+def test_seeded_split_does_not_depend_on_the_order_of_the_captions(tmp_path):
+    folder = make_kaggle(tmp_path / "k")
+    splits = read_dataset_folder(folder).splits
+    header, *rows = (folder / "captions.txt").read_text().splitlines()
+    random.Random(0).shuffle(rows)
+    (folder / "captions.txt").write_text("\n".join([header, *rows]))
+    assert read_dataset_folder(folder).splits == splits
 
 
 def test_plain_layout_with_splits_and_labels(tmp_path):
-    folder = kaggle(tmp_path / "holiday")
+    folder = make_kaggle(tmp_path / "holiday")
     (folder / "splits").mkdir()
-    for split, names in (
-        ("train", NAMES[:10]),
-        ("dev", NAMES[10:12]),
-        ("test", NAMES[12:14]),
-        ("compositions", NAMES[14:]),
-    ):
+    splits = {
+        "train": NAMES[:10],
+        "dev": NAMES[10:12],
+        "test": NAMES[12:14],
+        "compositions": NAMES[14:],
+    }
+    for split, names in splits.items():
         (folder / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
     (folder / "labels.json").write_text(json.dumps({name: {"count": 1} for name in NAMES[1:]}))
     data = read_dataset_folder(folder)
-    assert data.split_source == "splits/ folder" and data.splits["compositions"] == NAMES[14:]
-    assert (
-        data.labels[NAMES[0]] == {}
-        and data.labels[NAMES[1]] == {"count": 1}
-        and list(data.labels) == NAMES
-    )
+    assert data.split_source == "splits/ folder"
+    assert data.splits == splits
+    assert list(data.labels) == NAMES
+    assert data.labels[NAMES[0]] == {}
+    assert data.labels[NAMES[1]] == {"count": 1}
 
 
-def test_a_image_in_two_splits_is_refused(tmp_path):
-    folder = official(tmp_path / "f")
+# ---- what the files hold ---------------------------------------------------------------------
+
+
+def test_an_image_in_two_splits_is_refused(tmp_path):
+    folder = make_official(tmp_path / "f")
     path = folder / "Flickr8k_text" / "Flickr_8k.testImages.txt"
     path.write_text(path.read_text() + NAMES[0] + "\n")
     with pytest.raises(ValueError, match=f"testImages.txt: 1 of its names, '{NAMES[0]}' .* train"):
@@ -160,9 +171,9 @@ def test_a_image_in_two_splits_is_refused(tmp_path):
 def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
     lines = [f"{name}#{k}\tA dog ." for name in NAMES[1:] for k in range(5)]
     lines += [f"2258277193_586949ec62.jpg.1#{k}\tA boy ." for k in range(5)]
-    data = read_dataset_folder(official(tmp_path / "f", lines))
+    data = read_dataset_folder(make_official(tmp_path / "f", lines))
     assert list(data.captions) == NAMES[1:]
-    assert data.splits["train"] == NAMES[1:14]  # one unknown name in a list is dropped silently
+    assert data.splits["train"] == NAMES[1:14]  # one unknown name in a list is dropped
     assert data.dropped == {
         "no image": ["2258277193_586949ec62.jpg.1"],
         "no caption": [NAMES[0]],
@@ -172,7 +183,7 @@ def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
 
 def test_stray_spaces_and_blank_lines(tmp_path):
     lines = [f"{name}#{k} \t A dog  runs . " for name in NAMES for k in range(5)] + ["", "  "]
-    folder = official(tmp_path / "f", lines)
+    folder = make_official(tmp_path / "f", lines)
     path = folder / "Flickr8k_text" / "Flickr_8k.devImages.txt"
     path.write_text(" " + path.read_text().replace("\n", " \r\n") + "\n\n")
     data = read_dataset_folder(folder)
@@ -180,23 +191,14 @@ def test_stray_spaces_and_blank_lines(tmp_path):
     assert data.splits["dev"] == NAMES[14:17]
 
 
-@pytest.mark.parametrize(
-    "caption, junk",
-    [
-        ("", True),
-        (" . ", True),
-        ("123 !", True),
-        ("A", True),
-        ("a .", True),
-        ("broken image", True),
-        ("Two dogs .", False),
-        ("Ein Hund", False),
-        ("狗", False),
-        ("dog", False),
-    ],
-)
-def test_junk(caption, junk):
-    assert is_junk(caption) is junk
+@pytest.mark.parametrize("caption", ["", " . ", "123 !", "A", "a .", "broken image"])
+def test_captions_that_say_nothing_are_junk(caption):
+    assert is_junk(caption) is True
+
+
+@pytest.mark.parametrize("caption", ["Two dogs .", "Ein Hund", "狗", "dog"])
+def test_captions_that_say_something_are_no_junk(caption):
+    assert is_junk(caption) is False
 
 
 def test_every_image_gets_the_same_number_of_captions(tmp_path):
@@ -204,150 +206,158 @@ def test_every_image_gets_the_same_number_of_captions(tmp_path):
         f"{NAMES[0]},one",
         f"{NAMES[0]},two",
         f"{NAMES[0]},a",
-        *(f"{NAMES[1]},caption {w}" for w in "p q r s t u v".split()),
+        *(f"{NAMES[1]},caption {letter}" for letter in "pqrstuv"),
         f"{NAMES[2]},alone",
         f"{NAMES[3]},.",
         f"{NAMES[3]}, ",
     ]
-    data = read_dataset_folder(kaggle(tmp_path / "k", lines))
-    assert data.captions[NAMES[0]] == [
-        "one",
-        "two",
-        "one",
-        "two",
-        "one",
-    ]  # repeats its own, in turn
-    assert data.captions[NAMES[1]] == [f"caption {w}" for w in "pqrst"]  # at most five
+    data = read_dataset_folder(make_kaggle(tmp_path / "k", lines))
+    repeated = ["one", "two", "one", "two", "one"]  # in turn
+    assert data.captions[NAMES[0]] == repeated
+    assert data.captions[NAMES[1]] == [f"caption {letter}" for letter in "pqrst"]  # at most five
     assert data.captions[NAMES[2]] == ["alone"] * 5
     assert NAMES[3] not in data.captions  # nothing but junk
     assert data.dropped["junk caption"] == [NAMES[0], NAMES[3], NAMES[3]]
 
 
 def test_fewer_than_five_captions_everywhere(tmp_path):
-    data = read_dataset_folder(
-        kaggle(tmp_path / "k", [f"{NAMES[0]},one", f"{NAMES[0]},two", f"{NAMES[1]},only"])
-    )
+    lines = [f"{NAMES[0]},one", f"{NAMES[0]},two", f"{NAMES[1]},only"]
+    data = read_dataset_folder(make_kaggle(tmp_path / "k", lines))
     assert data.captions == {NAMES[0]: ["one", "two"], NAMES[1]: ["only", "only"]}
 
 
-@pytest.mark.parametrize("missing", ["everything", "images", "captions"])
-def test_missing_dataset_says_what_where_and_how(tmp_path, missing):
+# ---- messages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "missing, problem",
+    [
+        ("everything", "there is no folder"),
+        ("images", "no images"),
+        ("captions", "no caption file"),
+    ],
+)
+def test_missing_dataset_says_what_where_and_how(tmp_path, missing, problem):
     folder = tmp_path / "flickr8k"
     if missing == "captions":
-        draw(folder / "Images")
+        draw_images(folder / "Images")
     elif missing == "images":
         (folder / "Images").mkdir(parents=True)
     with pytest.raises(FileNotFoundError) as caught:
         read_dataset_folder(folder)
-    said = str(caught.value)
-    what = {
-        "everything": "there is no folder",
-        "images": "no images",
-        "captions": "no caption file",
-    }[missing]
-    for part in (
-        what,
-        str(folder),
-        "python -m clipnb download flickr8k",
-        "--data-dir",
-        "CLIPNB_DATA",
-    ):
-        assert part in said
+    message = str(caught.value)
+    assert problem in message
+    assert str(folder) in message
+    for remedy in ("python -m clipnb download flickr8k", "--data-dir", "CLIPNB_DATA"):
+        assert remedy in message
 
 
 def test_malformed_official_line(tmp_path):
     lines = [f"{name}#0\tA dog ." for name in NAMES]
     lines[16] = f"{NAMES[16]} A dog without a tab ."
-    with pytest.raises(
-        ValueError,
-        match=r"Flickr8k.token.txt:17: expected `name.jpg#0<tab>caption`, got '1016_ab.jpg A dog",
-    ):
-        read_dataset_folder(official(tmp_path / "f", lines))
+    folder = make_official(tmp_path / "f", lines)
+    message = r"Flickr8k.token.txt:17: expected `name.jpg#0<tab>caption`, got '1016_ab.jpg A dog"
+    with pytest.raises(ValueError, match=message):
+        read_dataset_folder(folder)
 
 
 @pytest.mark.parametrize("line", ["1016_ab.jpg", ", a caption of nothing", '"1016_ab.jpg'])
 def test_malformed_kaggle_line(tmp_path, line):
     lines = [f"{name},A dog ." for name in NAMES]
     lines[15] = line
+    folder = make_kaggle(tmp_path / "k", lines)
     with pytest.raises(ValueError, match=r"captions.txt:17: expected `name.jpg,caption`, got "):
-        read_dataset_folder(kaggle(tmp_path / "k", lines))
-
-
-def test_other_header_and_other_encoding(tmp_path):
-    folder = kaggle(tmp_path / "k")
-    (folder / "captions.txt").write_text("image;text\n1000_ab.jpg;A dog\n")
-    with pytest.raises(
-        ValueError, match=r"captions.txt:1: expected the header `image,caption`, got 'image;text'"
-    ):
         read_dataset_folder(folder)
+
+
+def test_captions_without_a_header_are_read(tmp_path):
+    folder = make_kaggle(tmp_path / "k")
+    before = read_dataset_folder(folder).captions
+    text = (folder / "captions.txt").read_text()
+    (folder / "captions.txt").write_text(text.removeprefix("image,caption\n"))
+    assert read_dataset_folder(folder).captions == before
+
+
+def test_another_header_is_refused(tmp_path):
+    folder = make_kaggle(tmp_path / "k")
+    (folder / "captions.txt").write_text("image;text\n1000_ab.jpg;A dog\n")
+    message = r"captions.txt:1: expected the header `image,caption`, got 'image;text'"
+    with pytest.raises(ValueError, match=message):
+        read_dataset_folder(folder)
+
+
+def test_another_encoding_is_refused(tmp_path):
+    folder = make_kaggle(tmp_path / "k")
     (folder / "captions.txt").write_bytes("image,caption\n1000_ab.jpg,A café\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"captions.txt:2: expected UTF-8 text, got the byte 0xe9"):
         read_dataset_folder(folder)
 
 
-def test_lists_and_captions_of_another_dataset_are_refused(tmp_path):
-    folder = official(tmp_path / "f")
-    (folder / "Flickr8k_text" / "Flickr_8k.trainImages.txt").write_text(
-        "\n".join(NAMES[:10] + ["x.jpg", "y.jpg"])
-    )
-    with pytest.raises(
-        ValueError, match=r"trainImages.txt lists 2 names \(of 12\) .*'x.jpg', 'y.jpg'"
-    ):
+def test_lists_of_another_dataset_are_refused(tmp_path):
+    folder = make_official(tmp_path / "f")
+    write_lists(folder / "Flickr8k_text", train=[*NAMES[:10], "x.jpg", "y.jpg"])
+    message = r"trainImages.txt lists 2 names \(of 12\) .*'x.jpg', 'y.jpg'"
+    with pytest.raises(ValueError, match=message):
         read_dataset_folder(folder)
-    with pytest.raises(
-        ValueError, match="token.txt has captions for 2 names .* Are the images complete"
-    ):
-        read_dataset_folder(
-            official(tmp_path / "g", [f"{name}#0\tA dog ." for name in [*NAMES, "x.jpg", "y.jpg"]])
-        )
 
 
-def test_bad_labels(tmp_path):
-    folder = kaggle(tmp_path / "k")
-    for text, said in (("{", "not valid JSON"), ("[]", "expected an object")):
-        (folder / "labels.json").write_text(text)
-        with pytest.raises(ValueError, match=f"labels.json.*{said}"):
-            read_dataset_folder(folder)
+def test_captions_of_another_dataset_are_refused(tmp_path):
+    lines = [f"{name}#0\tA dog ." for name in [*NAMES, "x.jpg", "y.jpg"]]
+    folder = make_official(tmp_path / "f", lines)
+    message = "token.txt has captions for 2 names .* Are the images complete"
+    with pytest.raises(ValueError, match=message):
+        read_dataset_folder(folder)
+
+
+@pytest.mark.parametrize("text, problem", [("{", "not valid JSON"), ("[]", "expected an object")])
+def test_bad_labels(tmp_path, text, problem):
+    folder = make_kaggle(tmp_path / "k")
+    (folder / "labels.json").write_text(text)
+    with pytest.raises(ValueError, match=f"labels.json.*{problem}"):
+        read_dataset_folder(folder)
+
+
+def list_files(folder):
+    return sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
 
 
 def test_reading_writes_nothing(tmp_path):
-    folder = official(tmp_path / "f", lists=False)
-    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    folder = make_official(tmp_path / "f", lists=False)
+    before = list_files(tmp_path)
     read_dataset_folder(folder)
-    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+    assert list_files(tmp_path) == before
 
 
 def test_duplicate_images(tmp_path):
-    folder = kaggle(tmp_path / "k")
-    assert duplicate_images(folder) == []
+    folder = make_kaggle(tmp_path / "k")
+    assert find_duplicate_images(folder) == []
     (folder / "Images" / "copy.jpg").write_bytes((folder / "Images" / NAMES[3]).read_bytes())
-    assert duplicate_images(folder) == [[NAMES[3], "copy.jpg"]]
+    assert find_duplicate_images(folder) == [[NAMES[3], "copy.jpg"]]
+
+
+# ---- the real dataset, where it is there -----------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def real():
     try:
         return read_dataset_folder(data_dir() / "flickr8k")
-    except FileNotFoundError:
-        pytest.skip(
-            "no Flickr8k here: python -m clipnb download flickr8k, or set CLIPNB_DATA to the folder that contains flickr8k/"
-        )
+    except FileNotFoundError as error:
+        pytest.skip(f"no Flickr8k here: {error}")
 
 
 def test_real_counts(real):
     assert len(real.image_paths) == 8091
     if real.split_source == "official lists":
-        assert {split: len(names) for split, names in real.splits.items()} == {
-            "train": 6000,
-            "dev": 1000,
-            "test": 1000,
-        }
-        assert len(set(real.captions) - set(sum(real.splits.values(), []))) == 91
+        sizes = {split: len(names) for split, names in real.splits.items()}
+        assert sizes == {"train": 6000, "dev": 1000, "test": 1000}
+        listed = {name for names in real.splits.values() for name in names}
+        assert len(set(real.captions) - listed) == 91
 
 
 def test_real_splits_share_no_image(real):
-    names = sum(real.splits.values(), [])
-    assert len(names) == len(set(names))
+    listed = [name for names in real.splits.values() for name in names]
+    assert len(listed) == len(set(listed))
 
 
 def test_real_captions(real):

@@ -1,218 +1,158 @@
-"""A small captioned world: what is in a scene, its labels, and the whole dataset as a folder of images.
+"""The drawn world: small captioned scenes, and the whole dataset of them as a folder of images.
 
-Drawing is in drawing.py, what people say about a scene in annotators.py. Everything comes from one seed: captions and labels are
-the same everywhere, pixels for one version of Pillow.
+What is in a scene is in world.py, what people say about it in annotators.py, and its image in
+drawing.py. Everything comes from one seed. Captions and labels are the same on every platform,
+pixels with the same version of Pillow.
 """
 
 import json
 import os
-import random
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clipnb.runtime import progress, replace_when_done
-from clipnb.scenes.annotators import captions, maybe, pick
-from clipnb.scenes.drawing import STYLES, layout, render  # noqa: F401  (one place to import from)
-
-VERSION = 4  # raise it when images or captions change: the cache is named after it
-
-PLACES = ("beach", "meadow", "snow", "street", "night", "sea", "desert", "forest")
-KINDS = (
-    "dog",
-    "cat",
-    "bird",
-    "fish",
-    "car",
-    "boat",
-    "house",
-    "tree",
-    "ball",
-    "kite",
-    "flower",
-    "plane",
+from clipnb.scenes.annotators import captions
+from clipnb.scenes.drawing import STYLES, render
+from clipnb.scenes.placement import layout
+from clipnb.scenes.world import (
+    COLOURS,
+    FLIERS,
+    HELD_OUT,
+    HOMES,
+    KINDS,
+    PLACES,
+    RELATIONS,
+    SIZES,
+    Scene,
+    Thing,
+    dataset_scene,
+    labels,
+    sample_scene,
 )
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "black", "white")
-SIZES = ("small", "big")
-RELATIONS = ("left of", "right of", "above", "below")
+
+# fmt: off
+__all__ = [
+    "COLOURS", "COUNTS", "FLIERS", "HELD_OUT", "HOMES", "KINDS", "PLACES", "RELATIONS", "SIZES",
+    "STYLES", "VERSION", "Scene", "Thing", "captions", "dataset_scene", "labels", "layout",
+    "render", "sample_scene", "write_scenes",
+]
+# fmt: on
+
+VERSION = 4  # raise it when images or captions change, because the cache is named after it
 COUNTS = {"train": 6000, "dev": 1000, "test": 1000, "compositions": 1000}
-
-# Where a kind is at home: it is met there three times as often as elsewhere, but it may turn up anywhere, as in a picture book.
-HOMES = {
-    "dog": ("beach", "meadow", "street"),
-    "cat": ("meadow", "street", "night"),
-    "bird": ("sea", "meadow", "forest"),
-    "fish": ("sea",),
-    "car": ("street", "desert"),
-    "boat": ("sea", "beach"),
-    "house": ("snow", "night", "street"),
-    "tree": ("snow", "desert", "night"),
-    "ball": ("beach", "meadow", "street"),
-    "kite": ("beach", "desert"),
-    "flower": ("meadow", "forest"),
-    "plane": ("night", "desert", "sea"),
-}
-
-# (kind, colour) pairs kept out of train, dev and test, for the `compositions` split: two of each colour, one or two of each kind.
-HELD_OUT = frozenset(
-    {
-        ("dog", "red"),
-        ("dog", "blue"),
-        ("cat", "orange"),
-        ("cat", "purple"),
-        ("bird", "yellow"),
-        ("bird", "black"),
-        ("fish", "green"),
-        ("fish", "white"),
-        ("car", "blue"),
-        ("boat", "purple"),
-        ("house", "yellow"),
-        ("tree", "orange"),
-        ("ball", "black"),
-        ("kite", "green"),
-        ("flower", "white"),
-        ("plane", "red"),
-    }
-)
+IMAGES_PER_JOB = 50
 
 
-@dataclass(frozen=True)
-class Thing:
-    """One to three equal objects of a scene."""
+class Job(NamedTuple):
+    """Some scenes of a split for a worker process to draw."""
 
-    kind: str
-    colour: str
-    size: str  # "small" or "big"
-    count: int
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is in an image. With two things, things[0] is `relation` things[1]; the seed settles all that has no name."""
-
-    place: str
-    things: tuple
-    relation: str | None
+    folder: Path
+    split: str
+    numbers: Sequence[int]
     seed: int
+    size: int
 
 
-def sample_scene(rng, compositions=False):
-    """A random Scene. rng: a random.Random. compositions: use only the held-out (kind, colour) pairs; otherwise never use them."""
-    n = 2 if maybe(rng, 0.6) else 1
-    things = []
-    while len(things) < n:
-        kind = pick(rng, KINDS)
-        colours = [c for c in COLOURS if ((kind, c) in HELD_OUT) == compositions]
-        if all(kind != t.kind for t in things):
-            things.append(
-                Thing(kind, pick(rng, colours), pick(rng, SIZES), 1 + int(rng.random() * 3))
-            )
-    at_home = [
-        place
-        for place in PLACES
-        for _ in range(1 + 2 * any(place in HOMES[t.kind] for t in things))
-    ]
-    return Scene(
-        pick(rng, at_home),
-        tuple(things),
-        pick(rng, RELATIONS) if n == 2 else None,
-        int(rng.random() * 2**32),
-    )
+class SavedScene(NamedTuple):
+    """What the lists of the dataset say about a scene that is drawn."""
+
+    file_name: str
+    captions: list[str]
+    labels: dict
 
 
-def labels(scene):
-    """The truth about a scene as plain data: {"place", "objects": [{"kind", "colour", "size", "count"}], "relation": str or None}.
+def write_scenes(
+    folder: str | Path,
+    counts: dict[str, int] | None = None,
+    seed: int = 0,
+    size: int = 128,
+    workers: int | None = None,
+) -> None:
+    """Draw the dataset into `folder`: Images/, captions.txt, splits/ and labels.json.
 
-    "relation" says how objects[0] lies to objects[1]: "left of", "right of", "above" or "below".
+    data/README.md describes this layout. The folder appears when all of it is there, so an
+    interrupted call leaves nothing behind.
+
+    counts: images per split, by default `COUNTS`. size: pixels a side. workers: the number of
+    processes, by default two on a machine with two cores or more.
     """
-    return {
-        "place": scene.place,
-        "objects": [asdict(thing) for thing in scene.things],
-        "relation": scene.relation,
-    }
-
-
-def dataset_scene(split, i, seed=0):
-    """Scene `i` of a split of the dataset with this seed; each is sampled on its own, so any can be made without the others."""
-    return sample_scene(random.Random(f"{seed}-{split}-{i}"), compositions=split == "compositions")
-
-
-def _draw_some(folder, split, numbers, seed, size):
-    """Draw these scenes of a split as JPEGs; return [(file name, captions, labels)]. At module level, so that worker processes find it."""
-    drawn = []
-    for i in numbers:
-        scene, name = dataset_scene(split, i, seed), f"{split}_{i:05d}.jpg"
-        render(scene, size).save(Path(folder) / name, quality=92, subsampling=0)
-        drawn.append((name, captions(scene), labels(scene)))
-    return drawn
-
-
-def _draw_all(jobs, workers):
-    """Yield `_draw_some(*job)` for each job, in order, drawn in `workers` processes, or in this one where that is not possible."""
-    done = 0
-    if workers > 1:
-        try:
-            pool = ProcessPoolExecutor(workers)
-        except (
-            ImportError,
-            NotImplementedError,
-            OSError,
-        ):  # a system without processes or semaphores
-            pool = None
-        try:
-            for part in pool.map(_draw_some, *zip(*jobs)) if pool else ():
-                done += 1
-                yield part
-        except (
-            BrokenProcessPool
-        ):  # macOS or Windows, in a script without `if __name__ == "__main__":`
-            pass
-        finally:  # after Ctrl-C too: no worker may still be writing while the folder is removed
-            if pool:
-                pool.shutdown(wait=True, cancel_futures=True)
-    for job in jobs[done:]:
-        yield _draw_some(*job)
-
-
-def write_scenes(folder, counts=None, seed=0, size=128, workers=None):
-    """Draw the dataset into `folder`: Images/, captions.txt, splits/, labels.json (data/README.md describes the layout).
-
-    counts: images per split, default COUNTS. size: pixels a side. workers: processes, default 2 where there are two cores.
-    The folder appears when all of it is there; an interrupted call leaves nothing behind.
-    """
-    counts, workers = COUNTS if counts is None else counts, workers or min(2, os.cpu_count() or 1)
+    counts = COUNTS if counts is None else counts
+    workers = workers or min(2, os.cpu_count() or 1)
     with replace_when_done(folder) as temporary:
-        images = Path(temporary) / "Images"
+        images = temporary / "Images"
         images.mkdir(parents=True)
-        jobs = [
-            (images, split, range(start, min(start + 50, n)), seed, size)
-            for split, n in counts.items()
-            for start in range(0, n, 50)
-        ]
-        drawn = []
+        jobs = []
+        for split, n in counts.items():
+            for start in range(0, n, IMAGES_PER_JOB):
+                numbers = range(start, min(start + IMAGES_PER_JOB, n))
+                jobs.append(Job(images, split, numbers, seed, size))
+        saved = []
         with (
             progress(total=sum(counts.values()), desc="drawing the scenes", unit="image") as bar,
-            closing(_draw_all(jobs, workers)) as parts,
+            closing(_run_jobs(jobs, workers)) as parts,
         ):
             for part in parts:
-                drawn += part
+                saved += part
                 bar.update(len(part))
-        _write_lists(Path(temporary), drawn, counts)
+        _write_lists(temporary, saved, counts)
 
 
-def _write_lists(folder, drawn, counts):
-    """captions.txt, labels.json and the split lists, from [(file name, captions, labels)]."""
-    lines = ["image,caption"] + [f"{name},{caption}" for name, told, _ in drawn for caption in told]
+def _run_jobs(jobs: list[Job], workers: int) -> Iterator[list[SavedScene]]:
+    """Yield the result of each job, in order.
+
+    The jobs run in `workers` processes, or in this process where that is not possible.
+    """
+    n_done = 0
+    pool = _open_pool(workers) if workers > 1 else None
+    if pool is not None:
+        try:
+            for part in pool.map(_draw_scenes, jobs):
+                n_done += 1
+                yield part
+        except BrokenProcessPool:
+            pass  # on macOS or Windows, in a script without `if __name__ == "__main__":`
+        finally:  # after Ctrl-C too: no worker may still write while the folder is removed
+            pool.shutdown(wait=True, cancel_futures=True)
+    for job in jobs[n_done:]:
+        yield _draw_scenes(job)
+
+
+def _open_pool(workers: int) -> ProcessPoolExecutor | None:
+    """Start worker processes; return None on a system without processes or semaphores."""
+    try:
+        return ProcessPoolExecutor(workers)
+    except (ImportError, NotImplementedError, OSError):
+        return None
+
+
+def _draw_scenes(job: Job) -> list[SavedScene]:
+    """Draw the scenes of a job as JPEG files."""
+    saved = []
+    for i in job.numbers:
+        scene = dataset_scene(job.split, i, job.seed)
+        name = f"{job.split}_{i:05d}.jpg"
+        render(scene, job.size).save(job.folder / name, quality=92, subsampling=0)
+        saved.append(SavedScene(name, captions(scene), labels(scene)))
+    return saved
+
+
+def _write_lists(folder: Path, saved: list[SavedScene], counts: dict[str, int]) -> None:
+    """Write captions.txt, labels.json and the lists of the splits."""
+    rows = ["image,caption"]
+    for scene in saved:
+        rows += [f"{scene.file_name},{caption}" for caption in scene.captions]
+    truth = {scene.file_name: scene.labels for scene in saved}
     files = {
-        "captions.txt": "\n".join(lines) + "\n",
-        "labels.json": json.dumps({name: truth for name, _, truth in drawn}, indent=0),
+        "captions.txt": "\n".join(rows) + "\n",
+        "labels.json": json.dumps(truth, indent=0),
     }
     for split in counts:
-        files[f"splits/{split}.txt"] = "".join(
-            f"{name}\n" for name, _, _ in drawn if name.startswith(split + "_")
-        )
+        names = [scene.file_name for scene in saved if scene.file_name.startswith(f"{split}_")]
+        files[f"splits/{split}.txt"] = "".join(f"{name}\n" for name in names)
     (folder / "splits").mkdir()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
