@@ -2,25 +2,33 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from clipnb.retrieval import Hit, ImageIndex
 
 # Okabe and Ito's colours can be told apart with any kind of colour vision.
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#F0E442",
-    "#222222",
-)
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+GREEN = "#009E73"
+RED = "#D55E00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+YELLOW = "#F0E442"
+BLACK = "#222222"
 
 
-def use_style():
-    """Readable type, few lines, colours that survive colour blindness. Call once at the top of a notebook."""
+def use_style() -> None:
+    """Set readable type, few lines, and colours that survive colour blindness.
+
+    Call it once at the top of a notebook.
+    """
     plt.rcParams.update(
         {
             "figure.dpi": 100,
@@ -41,69 +49,112 @@ def use_style():
     )
 
 
-def to_hwc(image):
-    """An image (3, S, S), uint8 or float in [-1, 1], array or tensor -> uint8 (S, S, 3) for imshow."""
+# ---- images ----------------------------------------------------------------------------------
+
+
+def to_hwc(image: ArrayLike) -> np.ndarray:
+    """Turn an image (3, S, S), uint8 or float in [-1, 1], into uint8 (S, S, 3) for imshow."""
     image = np.asarray(image)
     if image.dtype != np.uint8:
         image = ((image + 1) * 127.5).clip(0, 255).astype(np.uint8)
     return image.transpose(1, 2, 0)
 
 
-def wrap(text, width):
+def wrap(text: str, width: int) -> str:
     """Break a text into lines of at most `width` characters."""
     return "\n".join(textwrap.wrap(text, width))
 
 
-def show_images(images, titles=None, columns=6, size=1.9, title=None, width=24):
-    """A grid of images (N, 3, S, S) with a wrapped title each. Returns the figure."""
-    rows = math.ceil(len(images) / columns)
-    columns = min(columns, len(images))
-    fig, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(columns * size, rows * (size + (0.55 if titles is not None else 0.1))),
-        squeeze=False,
-    )
+def show_images(
+    images: Sequence[ArrayLike],
+    titles: Sequence[str] | None = None,
+    columns: int = 6,
+    size: float = 1.9,
+    title: str | None = None,
+    width: int = 24,
+) -> Figure:
+    """Draw a grid of images (N, 3, S, S). Returns the figure.
+
+    titles: one for each image, wrapped after `width` characters. columns: images in a row. size:
+    inches a side of an image. title: of the whole figure.
+    """
+    n_rows = math.ceil(len(images) / columns)
+    n_columns = min(columns, len(images))
+    title_height = 0.1 if titles is None else 0.55  # inches
+    figsize = (n_columns * size, n_rows * (size + title_height))
+    fig, axes = plt.subplots(n_rows, n_columns, figsize=figsize, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for i, (ax, image) in enumerate(zip(axes.flat, images)):
-        ax.imshow(
-            to_hwc(image), interpolation="nearest"
-        )  # the pixels the model sees; smoothing also doubles the notebook's size
-        if titles is not None:
-            ax.set_title(wrap(titles[i], width), fontsize=9, fontweight="normal")
+    for ax, image in zip(axes.flat, images, strict=False):  # the last row may have free places
+        # "nearest" shows the pixels that the model sees. Smoothing would double a notebook's size.
+        ax.imshow(to_hwc(image), interpolation="nearest")
+    if titles is not None:
+        for ax, text in zip(axes.flat, titles, strict=False):
+            ax.set_title(wrap(text, width), fontsize=9, fontweight="normal")
     if title:
         fig.suptitle(title, fontweight="bold", fontsize=13)
     return fig
 
 
-def plot_similarities(similarities, images, captions, title="", ax=None, numbers=True):
-    """Similarities (N, M) of N images (thumbnails down the side) and M captions (along the top) as a heat map. Returns the axes.
+def plot_hits(
+    query: str | ArrayLike,
+    index: ImageIndex,
+    hits: Sequence[Hit],
+    title: str | None = None,
+    columns: int = 6,
+) -> Figure:
+    """Draw what a search found, best first: each image with its score and caption.
 
-    openai/CLIP's notebook draws the same matrix; a trained model has a bright diagonal.
+    A query that is an image (3, S, S) comes first. title: by default a text query. Returns the
+    figure.
     """
-    N, M = similarities.shape
+    images = [index.image(hit.image_id) for hit in hits]
+    titles = [_describe_hit(hit) for hit in hits]
+    if isinstance(query, str):
+        title = title or f"“{query}”"
+    else:
+        images = [query, *images]
+        titles = ["the query", *titles]
+    return show_images(images, titles, columns=columns, title=title)
+
+
+def _describe_hit(hit: Hit) -> str:
+    """Return a hit's score and caption, short enough for three lines."""
+    caption = hit.caption.strip(" .")
+    return textwrap.shorten(f"{hit.score:.2f}  {caption}", 60, placeholder=" …")
+
+
+def plot_similarities(
+    similarities: ArrayLike,
+    images: Sequence[ArrayLike],
+    captions: Sequence[str],
+    title: str = "",
+    ax: Axes | None = None,
+    numbers: bool = True,
+) -> Axes:
+    """Draw the similarities (N, M) of N images and M captions as a heat map. Returns the axes.
+
+    The images stand on the left of their rows, the captions above their columns. numbers: write
+    each similarity into its cell. openai/CLIP's notebook draws the same matrix; a trained model
+    has a bright diagonal.
+    """
+    values = np.asarray(similarities)
+    N, M = values.shape
     if ax is None:
         _, ax = plt.subplots(figsize=(1.8 + 0.75 * M, 2.2 + 0.62 * N))
-    values = np.asarray(similarities)
-    low, high = min(0, values.min()), max(0.5, values.max())
+    low = min(0, values.min())
+    high = max(0.5, values.max())
     ax.imshow(values, cmap="viridis", aspect="auto", vmin=low, vmax=high)
-    for i, j in np.ndindex(N, M) if numbers else ():
-        dark = values[i, j] < (low + high) / 2
-        ax.text(
-            j,
-            i,
-            f"{values[i, j]:.2f}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="white" if dark else "black",
-        )
-    for i, image in enumerate(images):  # thumbnails left of the rows, in axes of their own
-        inset = ax.inset_axes([-0.11, 1 - (i + 0.95) / N, 0.1, 0.9 / N])
-        inset.imshow(to_hwc(image))
-        inset.axis("off")
-    ax.set_xticks(range(M), [wrap(c, 30) for c in captions], rotation=35, ha="left", fontsize=8)
+    if numbers:
+        for (i, j), value in np.ndenumerate(values):
+            colour = "white" if value < (low + high) / 2 else "black"  # on dark, on bright
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color=colour)
+    for i, image in enumerate(images):
+        thumbnail = ax.inset_axes([-0.11, 1 - (i + 0.95) / N, 0.1, 0.9 / N])
+        thumbnail.imshow(to_hwc(image))
+        thumbnail.axis("off")
+    labels = [wrap(caption, 30) for caption in captions]
+    ax.set_xticks(range(M), labels, rotation=35, ha="left", fontsize=8)
     ax.xaxis.tick_top()
     ax.set_yticks([])
     ax.grid(False)
@@ -111,111 +162,107 @@ def plot_similarities(similarities, images, captions, title="", ax=None, numbers
     return ax
 
 
-def plot_history(history, batch_size, chance=None, floor=None):
-    """A run's history (list of dicts, see `Run`) as three panels: loss, logit_scale, dev mean recall. Returns the figure.
+# ---- training --------------------------------------------------------------------------------
 
-    Lines for comparison: ln N for guessing, `floor` for a loss that false negatives hardly let it pass, `chance` for the recall.
+
+def plot_history(
+    history: Sequence[dict],
+    batch_size: int,
+    chance: float | None = None,
+    floor: float | None = None,
+) -> Figure:
+    """Draw a run's history (see `Run`): loss, logit_scale and dev mean recall. Returns the figure.
+
+    Lines for comparison are ln N for the loss of guessing, `floor` for a loss that false negatives
+    hardly let it pass, and `chance` for the recall.
     """
+    fig, (loss_ax, scale_ax, recall_ax) = plt.subplots(1, 3, figsize=(12, 3.4))
     epochs = [row["epoch"] for row in history]
-    fig, axes = plt.subplots(1, 3, figsize=(12, 3.4))
-    axes[0].plot(epochs, [row["loss"] for row in history], marker="o", label="training loss")
-    axes[0].axhline(
-        math.log(batch_size), color=BLACK, linestyle="--", label=f"ln {batch_size}: guessing"
-    )
+
+    losses = [row["loss"] for row in history]
+    guessing = math.log(batch_size)
+    loss_ax.plot(epochs, losses, marker="o", label="training loss")
+    loss_ax.axhline(guessing, color=BLACK, linestyle="--", label=f"ln {batch_size}: guessing")
     if floor is not None:
-        axes[0].axhline(floor, color=RED, linestyle=":", label="floor: false negatives")
-    axes[0].set(title="Loss", xlabel="epoch", ylabel="nats", ylim=(0, None))
-    axes[0].legend()
-    axes[1].plot(epochs, [row["logit_scale"] for row in history], marker="o", color=GREEN)
-    axes[1].axhline(1 / 0.07, color=BLACK, linestyle="--", label="start: 1 / 0.07")
-    axes[1].set(title="logit_scale, exp'ed", xlabel="epoch", ylabel="factor on the cosines")
-    axes[1].legend()
-    axes[2].plot(
-        epochs,
-        [row["dev_mean_recall"] for row in history],
-        marker="o",
-        color=ORANGE,
-        label="this run",
-    )
+        loss_ax.axhline(floor, color=RED, linestyle=":", label="floor: false negatives")
+    loss_ax.set(title="Loss", xlabel="epoch", ylabel="nats", ylim=(0, None))
+    loss_ax.legend()
+
+    scales = [row["logit_scale"] for row in history]
+    scale_ax.plot(epochs, scales, marker="o", color=GREEN)
+    scale_ax.axhline(1 / 0.07, color=BLACK, linestyle="--", label="start: 1 / 0.07")
+    scale_ax.set(title="logit_scale, exp'ed", xlabel="epoch", ylabel="factor on the cosines")
+    scale_ax.legend()
+
+    recalls = [row["dev_mean_recall"] for row in history]
+    recall_ax.plot(epochs, recalls, marker="o", color=ORANGE, label="this run")
     if chance is not None:
-        axes[2].axhline(chance, color=BLACK, linestyle="--", label="chance")
-    axes[2].set(title="Mean recall on dev", xlabel="epoch", ylabel="percent", ylim=(0, None))
-    axes[2].legend()
+        recall_ax.axhline(chance, color=BLACK, linestyle="--", label="chance")
+    recall_ax.set(title="Mean recall on dev", xlabel="epoch", ylabel="percent", ylim=(0, None))
+    recall_ax.legend()
     return fig
 
 
-def plot_hits(query, index, hits, title=None, columns=6):
-    """What a search found, best first: each image with its score and caption; a query image (3, S, S) stands in front. Returns the figure."""
-    images = [index.image(hit.image_id) for hit in hits]
-    titles = [
-        textwrap.shorten(f"{hit.score:.2f}  {hit.caption.strip(' .')}", 60, placeholder=" …")
-        for hit in hits
-    ]  # three lines at most
-    if not isinstance(query, str):
-        images, titles = [query, *images], ["the query", *titles]
-    return show_images(
-        images,
-        titles,
-        columns=columns,
-        title=title or (f"“{query}”" if isinstance(query, str) else None),
-    )
+# ---- the ladder ------------------------------------------------------------------------------
 
 
-def plot_ladder(rungs, ax=None):
-    """A waterfall of recorded rungs (see `ladder.heights`): what each gained (green) or lost with its 95 % margin, its seeds as dots, their spread, seconds. Returns the axes."""
+def plot_ladder(rungs: Sequence[dict], ax: Axes | None = None) -> Axes:
+    """Draw recorded rungs (see `summarize_ladder`) as a waterfall. Returns the axes.
+
+    A bar is what a rung gained (green) or lost (red) over the rung above it in the figure; its 95 %
+    margin stands beside it. Dots are seeds, whiskers their standard deviation. On the right stand
+    the mean recall and the seconds of training.
+    """
     if ax is None:
         _, ax = plt.subplots(figsize=(10, 1.5 + 0.44 * len(rungs)))
-    right = ax.get_yaxis_transform()  # x as a share of the width, y in rungs
     for y, rung in enumerate(rungs):
-        gain, std = rung.get("gain", rung["mean"]), rung["std"] or 0.0
-        below = rung["mean"] - gain
-        ax.barh(
-            y,
-            gain,
-            left=below,
-            height=0.64,
-            color=BLUE if y == 0 else GREEN if gain >= 0 else RED,
-            alpha=0.8,
-        )
-        if y:
-            ax.plot(
-                [below, below], [y - 0.68, y + 0.32], color=BLACK, linewidth=1
-            )  # from the end of the bar above
-            ax.text(
-                max(below, *rung["values"], rung["mean"] + std) + 0.25,
-                y,
-                f"{gain:+.1f} ± {rung['margin']:.1f}",
-                va="center",
-                fontsize=10,
-            )
-        ax.errorbar(rung["mean"], y, xerr=std, color=BLACK, linewidth=1.2, capsize=4)
-        ax.plot(
-            rung["values"],
-            [y] * len(rung["values"]),
-            "o",
-            color=BLACK,
-            markersize=4,
-            markerfacecolor="white",
-        )
-        spread = f" ± {rung['std']:.1f}" if rung["std"] is not None else ""
-        ax.text(
-            1.02,
-            y,
-            f"{rung['mean']:.1f}{spread}",
-            transform=right,
-            va="center",
-            fontsize=10,
-            fontweight="bold",
-        )
-        ax.text(1.17, y, f"{rung['seconds']:.0f} s", transform=right, va="center", fontsize=10)
-    ax.text(1.02, -0.75, "recall", transform=right, fontsize=10)
-    ax.text(1.17, -0.75, "training", transform=right, fontsize=10)
+        _draw_change(ax, y, rung)
+        _draw_seeds(ax, y, rung)
+    _write_columns(ax, rungs)
     ax.set_yticks(range(len(rungs)), [rung["what"] for rung in rungs])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
+    best = max(max(rung["values"]) for rung in rungs)
     ax.set(
         title="The ladder: mean recall on dev",
         xlabel="mean recall (percent)",
-        xlim=(0, 1.18 * max(max(rung["values"]) for rung in rungs)),
+        xlim=(0, 1.18 * best),
     )
     return ax
+
+
+def _draw_change(ax: Axes, y: int, rung: dict) -> None:
+    """Draw the bar of a rung at height y: its change, or all of the first rung's recall."""
+    if "gain" not in rung:
+        ax.barh(y, rung["mean"], height=0.64, color=BLUE, alpha=0.8)
+        return
+    gain = rung["gain"]
+    start = rung["mean"] - gain
+    colour = GREEN if gain >= 0 else RED
+    ax.barh(y, gain, left=start, height=0.64, color=colour, alpha=0.8)
+    ax.plot([start, start], [y - 0.68, y + 0.32], color=BLACK, linewidth=1)  # from the bar before
+    rightmost = max(start, rung["mean"] + (rung["std"] or 0), *rung["values"])
+    change = f"{gain:+.1f} ± {rung['margin']:.1f}"
+    ax.text(rightmost + 0.25, y, change, va="center", fontsize=10)
+
+
+def _draw_seeds(ax: Axes, y: int, rung: dict) -> None:
+    """Draw the recalls of a rung's seeds at height y, with whiskers of one standard deviation."""
+    std = rung["std"] or 0
+    ax.errorbar(rung["mean"], y, xerr=std, color=BLACK, linewidth=1.2, capsize=4)
+    hollow = {"markerfacecolor": "white", "color": BLACK, "markersize": 4}
+    ax.plot(rung["values"], [y] * len(rung["values"]), "o", **hollow)
+
+
+def _write_columns(ax: Axes, rungs: Sequence[dict]) -> None:
+    """Write the mean recall and the seconds of each rung on the right of the axes."""
+    options: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "fontsize": 10}
+    recall_x, seconds_x = 1.02, 1.17  # as shares of the width of the axes
+    ax.text(recall_x, -0.75, "recall", **options)
+    ax.text(seconds_x, -0.75, "training", **options)
+    for y, rung in enumerate(rungs):
+        recall = f"{rung['mean']:.1f}"
+        if rung["std"] is not None:
+            recall += f" ± {rung['std']:.1f}"
+        ax.text(recall_x, y, recall, va="center", fontweight="bold", **options)
+        ax.text(seconds_x, y, f"{rung['seconds']:.0f} s", va="center", **options)

@@ -1,139 +1,187 @@
-"""From runs to numbers people read: records in results/, and the tables in README.md rendered from them and from nothing else."""
+"""The tables of README.md, rendered from the records in results/ and from nothing else."""
 
-import json
 import re
+import statistics
+from collections.abc import Iterator
+from typing import Any
 
-from clipnb.records import load_records
+from clipnb.markdown import markdown_table
+from clipnb.metrics import RECALL_AT, chance
+from clipnb.records import load_records, read_json
 from clipnb.runtime import ROOT, results_dir
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 
+# ---- runs ------------------------------------------------------------------------------------
 
-def recalls(metrics, direction):
-    """R@1, R@5 and R@10 of one direction, as a table cell."""
-    return " / ".join(f"{metrics[f'{direction}_R@{k}']:.1f}" for k in (1, 5, 10))
+RESULTS_HEADER = [
+    "system",
+    "image → text R@1 / 5 / 10",
+    "median rank",
+    "text → image R@1 / 5 / 10",
+    "median rank",
+    "mean recall",
+    "seeds",
+    "training",
+]
 
 
-def mean_metrics(records, split):
-    """The mean of every metric over records that differ in their seed."""
-    return {
-        key: sum(r["metrics"][split][key] for r in records) / len(records)
-        for key in records[0]["metrics"][split]
-    }
+def results_table(dataset: str, split: str = "test") -> str:
+    """Return a Markdown table of our runs of a dataset.
+
+    It starts with chance and ends, on Flickr8k, with published systems. Recipes are in the order
+    of their results on dev.
+    """
+    records = load_records(dataset)
+    metrics = chance(records[0]["n_images"])
+    rows = [["chance", *_format_metrics(metrics), f"{metrics['mean_recall']:.1f}", "", ""]]
+    ordered = sorted(records, key=lambda record: record["metrics"]["dev"]["mean_recall"])
+    for name in dict.fromkeys(record["recipe"]["name"] for record in ordered):
+        group = [record for record in records if record["recipe"]["name"] == name]
+        rows.append(
+            [
+                f"**`{name}`**",
+                *_format_metrics(mean_metrics(group, split)),
+                format_mean_recall(group, split),
+                str(len(group)),
+                format_training(group),
+            ]
+        )
+    if dataset == "flickr8k":
+        systems = read_json(results_dir() / "published.json")["systems"]
+        rows += [_published_row(system) for system in systems]
+    return markdown_table(RESULTS_HEADER, rows)
 
 
-def spread(records, split):
-    """Mean recall with its uncertainty: standard deviation over seeds, or the 95 % bootstrap interval of a single one."""
-    values = [r["metrics"][split]["mean_recall"] for r in records]
+def mean_metrics(records: list[dict], split: str) -> dict[str, float]:
+    """Return the mean of every metric over records that differ in their seed."""
+    metrics = [record["metrics"][split] for record in records]
+    return {key: sum(own[key] for own in metrics) / len(metrics) for key in metrics[0]}
+
+
+def format_mean_recall(records: list[dict], split: str) -> str:
+    """Format the mean recall of records that differ in their seed, and how sure it is.
+
+    That is the standard deviation over the seeds, or the 95 % bootstrap interval of a single one.
+    """
+    values = [record["metrics"][split]["mean_recall"] for record in records]
     mean = sum(values) / len(values)
     if len(values) == 1:
         low, high = records[0]["intervals"][split]["mean_recall"]
         return f"**{mean:.1f}** ({low:.1f} to {high:.1f})"
-    std = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"**{mean:.1f}** ± {std:.1f}"
+    return f"**{mean:.1f}** ± {statistics.stdev(values):.1f}"
 
 
-def results_table(dataset, split="test"):
-    """Our runs of a dataset beside chance and, on Flickr8k, published systems: a Markdown table, from results/ alone."""
-    from clipnb.metrics import chance
+def format_training(records: list[dict]) -> str:
+    """Format the size of a recipe's model, and what its training cost on average."""
+    first = records[0]
+    machine = first["machine"]
+    processor = machine["gpu"] or f"{machine['cores']} CPU cores"
+    minutes = sum(record["train_seconds"] for record in records) / len(records) / 60
+    return (
+        f"{first['parameters'] / 1e6:.2f} M parameters, {first['images_seen']:,} images seen, "
+        f"{minutes:.0f} min on {processor}"
+    )
 
-    lines = [
-        "| system | image → text R@1 / 5 / 10 | median rank | text → image R@1 / 5 / 10 | median rank | mean recall | seeds | training |",
-        "|---|---|---|---|---|---|---|---|",
+
+def _format_metrics(metrics: dict[str, float]) -> list[str]:
+    """Format recalls and median rank of both directions as four cells."""
+    cells = []
+    for direction in DIRECTIONS:
+        cells.append(format_recalls([metrics[f"{direction}_R@{k}"] for k in RECALL_AT]))
+        cells.append(f"{metrics[f'{direction}_median_rank']:.0f}")
+    return cells
+
+
+def format_recalls(recalls: list[float]) -> str:
+    """Format R@1, R@5 and R@10 of one direction as one cell."""
+    return " / ".join(f"{recall:.1f}" for recall in recalls)
+
+
+def _published_row(system: dict) -> list[str]:
+    """Return the row of a system of published.json, which gives no median ranks."""
+    image_to_text, text_to_image = (system[direction] for direction in DIRECTIONS)
+    recalls = image_to_text + text_to_image
+    return [
+        system["name"],
+        format_recalls(image_to_text),
+        "",
+        format_recalls(text_to_image),
+        "",
+        f"{sum(recalls) / len(recalls):.1f}",
+        "",
+        system["used"],
     ]
-    records = load_records(dataset)
-    guess = chance(records[0]["n_images"])
-    ranks = [f"{guess[f'{d}_median_rank']:.0f}" for d in DIRECTIONS]
-    lines.append(
-        f"| chance | {recalls(guess, DIRECTIONS[0])} | {ranks[0]} | {recalls(guess, DIRECTIONS[1])} | {ranks[1]} | {guess['mean_recall']:.1f} | | |"
-    )
-    for name in dict.fromkeys(
-        r["recipe"]["name"]
-        for r in sorted(records, key=lambda r: r["metrics"]["dev"]["mean_recall"])
-    ):
-        group = [r for r in records if r["recipe"]["name"] == name]
-        mean, first = mean_metrics(group, split), group[0]
-        minutes = sum(r["train_seconds"] for r in group) / len(group) / 60
-        cost = f"{first['parameters'] / 1e6:.2f} M parameters, {first['images_seen']:,} images seen, {minutes:.0f} min on {first['machine']['gpu'] or str(first['machine']['cores']) + ' CPU cores'}"
-        cells = [
-            f"**`{name}`**",
-            recalls(mean, DIRECTIONS[0]),
-            f"{mean['image_to_text_median_rank']:.0f}",
-            recalls(mean, DIRECTIONS[1]),
-            f"{mean['text_to_image_median_rank']:.0f}",
-            spread(group, split),
-            str(len(group)),
-            cost,
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    published = (
-        json.loads((results_dir() / "published.json").read_text(encoding="utf-8"))["systems"]
-        if dataset == "flickr8k"
-        else []
-    )
-    for system in published:
-        both = [" / ".join(f"{value:.1f}" for value in system[d]) for d in DIRECTIONS]
-        mean_recall = sum(system[DIRECTIONS[0]] + system[DIRECTIONS[1]]) / 6
-        lines.append(
-            f"| {system['name']} | {both[0]} | | {both[1]} | | {mean_recall:.1f} | | {system['used']} |"
-        )
-    return "\n".join(lines)
 
 
-def findings(value, path=()):
-    """A benchmark's nested results as pairs (title, value): comparisons, which have a "ratio", whole, all else number by number."""
-    if not isinstance(value, dict) or "ratio" in value:
-        yield ": ".join(path), value
-    else:
+# ---- benchmarks ------------------------------------------------------------------------------
+
+
+def bench_table() -> str:
+    """Return a Markdown table of ratios for each machine that has a record in results/bench/."""
+    paths = sorted((results_dir() / "bench").glob("*.json"))
+    return "\n\n".join(_machine_table(read_json(path)) for path in paths)
+
+
+def _machine_table(record: dict) -> str:
+    machine = record["machine"]
+    processor = machine["gpu"] or machine["cpu"]
+    bf16 = "with bf16" if machine["bf16"] else "without bf16"
+    header = [f"{processor}, {machine['cores']} cores, {bf16}", "ratio", "lowest to highest round"]
+    rows = []
+    for title, finding in iterate_findings(record):
+        if isinstance(finding, dict):
+            rows.append([title, f"{finding['ratio']:.2f}", _format_rounds(finding)])
+    return markdown_table(header, rows)
+
+
+def _format_rounds(finding: dict) -> str:
+    """Format the lowest and the highest ratio. Peak memory is measured once and has none."""
+    if "lowest" not in finding:
+        return ""
+    return f"{finding['lowest']:.2f} to {finding['highest']:.2f}"
+
+
+def iterate_findings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Iterate over a benchmark's nested results as pairs (title, value).
+
+    A dict with a "ratio" is one value. All other dicts are taken apart. path: the keys that lead
+    to `value`.
+    """
+    if isinstance(value, dict) and "ratio" not in value:
         for key, inner in value.items():
-            yield from findings(inner, (*path, str(key)))
+            yield from iterate_findings(inner, (*path, str(key)))
+    else:
+        yield ": ".join(path), value
 
 
-def bench_table():
-    """What `python -m clipnb bench train` found on each machine, ratios alone: a Markdown table, from results/bench/ alone."""
-    lines = []
-    for path in sorted((results_dir() / "bench").glob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        about = record["machine"]
-        lines += [
-            f"| {about['gpu'] or about['cpu']}, {about['cores']} cores, {'with' if about['bf16'] else 'without'} bf16 | ratio | lowest to highest round |",
-            "|---|---|---|",
-        ]
-        for title, found in findings(record):
-            if isinstance(found, dict):
-                rounds = (
-                    f"{found['lowest']:.2f} to {found['highest']:.2f}" if "lowest" in found else ""
-                )
-                lines.append(f"| {title} | {found['ratio']:.2f} | {rounds} |")
-        lines.append("")
-    return "\n".join(lines[:-1])
+# ---- the README ------------------------------------------------------------------------------
+
+# A table's place: `<!-- results: DATASET -->`, `<!-- claims -->` or `<!-- bench -->`, then the
+# table, then `<!-- end -->`.
+TABLE = re.compile(r"<!-- (results: (\w+)|claims|bench) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def rendered(text):
-    """README text with every table between `<!-- results: DATASET -->`, `<!-- claims -->` or `<!-- bench -->` and `<!-- end -->` made anew."""
-    from clipnb.experiments.verdicts import claims_table
-
-    text = re.sub(
-        r"(<!-- claims -->\n).*?(<!-- end -->)",
-        lambda m: m[1] + claims_table() + "\n" + m[2],
-        text,
-        flags=re.DOTALL,
-    )
-    text = re.sub(
-        r"(<!-- results: (\w+) -->\n).*?(<!-- end -->)",
-        lambda m: m[1] + results_table(m[2]) + "\n" + m[3],
-        text,
-        flags=re.DOTALL,
-    )
-    return re.sub(
-        r"(<!-- bench -->\n).*?(<!-- end -->)",
-        lambda m: m[1] + bench_table() + "\n" + m[2],
-        text,
-        flags=re.DOTALL,
-    )
+def render_tables(text: str) -> str:
+    """Return a text such as README.md with all its tables made anew."""
+    return TABLE.sub(_render_table, text)
 
 
-def update_readme():
-    """Write README.md's tables anew from results/."""
+def _render_table(match: re.Match) -> str:
+    from clipnb.experiments.verdicts import claims_table  # this loads every experiment
+
+    what, dataset = match.groups()
+    if what == "claims":
+        table = claims_table()
+    elif what == "bench":
+        table = bench_table()
+    else:
+        table = results_table(dataset)
+    return f"<!-- {what} -->\n{table}\n<!-- end -->"
+
+
+def update_readme() -> None:
+    """Write README.md with its tables made anew."""
     readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    text = render_tables(readme.read_text(encoding="utf-8"))
+    readme.write_text(text, encoding="utf-8", newline="\n")

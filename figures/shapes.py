@@ -1,92 +1,140 @@
-"""What the figures are put together from. Coordinates are those of a `card`: y downwards, 100 units an inch."""
+"""What the figures are put together from.
+
+Coordinates are those of a `card`: y downwards, 100 units an inch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from numpy.typing import ArrayLike
 
-from clipnb.plots import BLACK, GREEN
-from clipnb.scenes import captions
+from clipnb.plots import BLACK, GREEN, ORANGE
+from clipnb.scenes import Scene, captions
 
-GREY, PALE = "#6B7280", "#D5DAE1"
+GREY = "#6B7280"
+PALE = "#D5DAE1"
+PAPER = "#FDF1DA"  # behind words
 
 
-def card(width, height, dpi=160):
-    """A white card with round corners, for light and dark pages alike; returns its axes. `save` writes it with dpi / 100 times the pixels."""
-    ax = Figure(figsize=(width / 100, height / 100), dpi=dpi, facecolor="none").add_axes(
-        (0, 0, 1, 1)
-    )
+def make_card(width: float, height: float, dpi: int = 160) -> Axes:
+    """Make a white card with round corners, for light and dark pages alike. Returns its axes.
+
+    `save_figure` writes it with dpi / 100 times as many pixels as it has units.
+    """
+    figure = Figure(figsize=(width / 100, height / 100), dpi=dpi, facecolor="none")
+    ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
     ax.axis("off")
-    box(ax, 1, 1, width - 2, height - 2, "white", PALE, 14)
+    draw_box(ax, 1, 1, width - 2, height - 2, "white", PALE, corner=14)
     return ax
 
 
-def save(ax, path):
-    """Write the figure of `ax` as PNG; without a version in it the bytes change only when the image does."""
+def save_figure(ax: Axes, path: Path) -> None:
+    """Write the figure of `ax` as PNG.
+
+    No version is written into it, so that the bytes change only when the image does.
+    """
     ax.figure.savefig(path, transparent=True, metadata={"Software": None})
 
 
-def box(ax, x, y, width, height, colour, edge="none", corner=4, line=1.2):
-    """A rectangle with round corners."""
-    ax.add_patch(
-        FancyBboxPatch(
-            (x, y),
-            width,
-            height,
-            f"round,pad=0,rounding_size={corner}",
-            facecolor=colour,
-            edgecolor=edge,
-            linewidth=line,
-        )
+# ---- simple shapes ---------------------------------------------------------------------------
+
+
+def draw_box(
+    ax: Axes,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    colour: str,
+    edge: str = "none",
+    corner: float = 4,
+    line: float = 1.2,
+) -> None:
+    """Draw a rectangle with round corners."""
+    box = FancyBboxPatch(
+        (x, y),
+        width,
+        height,
+        f"round,pad=0,rounding_size={corner}",
+        facecolor=colour,
+        edgecolor=edge,
+        linewidth=line,
     )
+    ax.add_patch(box)
 
 
-def text(ax, x, y, words, size=10, colour=BLACK, ha="center", **options):
-    """Words, in the middle of (x, y) unless told otherwise."""
-    ax.text(
-        x,
-        y,
-        words,
-        fontsize=size,
+def write_text(
+    ax: Axes,
+    x: float,
+    y: float,
+    words: Any,
+    size: float = 10,
+    colour: str = BLACK,
+    ha: str = "center",
+    va: str = "center_baseline",
+    **options: Any,
+) -> None:
+    """Write words, with their middle at (x, y) unless told otherwise."""
+    ax.text(x, y, words, fontsize=size, color=colour, ha=ha, va=va, **options)
+
+
+def draw_image(
+    ax: Axes,
+    image: ArrayLike,
+    x: float,
+    y: float,
+    side: float,
+    edge: str = "white",
+    line: float = 0.0,
+) -> None:
+    """Draw an image with its upper left corner at (x, y).
+
+    image: a PIL image, uint8 (S, S, 3), or a feature map (S, S).
+    """
+    extent = (x, x + side, y + side, y)
+    ax.imshow(np.asarray(image), extent=extent, cmap="Blues", aspect="auto", zorder=2)
+    frame = Rectangle(
+        (x, y), side, side, facecolor="none", edgecolor=edge, linewidth=line, zorder=2
+    )
+    ax.add_patch(frame)
+
+
+def draw_arrow(ax: Axes, *points: tuple[float, float], colour: str = GREY) -> None:
+    """Draw a line through points (x, y), with a head at its end."""
+    xs, ys = zip(*points, strict=True)
+    ax.plot(xs, ys, color=colour, linewidth=1.5, solid_capstyle="butt", zorder=1)
+    head = FancyArrowPatch(
+        points[-2],
+        points[-1],
+        arrowstyle="-|>",
+        mutation_scale=11,
         color=colour,
-        ha=ha,
-        va=options.pop("va", "center_baseline"),
-        **options,
+        linewidth=1.5,
+        shrinkA=0,
+        shrinkB=0,
     )
+    ax.add_patch(head)
 
 
-def draw_image(ax, image, x, y, side, edge="white", line=0.0):
-    """An image, PIL, uint8 (S, S, 3), or a map (S, S), with its upper left corner at (x, y)."""
-    ax.imshow(
-        np.asarray(image), extent=(x, x + side, y + side, y), cmap="Blues", aspect="auto", zorder=2
-    )
-    ax.add_patch(
-        Rectangle((x, y), side, side, facecolor="none", edgecolor=edge, linewidth=line, zorder=2)
-    )
+def draw_axes_lines(ax: Axes, x: float, y: float, width: float) -> None:
+    """Draw the two axes of a small plot that is 116 units high."""
+    xs = [x + 14, x + 14, x + 14 + width]
+    ax.plot(xs, [y + 4, y + 120, y + 120], color=GREY, linewidth=1.5)
 
 
-def arrow(ax, *points, colour=GREY):
-    """A line through points (x, y) with a head at its end."""
-    ax.plot(*zip(*points), color=colour, linewidth=1.5, solid_capstyle="butt", zorder=1)
-    ax.add_patch(
-        FancyArrowPatch(
-            points[-2],
-            points[-1],
-            arrowstyle="-|>",
-            mutation_scale=11,
-            color=colour,
-            linewidth=1.5,
-            shrinkA=0,
-            shrinkB=0,
-        )
-    )
+# ---- symbols ---------------------------------------------------------------------------------
 
 
-def tick(ax, x, y, radius):
-    """A white check mark on a green disc."""
-    ax.add_patch(
-        Circle((x, y), radius, facecolor=GREEN, edgecolor="white", linewidth=1.2, zorder=4)
-    )
+def draw_tick(ax: Axes, x: float, y: float, radius: float) -> None:
+    """Draw a white check mark on a green disc."""
+    disc = Circle((x, y), radius, facecolor=GREEN, edgecolor="white", linewidth=1.2, zorder=4)
+    ax.add_patch(disc)
     ax.plot(
         [x - 0.45 * radius, x - 0.1 * radius, x + 0.5 * radius],
         [y, y + 0.38 * radius, y - 0.38 * radius],
@@ -98,69 +146,97 @@ def tick(ax, x, y, radius):
     )
 
 
-def vector(ax, x, y, cell, colour, seed, n=8):
-    """A feature as a column of n cells of different strength, middle at y."""
-    for i, strength in enumerate(np.random.default_rng(seed).uniform(0.15, 1, n)):
-        ax.add_patch(
-            Rectangle(
-                (x, y + (i - n / 2) * cell),
-                1.3 * cell,
-                cell,
-                facecolor=colour,
-                alpha=strength,
-                edgecolor="white",
-                linewidth=0.8,
-            )
+def draw_words(
+    ax: Axes,
+    x: float,
+    y: float,
+    words: Sequence[str],
+    width: float,
+    height: float,
+    gap: float,
+    size: float,
+) -> None:
+    """Draw words on strips of paper, one below the other, the first one at (x, y).
+
+    A "?" has no paper behind it. size: of the type.
+    """
+    for i, word in enumerate(words):
+        top = y + (height + gap) * i
+        colour = "white" if word == "?" else PAPER
+        draw_box(ax, x, top, width, height, colour, ORANGE, corner=3, line=0.8)
+        write_text(ax, x + width / 2, top + height // 2, word, size)
+
+
+def draw_feature(
+    ax: Axes, x: float, y: float, cell: float, colour: str, seed: int, n: int = 8
+) -> None:
+    """Draw a feature as a column of n cells of random strengths, with its middle at height y."""
+    strengths = np.random.default_rng(seed).uniform(0.15, 1, n)
+    for i, strength in enumerate(strengths):
+        square = Rectangle(
+            (x, y + (i - n / 2) * cell),
+            1.3 * cell,
+            cell,
+            facecolor=colour,
+            alpha=strength,
+            edgecolor="white",
+            linewidth=0.8,
         )
+        ax.add_patch(square)
 
 
-def matrix(ax, x, y, cell, scenes):
-    """N images (rows) against N captions (columns), brighter the more of a caption's words people use for that image."""
-    words = [
-        [
-            set(caption.lower().strip(" .").split()) - {"a", "in", "the"}
-            for caption in captions(scene)
-        ]
-        for scene in scenes
-    ]
-    values = np.array(
-        [
-            [len(set().union(*image) & caption[0]) / len(caption[0]) for caption in words]
-            for image in words
-        ]
-    )
+def draw_matrix(ax: Axes, x: float, y: float, cell: float, scenes: Sequence[Scene]) -> None:
+    """Draw the similarities of N images (rows) and their captions (columns).
+
+    A cell is the brighter, the more of a caption's words people use for that image.
+    """
     side = len(scenes) * cell
     ax.imshow(
-        values,
+        compare_words(scenes),
         extent=(x, x + side, y + side, y),
         cmap="viridis",
         vmin=-0.15,
         aspect="auto",
         zorder=2,
     )
-    for line in np.arange(0, side + 1, cell):
-        ax.plot(
-            [x, x + side],
-            [y + line] * 2,
-            [x + line] * 2,
-            [y, y + side],
-            color="white",
-            linewidth=1,
-            zorder=3,
-        )
+    for offset in np.arange(0, side + 1, cell):
+        line = {"color": "white", "linewidth": 1, "zorder": 3}
+        ax.plot([x, x + side], [y + offset, y + offset], **line)
+        ax.plot([x + offset, x + offset], [y, y + side], **line)
 
 
-def search_box(ax, x, y, width, height, query, size):
-    """A rounded field with a magnifying glass and the words of a query."""
-    box(ax, x, y, width, height, "white", GREY, height / 2 if height < 40 else 16, 1.4)
-    ax.add_patch(
-        Circle((x + 18, y + height / 2 - 2), 6, facecolor="none", edgecolor=GREY, linewidth=1.6)
+def compare_words(scenes: Sequence[Scene]) -> np.ndarray:
+    """Return for N scenes which share of a caption's words the captions of an image hold (N, N)."""
+    words = [[split_words(caption) for caption in captions(scene)] for scene in scenes]
+    first_captions = [own[0] for own in words]
+    vocabularies = [set().union(*own) for own in words]
+    return np.array(
+        [
+            [len(vocabulary & caption) / len(caption) for caption in first_captions]
+            for vocabulary in vocabularies
+        ]
     )
+
+
+def split_words(caption: str) -> set[str]:
+    """Return the words of a caption that say what is in the image."""
+    return set(caption.lower().strip(" .").split()) - {"a", "in", "the"}
+
+
+def draw_search_box(
+    ax: Axes, x: float, y: float, width: float, height: float, query: str, size: float
+) -> None:
+    """Draw a rounded field with a magnifying glass and the words of a query."""
+    middle = y + height / 2
+    corner = height / 2 if height < 40 else 16
+    draw_box(ax, x, y, width, height, "white", GREY, corner, line=1.4)
+    lens = Circle((x + 18, middle - 2), 6, facecolor="none", edgecolor=GREY, linewidth=1.6)
+    ax.add_patch(lens)
     ax.plot(
         [x + 22.5, x + 28],
-        [y + height / 2 + 2.5, y + height / 2 + 8],
+        [middle + 2.5, middle + 8],
         color=GREY,
         linewidth=2,
         solid_capstyle="round",
     )
-    text(ax, x + 38, y + height / 2, query, size, ha="left", va="center", linespacing=1.35)
+    write_text(ax, x + 38, middle, query, size, ha="left", va="center", linespacing=1.35)

@@ -1,7 +1,9 @@
-"""Run notebooks in place and keep their outputs: `make notebooks`, or `python notebooks/execute.py [04_training ...]`.
+"""Run notebooks in place and keep their outputs: `make notebooks`, or this script with names.
 
-The one way committed outputs are refreshed: the settings of the tests, a fresh kernel each, nothing of the machine in the metadata,
-and figures with 256 colours. A notebook whose cell fails stays as it was on disk.
+`python notebooks/execute.py 04_training 05_retrieval_demo` runs two of them. Committed outputs are
+refreshed in this way only. Each notebook runs in a fresh kernel with the settings of the tests.
+Nothing of the machine stays in the metadata, and figures have 256 colours. If a cell fails, the
+notebook stays as it was on disk.
 """
 
 import argparse
@@ -19,20 +21,22 @@ from PIL import Image
 
 from clipnb.runtime import NOTEBOOK_ENV, ROOT, replace_when_done
 
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {  # without versions, which differ by machine
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+CELL_METADATA = ("tags", "jupyter")  # what is kept of a cell's
 
 
-def with_fewer_colours(png):
-    """A PNG in base64 with 256 colours, on white: a third of the bytes, and a figure seldom has more."""
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
-    page = Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
-    page.quantize(256, dither=Image.Dither.NONE).save(small := io.BytesIO(), "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
+def execute_notebook(path: Path) -> None:
+    """Run a notebook in its own folder, and write it back.
 
-
-def execute(path):
-    """Run the notebook at `path` in its own folder and write it back; raises CellExecutionError, and writes nothing, if a cell fails."""
+    Raises CellExecutionError, and writes nothing, if a cell fails.
+    """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -44,50 +48,73 @@ def execute(path):
         coalesce_streams=True,
     )
     client.execute()
-    notebook.metadata = {
-        "kernelspec": KERNEL,
-        "language_info": {"name": "python"},
-    }  # no versions: they differ by machine
-    for cell in notebook.cells:
-        cell.metadata = {
-            key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata
-        }
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                output.data["image/png"] = with_fewer_colours(output.data["image/png"])
+    clean_notebook(notebook)
     with replace_when_done(path) as temporary:
         temporary.write_bytes(nbformat.writes(notebook).encode() + b"\n")
 
 
-def find(name):
-    """A notebook from its path, or from its name in this folder with or without `.ipynb`."""
-    here = ROOT / "notebooks" / f"{name.removesuffix('.ipynb')}.ipynb"
-    path = here if here.exists() else Path(name).resolve()
-    if path.suffix != ".ipynb" or not path.is_file():
-        sys.exit(
-            f"No notebook {name!r}. In notebooks/ there are: {', '.join(p.stem for p in everything()) or 'none'}."
-        )
-    return path
+def clean_notebook(notebook: nbformat.NotebookNode) -> None:
+    """Take what depends on the machine out of a notebook's metadata, and make its figures small."""
+    notebook.metadata = METADATA
+    for cell in notebook.cells:
+        cell.metadata = {key: cell.metadata[key] for key in CELL_METADATA if key in cell.metadata}
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                data["image/png"] = reduce_colours(data["image/png"])
 
 
-def everything():
-    """All notebooks of the course, in order."""
+def reduce_colours(png: str) -> str:
+    """Reduce a PNG in base64 to 256 colours on white.
+
+    It takes a third of the bytes, and figures seldom have more colours.
+    """
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
+    small = io.BytesIO()
+    page.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
+
+
+def list_notebooks() -> list[Path]:
+    """List all notebooks of the course, in order."""
     return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
-if __name__ == "__main__":
+def find_notebook(name: str) -> Path:
+    """Find a notebook by its path, or by its name in this folder with or without `.ipynb`.
+
+    Exits, with the list of names, if there is none.
+    """
+    path = ROOT / "notebooks" / f"{name.removesuffix('.ipynb')}.ipynb"
+    if not path.exists():
+        path = Path(name).resolve()
+    if path.suffix != ".ipynb" or not path.is_file():
+        names = ", ".join(each.stem for each in list_notebooks()) or "none"
+        sys.exit(f"No notebook {name!r}. In notebooks/ there are: {names}.")
+    return path
+
+
+def main() -> None:
+    """Run the notebooks that the command line names, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "names",
         nargs="*",
         help="notebooks to run, such as 04_training; all of them if none is named",
     )
-    paths = [find(name) for name in parser.parse_args().names] or everything()
+    names = parser.parse_args().names
+    paths = [find_notebook(name) for name in names] or list_notebooks()
     os.environ.update(NOTEBOOK_ENV)
     for path in paths:
         start = time.perf_counter()
         try:
-            execute(path)
+            execute_notebook(path)
         except CellExecutionError as error:
             sys.exit(f"{error}\n{path.name} failed in the cell above; the file is unchanged.")
         print(f"{path.name}: executed in {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,28 +1,24 @@
-"""The images in figures/: there, not blank, small; and the code that draws them still runs."""
+"""The images in figures/ are there, not blank, and small; and the code that draws them runs."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from clipnb.datasets import CaptionDataset
+from clipnb.runtime import ROOT
 
-FIGURES = Path(__file__).resolve().parent.parent / "figures"
-NAMES = [
-    *(f"roadmap_{number:02}" for number in (*range(1, 11), 14)),
-    "model",
-    "ladder",
-    "verdicts",
-    "hero",
-]
+FOLDER = ROOT / "figures"
+ROADMAPS = [f"roadmap_{number:02}" for number in (*range(1, 11), 14)]
+NAMES = [*ROADMAPS, "model", "ladder", "verdicts", "hero"]
 
 
 @pytest.fixture
-def draw(monkeypatch):
-    monkeypatch.syspath_prepend(FIGURES)
-    return importlib.import_module("draw")
+def import_figures(monkeypatch):
+    """A function that imports a module of figures/ by its name."""
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module
 
 
 def check_image(path):
@@ -32,55 +28,61 @@ def check_image(path):
         assert np.asarray(image.convert("L")).std() > 5, f"{path.name} is blank"
 
 
-def test_names(draw):
-    assert list(draw.DRAWN) == NAMES
-    assert sorted(path.stem for path in FIGURES.glob("*.png")) == sorted(NAMES), (
-        "run `make figures`; an image no code draws has no place here"
-    )
+def test_every_image_has_code_that_draws_it(import_figures):
+    assert list(import_figures("draw").FIGURES) == NAMES
+    assert sorted(path.stem for path in FOLDER.glob("*.png")) == sorted(NAMES), "run `make figures`"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_committed(name):
-    check_image(FIGURES / f"{name}.png")
+def test_committed_images_are_small_and_not_blank(name):
+    check_image(FOLDER / f"{name}.png")
 
 
 @pytest.mark.parametrize("name", ["roadmap_01", "roadmap_09", "model"])
-def test_drawing_is_reproducible(draw, name, tmp_path):
-    for copy in "ab":
-        draw.save(draw.DRAWN[name](), tmp_path / f"{copy}.png")
+def test_drawing_twice_gives_the_same_bytes(import_figures, name, tmp_path):
+    draw = import_figures("draw")
+    for copy in ("a", "b"):
+        draw.save_figure(draw.FIGURES[name](), tmp_path / f"{copy}.png")
     check_image(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_model_tells_the_counts(draw):
-    told = " ".join(text.get_text() for text in draw.draw_model().texts)
-    for number in (
-        "7,351,489",
-        "6,324,224",
-        "4 × 198,272",
-        "9,856",
-        "65,536",
-        "896",
-        "18,496",
-        "73,856",
-        "86 %",
-    ):
-        assert number in told
+def test_the_model_figure_tells_the_counts(import_figures):
+    ax = import_figures("model").draw_model()
+    told = " ".join(text.get_text() for text in ax.texts)
+    assert "7,351,489" in told  # the whole model
+    assert "6,324,224" in told  # the token embedding
+    assert "86 %" in told  # its share
+    assert "9,856" in told  # positions
+    assert "4 × 198,272" in told  # transformer layers
+    assert "65,536" in told  # a projection
+    for convolution in ("896", "18,496", "73,856"):
+        assert convolution in told
 
 
-def test_right_answers(draw):
-    dog, cats = (
-        {"kind": "dog", "colour": "red", "size": "big", "count": 1},
-        {"kind": "cat", "colour": "blue", "size": "small", "count": 2},
-    )
+@pytest.fixture
+def beach_and_snow():
+    """A dataset of two images: a red dog and blue cats, once on a beach and once in the snow."""
+    dog = {"kind": "dog", "colour": "red", "size": "big", "count": 1}
+    cats = {"kind": "cat", "colour": "blue", "size": "small", "count": 2}
     labels = [
         {"place": place, "objects": [dog, cats], "relation": "above"} for place in ("beach", "snow")
     ]
-    dataset = CaptionDataset(
-        "scenes", "test", np.zeros((2, 3, 8, 8), np.uint8), [["a"] * 5] * 2, ["0", "1"], labels
-    )
-    assert draw.right_answers(dataset, "cat", "blue", "snow") == {"1"}
-    assert (
-        draw.right_answers(dataset, "cat", "red", "snow") == set()
-    )  # a red thing and a cat, but no red cat
-    assert draw.ask("cat", "blue", "snow") == "blue cats in the snow"
+    images = np.zeros((2, 3, 8, 8), np.uint8)
+    return CaptionDataset("scenes", "test", images, [["a"] * 5] * 2, ["0", "1"], labels)
+
+
+def test_right_images_show_kind_colour_and_place_as_asked(import_figures, beach_and_snow):
+    query = import_figures("hero").Query("cat", "blue", "snow")
+    assert query.find_right_images(beach_and_snow) == {"1"}
+
+
+def test_kind_and_colour_of_two_things_make_no_right_image(import_figures, beach_and_snow):
+    query = import_figures("hero").Query("cat", "red", "snow")
+    assert query.find_right_images(beach_and_snow) == set()
+
+
+def test_a_query_is_told_as_people_say_it(import_figures):
+    hero = import_figures("hero")
+    assert hero.Query("cat", "blue", "snow").format_text() == "blue cats in the snow"
+    assert hero.Query("kite", "black", "beach").format_text() == "black kites over the beach"

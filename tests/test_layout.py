@@ -3,6 +3,7 @@
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 
@@ -182,9 +183,42 @@ def test_every_public_class_is_documented():
             assert getattr(clipnb, name).__doc__
 
 
-# ---- lines -----------------------------------------------------------------------------------
+# ---- the README's map ------------------------------------------------------------------------
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_requirements_install_what_the_course_needs():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    assert [line for line in lines if line and not line.startswith("#")] == ["-e .[course]"]
+def read_map():
+    """Return the rows of the map at the top of the README: (files or folders, lines)."""
+    rows = []
+    for line in README.partition("## Start")[0].splitlines():
+        cells = line.split("|")
+        if len(cells) == 5 and cells[3].strip().replace(",", "").isdigit():
+            rows.append((re.findall(r"\(clipnb/([\w/.]+)\)", cells[2]), cells[3]))
+    return rows
+
+
+def find_files(place):
+    """Return the files that a link of the map stands for: one file, or all of a folder."""
+    path = ROOT / "clipnb" / place
+    return set(path.glob("*.py")) if path.is_dir() else {path}
+
+
+def test_the_map_names_every_file_and_tells_its_lines():
+    named = set()
+    for places, lines in read_map():
+        files = set().union(*(find_files(place) for place in places))
+        counted = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+        assert counted == pytest.approx(int(lines.replace(",", "")), rel=0.1), places
+        named |= files
+    assert set(MODULES.values()) - named == {ROOT / "clipnb" / "__main__.py"}
+
+
+def test_the_map_says_where_each_claim_is_judged():
+    from clipnb.experiments import EXPERIMENTS
+
+    tested = {(each.claim, each.judge.__module__.split(".")[-1]) for each in EXPERIMENTS.values()}
+    found = re.findall(r"((?:C\d+(?:, )?)+) \[(\w+)\]\(clipnb/experiments/\2\.py\)", README)
+    named = {(claim, module) for claims, module in found for claim in claims.split(", ")}
+    assert named <= tested
+    assert {claim for claim, _ in named} == {claim for claim, _ in tested}

@@ -1,62 +1,66 @@
-"""How fast training is, and what it costs: `python -m clipnb bench train`. Only ratios carry from one machine to another.
+"""How fast training is, and what it costs: `python -m clipnb bench train`.
 
-races.py measures, comparisons.py and costs.py say what, rivals.py holds what training is compared with.
+Only ratios carry from one machine to another. comparisons.py, costs.py and processes.py measure,
+each with what it needs from jpegs.py, loops.py, timing.py and baselines.py.
 """
 
 import datetime
-import json
 import re
 
 import torch
 
-from clipnb import records, report
-from clipnb.bench.comparisons import against_open_clip, against_the_limit, against_the_usual_way
-from clipnb.bench.costs import compiling, first_use, importing, peak_memory, scaling
-from clipnb.bench.races import photos
-from clipnb.runtime import (
-    cpu_name,
-    describe_machine,
-    display_path,
-    list_versions,
-    progress,
-    results_dir,
-    write_file,
+from clipnb.bench.comparisons import (
+    compare_with_bare_step,
+    compare_with_naive,
+    compare_with_open_clip,
 )
+from clipnb.bench.costs import measure_compiling, measure_decoding, measure_growth
+from clipnb.bench.jpegs import temporary_photos
+from clipnb.bench.processes import measure_import, measure_peak_memory
+from clipnb.records import write_record
+from clipnb.report import iterate_findings
+from clipnb.runtime import cpu_name, describe_machine, list_versions, progress, results_dir
 
+# What is measured, by its key in the record.
 PARTS = {
-    "the usual way": against_the_usual_way,
-    "the limit": against_the_limit,
-    "open_clip": against_open_clip,
-    "peak memory": peak_memory,
-    "import": importing,
-    "first use": first_use,
-    "scaling": scaling,
-    "torch.compile": compiling,
+    "the usual way": compare_with_naive,
+    "the limit": compare_with_bare_step,
+    "open_clip": compare_with_open_clip,
+    "peak memory": measure_peak_memory,
+    "import": measure_import,
+    "first use": measure_decoding,
+    "scaling": measure_growth,
+    "torch.compile": measure_compiling,
 }
 
 
-def run_benchmark():
-    """Measure everything, write `results/bench/<cpu>.json` and print it, ratios first; returns the file's path as text."""
-    with photos():
-        results = {name: part() for name, part in progress(PARTS.items(), desc="benchmark")}
-    about = {
+def run_benchmark() -> str:
+    """Measure everything, write the record, and print it. Returns the record's path as text.
+
+    The record is `results/bench/<cpu>.json`.
+    """
+    with temporary_photos():
+        parts = progress(PARTS.items(), desc="benchmark")
+        results = {name: measure() for name, measure in parts}
+    record = {
         "machine": describe_machine(),
         "threads": torch.get_num_threads(),
         "versions": list_versions(),
         "date": datetime.date.today().isoformat(),
+        **results,
     }
-    path = (
-        results_dir()
-        / "bench"
-        / (re.sub("[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + ".json")
-    )
-    write_file(path, json.dumps(records.round_floats(about | results), indent=1) + "\n")
-    for title, found in sorted(
-        report.findings(results), key=lambda finding: not isinstance(finding[1], dict)
-    ):  # ratios first, else in order
-        print(
-            f"{found['ratio']:8.3f}  {title}"
-            if isinstance(found, dict)
-            else f"          {title}: {found}"
-        )
-    return display_path(path)
+    cpu = re.sub("[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
+    path = write_record(results_dir() / "bench" / f"{cpu}.json", record, indent=1)
+    print_findings(results)
+    return path
+
+
+def print_findings(results: dict) -> None:
+    """Print the results of a benchmark: ratios first, then all other numbers."""
+    findings = list(iterate_findings(results))
+    for title, finding in findings:
+        if isinstance(finding, dict):
+            print(f"{finding['ratio']:8.3f}  {title}")
+    for title, finding in findings:
+        if not isinstance(finding, dict):
+            print(f"          {title}: {finding}")

@@ -1,81 +1,116 @@
-"""The usual way and open_clip's way to train CLIP, for the benchmark to measure against; nothing else uses them.
+"""What the benchmark compares our training with: the naive pipeline, and open_clip's.
 
-The usual way is the pipeline of the original replication: a row per caption, its image decoded, resized and tokenized each
-time it is asked for, captions padded to 77, a `DataLoader` without workers, float32, torch's defaults for the rest.
+The naive pipeline is the one of the original replication. It has a row for each caption. A row's
+image is decoded and resized, and its caption tokenized, at every visit. Captions are padded to 77
+tokens, a `DataLoader` has no workers, numbers are float32, and all else is torch's default.
 """
 
 import math
-from itertools import chain
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from clipnb.datasets import dataset_folder
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.losses import clip_loss
+from clipnb.model import CLIP
+from clipnb.recipes import Recipe
 from clipnb.runtime import autocast
 from clipnb.tokenizer import clip_tokenizer
 
+# ---- rows ------------------------------------------------------------------------------------
 
-def caption_rows(name, split="train"):
-    """Every caption of a split beside the path of its image: a list of (path, caption), as the usual pipelines keep it."""
+
+def list_rows(name: str, split: str = "train") -> list[tuple]:
+    """List the captions of a dataset's split as rows (path of the image, caption)."""
     folder = read_dataset_folder(dataset_folder(name))
-    return list(
-        chain.from_iterable(
-            ((folder.image_paths[n], caption) for caption in folder.captions[n])
-            for n in folder.splits[split]
-        )
-    )
+    rows = []
+    for image_id in folder.splits[split]:
+        path = folder.image_paths[image_id]
+        rows += [(path, caption) for caption in folder.captions[image_id]]
+    return rows
 
 
 class RowDataset(Dataset):
-    """(image, tokens) of a row, decoded and tokenized anew at every visit.
+    """Rows (path of an image, caption) that are decoded and tokenized anew at every visit.
 
-    The same two lines as open_clip's `CsvDataset`, whose module would want pandas, webdataset and braceexpand installed.
+    It does what open_clip's `CsvDataset` does. We do not use that one, because importing it needs
+    pandas, webdataset and braceexpand.
     """
 
-    def __init__(self, rows, transform, tokenizer):
-        self.rows, self.transform, self.tokenizer = rows, transform, tokenizer
+    def __init__(
+        self,
+        rows: list[tuple],
+        transform: Callable[[Image.Image], Tensor],
+        tokenizer: Callable[[list[str]], Tensor],
+    ):
+        self.rows = rows
+        self.transform = transform
+        self.tokenizer = tokenizer
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, i):
-        from PIL import Image
-
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         path, caption = self.rows[i]
-        return self.transform(Image.open(path)), self.tokenizer([caption])[0]  # (3, S, S), (77,)
+        image = self.transform(Image.open(path))  # (3, S, S)
+        return image, self.tokenizer([caption])[0]  # (77,)
 
 
-def row_loader(dataset, batch_size, steps, workers=0):
-    """A `DataLoader` of `steps` batches of random rows: workers that run ahead do no work that is not counted."""
-    rows = RandomSampler(dataset, num_samples=steps * batch_size)
-    return DataLoader(dataset, batch_size, sampler=rows, num_workers=workers, drop_last=True)
+def make_row_loader(
+    dataset: RowDataset, batch_size: int, steps: int, workers: int = 0
+) -> DataLoader:
+    """Make a `DataLoader` of `steps` batches of random rows.
+
+    Its length is `steps`, so that workers prepare no batch that is not counted.
+    """
+    sampler = RandomSampler(dataset, num_samples=steps * batch_size)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers, drop_last=True)
 
 
-def naive_dataset(name, image_size=224):
-    """A dataset's training rows the usual way: squashed to a square, mean and standard deviation 0.5, captions padded to 77."""
+# ---- the naive pipeline ----------------------------------------------------------------------
+
+
+def make_naive_dataset(name: str, image_size: int = 224) -> RowDataset:
+    """Make the naive pipeline's training rows of a dataset.
+
+    Images are squashed to squares and normalized with mean and standard deviation 0.5. Captions
+    are padded to 77 tokens.
+    """
     from torchvision import transforms
 
-    transform = transforms.Compose(
-        [
-            lambda image: image.convert("RGB"),
-            transforms.Resize((image_size, image_size)),
-            transforms.ToTensor(),
-            transforms.Normalize([0.5] * 3, [0.5] * 3),
-        ]
-    )
-    return RowDataset(caption_rows(name), transform, lambda texts: pad(clip_tokenizer()(texts), 77))
+    steps = [
+        convert_to_rgb,
+        transforms.Resize((image_size, image_size)),
+        transforms.ToTensor(),
+        transforms.Normalize([0.5] * 3, [0.5] * 3),
+    ]
+    return RowDataset(list_rows(name), transforms.Compose(steps), tokenize_padded)
 
 
-def pad(tokens, length):
-    """Tokens (..., T) -> (..., length), filled with 0."""
+def convert_to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image to RGB."""
+    return image.convert("RGB")
+
+
+def tokenize_padded(texts: list[str]) -> Tensor:
+    """Turn N texts into CLIP's tokens, int64 (N, 77)."""
+    return pad_tokens(clip_tokenizer()(texts), 77)
+
+
+def pad_tokens(tokens: Tensor, length: int) -> Tensor:
+    """Pad tokens (..., T) with 0 to (..., length)."""
     return F.pad(tokens, (0, length - tokens.shape[-1]))
 
 
-def naive_step(model, optimizer, images, tokens):
-    """A training step the usual way, on images (B, 3, S, S) and tokens (B, 77); returns the loss."""
+def take_naive_step(
+    model: CLIP, optimizer: torch.optim.Optimizer, images: Tensor, tokens: Tensor
+) -> Tensor:
+    """Take a naive training step on images (B, 3, S, S) and tokens (B, 77). Returns the loss."""
     loss = clip_loss(*model(images, tokens))
     optimizer.zero_grad()
     loss.backward()
@@ -84,11 +119,29 @@ def naive_step(model, optimizer, images, tokens):
     return loss.detach()
 
 
-def open_clip_model(image_size=64):
-    """open_clip's own CLIP in the shape of our `vit` and `transformer`: 4 layers of width 128 with 8 heads each, 512 features."""
-    from open_clip.model import CLIP
+# ---- open_clip's pipeline --------------------------------------------------------------------
 
-    return CLIP(
+
+def make_open_clip_dataset(name: str, image_size: int = 64) -> RowDataset:
+    """Make a dataset's training rows with open_clip's training transform and its tokenizer.
+
+    The transform takes random crops.
+    """
+    from open_clip.tokenizer import SimpleTokenizer
+    from open_clip.transform import image_transform
+
+    transform = image_transform(image_size, is_train=True, mean=(0.5,) * 3, std=(0.5,) * 3)
+    return RowDataset(list_rows(name), transform, SimpleTokenizer())
+
+
+def make_open_clip_model(image_size: int = 64) -> nn.Module:
+    """Make open_clip's CLIP in the shape of our `ViT` and `TextTransformer`.
+
+    Both towers have 4 layers of width 128 with 8 heads each. The features have 512 numbers.
+    """
+    import open_clip.model
+
+    return open_clip.model.CLIP(
         512,
         vision_cfg={
             "image_size": image_size,
@@ -98,43 +151,46 @@ def open_clip_model(image_size=64):
             "head_width": 16,
             "pool_type": "avg",
         },
-        text_cfg={"width": 128, "layers": 4, "heads": 8, "context_length": 77, "vocab_size": 49408},
+        text_cfg={
+            "width": 128,
+            "layers": 4,
+            "heads": 8,
+            "context_length": 77,
+            "vocab_size": 49408,
+        },
         output_dict=True,
     )
 
 
-def open_clip_optimizer(model, recipe):
-    """AdamW as open_clip's training script makes it."""
+def make_open_clip_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """Make AdamW as open_clip's training script does."""
+    decaying = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
     groups = [
-        {
-            "params": [p for p in model.parameters() if (p.ndim >= 2) == decays],
-            "weight_decay": recipe.weight_decay * decays,
-        }
-        for decays in (True, False)
+        {"params": decaying, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), eps=1e-6)
 
 
-def open_clip_step(model, optimizer, loss_of, images, tokens):
-    """The body of open_clip's training loop with its `--grad-clip-norm 1`, at the precision we compute in ourselves."""
+def take_open_clip_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    compute_loss: Callable[..., Tensor],
+    images: Tensor,
+    tokens: Tensor,
+) -> Tensor:
+    """Take a step as open_clip's training loop does with `--grad-clip-norm 1`.
+
+    The precision is the one that we compute in ourselves. compute_loss: open_clip's `ClipLoss`.
+    images: (B, 3, S, S). tokens: (B, 77). Returns the loss.
+    """
     optimizer.zero_grad()
     with autocast(images.device):
-        loss = loss_of(**model(images, tokens))
+        loss = compute_loss(**model(images, tokens))
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     with torch.no_grad():
         model.logit_scale.clamp_(0, math.log(100))
     return loss.detach()
-
-
-def open_clip_dataset(name, image_size=64):
-    """A dataset's training rows through open_clip's own training transform (random crops) and tokenizer."""
-    from open_clip.tokenizer import SimpleTokenizer
-    from open_clip.transform import image_transform
-
-    return RowDataset(
-        caption_rows(name),
-        image_transform(image_size, is_train=True, mean=(0.5,) * 3, std=(0.5,) * 3),
-        SimpleTokenizer(),
-    )

@@ -1,207 +1,132 @@
-"""Experiments of notebook 10: a scaling law, and which tower to spend on (paper Fig 9, §2.4)."""
+"""Experiment of notebook 10: does the error fall as a power of compute (paper Fig 9)?"""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipnb.datasets import load_dataset
-from clipnb.encoders import TextTransformer
-from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes
-from clipnb.experiments.experiment import Experiment
-from clipnb.experiments.fitting import load_or_fit, make_clip_objective
-from clipnb.features import encode_images
-from clipnb.model import CLIP, create_image_encoder, create_model
-from clipnb.recipes import RECIPES
-from clipnb.runtime import seed_everything
-from clipnb.scenes.annotators import captions
+from clipnb import scenes
+from clipnb.experiments.exams import render_dataset, sample_scenes
+from clipnb.experiments.experiment import Experiment, Outcomes, Quantities
+from clipnb.experiments.small_clip import (
+    NAMING_TASKS,
+    SMALL_RECIPE,
+    average_tasks,
+    count_multiply_adds,
+    load_or_fit_clip,
+    score_naming,
+)
 from clipnb.training import make_tokenizer
-from clipnb.zero_shot import zero_shot_scores
 
-GRID = dataclasses.replace(RECIPES["quick"], image_size=48, stored_size=48)
-
-
-def multiply_adds(model, image_size, tokens):
-    """Multiply-adds of one forward pass of each tower, for one image and one text of `tokens` tokens: floats (image, text), counted by PyTorch."""
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
-    def count(run):
-        with (
-            torch.no_grad(),
-            sdpa_kernel(SDPBackend.MATH),
-            FlopCounterMode(display=False) as counter,
-        ):
-            run()
-        return counter.get_total_flops() / 2
-
-    model.eval()
-    device = model.logit_scale.device
-    return (
-        count(lambda: model.encode_image(torch.zeros(1, 3, image_size, image_size, device=device))),
-        count(lambda: model.encode_text(torch.ones(1, tokens, dtype=torch.int64, device=device))),
-    )
+LOWEST_ERROR = 1e-3  # a perfect condition counts as this error, so that it has a logarithm
 
 
-TASKS = ("kind", "colour", "place")
+def measure_scaling(
+    seed: int, widths: Sequence[int], sizes: Sequence[int], epochs: int, n_images: int
+) -> tuple[Outcomes, dict]:
+    """Measure how well words name images, by the image tower's width and the training set's size.
 
-
-def named_rightly(model, tokenizer, n_images, image_size=48):
-    """Whether words name kind, colour and place of each drawn one-thing image: {task: bool (N,)}."""
-    exam = render_dataset(sample_scenes(n_images, "one_thing_seen", keep=has_one_thing), image_size)
-    features, found = encode_images(model, exam.images), {}
-    for task in TASKS:
-        names, truth = read_classes(exam, task)
-        found[task] = (
-            zero_shot_scores(model, tokenizer, features, names).argmax(dim=1).numpy() == truth
-        )
-    return found
-
-
-def measure_scaling(seed, widths, sizes, epochs, n_images):
-    """Zero-shot accuracy, the mean of kinds, colours and places, over width of the image tower x number of training images."""
-    everything = render_dataset(
-        sample_scenes(max(sizes), "scaling"), GRID.stored_size
-    )  # as many images as we like: they are drawn
-    # the same words for all, so that only images and pairs grow; and whatever the sizes, since runs are kept by width and size
-    tokenizer = make_tokenizer(GRID, [captions(scene) for scene in sample_scenes(16000, "scaling")])
+    A condition is named "width x size". Its outcome is the share of the three tasks that are right.
+    """
+    largest_set = render_dataset(sample_scenes(max(sizes), "scaling"), SMALL_RECIPE.stored_size)
+    # All runs share one vocabulary, so that only images and pairs grow. It does not depend on the
+    # sizes either, because runs are kept by width and size.
+    scenes_for_words = sample_scenes(16000, "scaling")
+    tokenizer = make_tokenizer(SMALL_RECIPE, [scenes.captions(scene) for scene in scenes_for_words])
     outcomes, compute = {}, {}
     for size in sizes:
-        train_set = everything.subset(range(size))
+        train_set = largest_set.subset(range(size))
         for width in widths:
+            condition = f"{width} x {size}"
             recipe = dataclasses.replace(
-                GRID, name=f"grid_{width}_{size}", image_width=width, epochs=epochs
+                SMALL_RECIPE, name=f"grid_{width}_{size}", image_width=width, epochs=epochs
             )
-            seed_everything(seed)
-            model = load_or_fit(
-                create_model(recipe),
-                make_clip_objective(tokenizer, train_set, recipe),
-                train_set,
-                recipe,
-                seed,
-            )
-            right = named_rightly(model, tokenizer, n_images)
-            outcomes[f"{width} x {size}"] = np.mean(
-                list(right.values()), axis=0
-            )  # (N,) of the three questions, how many right
-            outcomes |= {f"{width} x {size}, {task}": right[task] for task in TASKS}
-            compute[f"{width} x {size}"] = (
-                sum(multiply_adds(model, recipe.image_size, 12)) * epochs * size
-            )
+            model = load_or_fit_clip(recipe, seed, train_set, tokenizer)
+            right = score_naming(model, tokenizer, n_images)
+            outcomes[condition] = average_tasks(right)
+            for task in NAMING_TASKS:
+                outcomes[f"{condition}, {task}"] = right[task]
+            compute[condition] = sum(count_multiply_adds(model, recipe.image_size)) * epochs * size
     return outcomes, {"compute": compute}
 
 
-def law(o):
-    """log10 of error against log10 of compute: SciPy's linear fit (slope, intercept, rvalue)."""
+def list_errors(outcomes: dict[str, Any]) -> np.ndarray:
+    """Return the error of each run as a share, float (runs,), in the order of `compute`."""
+    errors = [1 - np.mean(outcomes[condition]) for condition in outcomes["compute"]]
+    return np.maximum(errors, LOWEST_ERROR)
+
+
+def fit_power_law(outcomes: dict[str, Any]) -> Any:
+    """Fit a line to log10 of error over log10 of compute.
+
+    Returns SciPy's fit, with `slope`, `intercept` and `rvalue`.
+    """
     from scipy import stats
 
-    errors = [max(1 - np.mean(o[arm]), 1e-3) for arm in o["compute"]]
-    return stats.linregress(np.log10(list(o["compute"].values())), np.log10(errors))
+    compute = np.array(list(outcomes["compute"].values()))
+    return stats.linregress(np.log10(compute), np.log10(list_errors(outcomes)))
 
 
-def two_exponents(o):
-    """log10 of error against log10 of width and of training images together: (R², exponent of width, exponent of images)."""
+class JointLaw(NamedTuple):
+    """A power law in width and number of training images together."""
+
+    r_squared: float
+    width_exponent: float
+    images_exponent: float
+
+
+def fit_joint_law(outcomes: dict[str, Any]) -> JointLaw:
+    """Fit log10 of error by log10 of width and log10 of the number of training images."""
     from sklearn.linear_model import LinearRegression
 
-    sizes = np.log10(
-        [[float(number) for number in arm.split(" x ")] for arm in o["compute"]]
-    )  # (runs, 2)
-    errors = np.log10([max(1 - np.mean(o[arm]), 1e-3) for arm in o["compute"]])
-    fit = LinearRegression().fit(sizes, errors)
-    return fit.score(sizes, errors), *(-fit.coef_)
+    width_and_size = []
+    for condition in outcomes["compute"]:
+        width, size = condition.split(" x ")
+        width_and_size.append([float(width), float(size)])
+    inputs = np.log10(width_and_size)  # (runs, 2)
+    log_errors = np.log10(list_errors(outcomes))  # (runs,)
+    fit = LinearRegression().fit(inputs, log_errors)
+    return JointLaw(fit.score(inputs, log_errors), *(-fit.coef_))
 
 
-def prediction_error(o):
-    """The law fitted without the dearest run: by how many points of error it misses that run."""
+def compute_prediction_error(outcomes: dict[str, Any]) -> float:
+    """Return by how many points a line fitted without the most expensive run misses its error.
+
+    The miss is negative if the line promises less error than there is.
+    """
     from scipy import stats
 
-    compute, arms = np.array(list(o["compute"].values())), list(o["compute"])
-    errors, last = (
-        np.array([max(1 - np.mean(o[arm]), 1e-3) for arm in arms]),
-        int(np.argmax(compute)),
-    )
-    rest = np.arange(len(arms)) != last
-    fit = stats.linregress(np.log10(compute[rest]), np.log10(errors[rest]))
-    return 100 * (10 ** (fit.intercept + fit.slope * np.log10(compute[last])) - errors[last])
+    compute = np.array(list(outcomes["compute"].values()))
+    errors = list_errors(outcomes)
+    dearest = int(np.argmax(compute))
+    others = np.arange(len(compute)) != dearest
+    fit = stats.linregress(np.log10(compute[others]), np.log10(errors[others]))
+    predicted = 10 ** (fit.intercept + fit.slope * np.log10(compute[dearest]))
+    return 100 * (predicted - errors[dearest])
 
 
-def judge_scaling(found):
-    exponent, fit = found["exponent b"], found["R² of the line"]
-    if exponent["interval"][0] > 0 and fit["mean"] > 0.8:
-        return (
-            "replicated",
-            f"error falls as the power {-exponent['mean']:.2f} of compute, and a straight line explains {100 * fit['mean']:.0f} % of the variance of its logarithm.",
-        )
-    if exponent["interval"][0] > 0:
+def judge_scaling(quantities: Quantities) -> tuple[str, str]:
+    """Judge by the exponent's interval and by the variance that one line explains.
+
+    "contradicted" unless the interval lies above 0, so that error falls with compute. Then
+    "replicated" if the line explains more than 80 % of the variance, else "partly".
+    """
+    exponent = quantities["exponent b"]
+    explained = quantities["R² of the line"]["mean"]
+    if exponent["interval"][0] <= 0:
+        return "contradicted", "error does not fall with compute."
+    if explained <= 0.8:
         return (
             "partly",
-            f"error falls with compute, but a straight line explains only {100 * fit['mean']:.0f} % of the variance of its logarithm.",
+            f"error falls with compute, but a straight line explains only {100 * explained:.0f} % "
+            "of the variance of its logarithm.",
         )
-    return "contradicted", "error does not fall with compute."
-
-
-def measure_towers(seed, epochs, n_images):
-    """A CLIP with two small towers, then with twice the multiply-adds in all, the extra half spent on the image tower or on the text tower."""
-    train_set = load_dataset("scenes", "train", GRID.stored_size)
-    tokenizer = make_tokenizer(GRID, train_set.captions)
-    outcomes, cost = {}, {}
-    for arm, image_width, text_width in (
-        ("both small", 96, 64),
-        ("image tower takes all", 152, 64),
-        ("text tower takes all", 96, 136),
-    ):
-        recipe = dataclasses.replace(
-            GRID,
-            name=f"towers_{image_width}_{text_width}",
-            text_encoder="transformer",
-            image_width=image_width,
-            captions_per_image=1,
-            epochs=epochs,
-        )
-        seed_everything(seed)
-        text_encoder = TextTransformer(
-            recipe.vocab_size,
-            recipe.context_length,
-            text_width,
-            layers=2,
-            heads=4,
-            feedforward=4 * text_width,
-        )
-        model = CLIP(create_image_encoder(recipe), text_encoder)
-        model = load_or_fit(
-            model, make_clip_objective(tokenizer, train_set, recipe), train_set, recipe, seed
-        )
-        outcomes |= {
-            f"{arm}, {task}": right
-            for task, right in named_rightly(model, tokenizer, n_images).items()
-        }
-        cost[arm] = multiply_adds(model, recipe.image_size, 12)
-    return outcomes, {"multiply_adds": cost}
-
-
-def gain(tower):
-    """Points of accuracy, the mean over kinds, colours and places, that doubling the budget brings if this tower takes all of the increase."""
-    return lambda o: (
-        100
-        * np.mean(
-            [
-                np.mean(o[f"{tower} tower takes all, {attribute}"])
-                - np.mean(o[f"both small, {attribute}"])
-                for attribute in TASKS
-            ]
-        )
+    return (
+        "replicated",
+        f"error falls as the power {-exponent['mean']:.2f} of compute, and a straight line "
+        f"explains {100 * explained:.0f} % of the variance of its logarithm.",
     )
-
-
-def judge_towers(found):
-    difference, image, text = (
-        found[name]
-        for name in ("image minus text", "image tower takes all", "text tower takes all")
-    )
-    said = f"a doubled budget brings {image['mean']:+.1f} points if the image tower takes the increase, {text['mean']:+.1f} if the text tower does."
-    if difference["interval"][0] > 0:
-        return "replicated", said
-    return ("contradicted" if difference["interval"][1] < 0 else "not at this scale"), said
 
 
 EXPERIMENTS = [
@@ -214,15 +139,18 @@ EXPERIMENTS = [
         dataset="scenes",
         measure=measure_scaling,
         quantities={
-            "R² of the line": lambda o: law(o).rvalue ** 2,
-            "exponent b": lambda o: -law(o).slope,
-            "miss of the dearest run, points": prediction_error,
-            "R² with width and images apart": lambda o: two_exponents(o)[0],
-            "exponent of width": lambda o: two_exponents(o)[1],
-            "exponent of training images": lambda o: two_exponents(o)[2],
+            "R² of the line": lambda outcomes: fit_power_law(outcomes).rvalue ** 2,
+            "exponent b": lambda outcomes: -fit_power_law(outcomes).slope,
+            "miss of the dearest run, points": compute_prediction_error,
+            "R² with width and images apart": lambda outcomes: fit_joint_law(outcomes).r_squared,
+            "exponent of width": lambda outcomes: fit_joint_law(outcomes).width_exponent,
+            "exponent of training images": lambda outcomes: fit_joint_law(outcomes).images_exponent,
         },
         unit="share of variance",
-        rule="replicated: b above 0 by its interval, and a straight line on log axes explains more than 80 % of the variance; partly: b above 0 alone",
+        rule=(
+            "replicated: b above 0 by its interval, and a straight line on log axes explains more "
+            "than 80 % of the variance; partly: b above 0 alone"
+        ),
         judge=judge_scaling,
         notebook="10_scaling",
         small={"widths": [48, 96], "sizes": [1000, 2000, 4000], "epochs": 3, "n_images": 500},
@@ -232,25 +160,5 @@ EXPERIMENTS = [
             "epochs": 3,
             "n_images": 2000,
         },
-    ),
-    Experiment(
-        name="towers",
-        claim="C8",
-        title="The text tower's capacity matters less",
-        where="§2.4",
-        paper={"text tower": "less sensitive to its capacity"},
-        dataset="scenes",
-        measure=measure_towers,
-        quantities={
-            "image minus text": lambda o: gain("image")(o) - gain("text")(o),
-            "image tower takes all": gain("image"),
-            "text tower takes all": gain("text"),
-        },
-        unit="points",
-        rule="replicated: twice the multiply-adds in all bring more if the image tower takes the increase than if the text tower does, by the interval; contradicted: less",
-        judge=judge_towers,
-        notebook="10_scaling",
-        small={"epochs": 1, "n_images": 500},
-        full={"epochs": 4, "n_images": 2000},
     ),
 ]

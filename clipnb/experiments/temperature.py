@@ -1,197 +1,177 @@
-"""Experiments of notebook 10: batch size, temperature and its clamp (paper §2.3, §2.5, Table 18)."""
+"""Experiments of notebook 10: a learned temperature, and the clamp on it (paper §2.5)."""
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
-from clipnb.datasets import load_dataset
-from clipnb.experiments.experiment import Experiment
-from clipnb.experiments.fitting import iterate_fitting, load_or_fit, make_clip_objective
-from clipnb.experiments.scaling import named_rightly
-from clipnb.model import create_model
-from clipnb.recipes import RECIPES
+from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.experiments.experiment import Experiment, Outcomes, Quantities
+from clipnb.experiments.fitting import iterate_fitting, make_clip_objective
+from clipnb.experiments.quantities import difference
+from clipnb.experiments.small_clip import SMALL_RECIPE, average_tasks, score_naming
+from clipnb.model import CLIP, create_model
+from clipnb.recipes import Recipe
 from clipnb.runtime import seed_everything
+from clipnb.tokenizer import Tokenizer
 from clipnb.training import make_tokenizer
 
-SMALL = dataclasses.replace(RECIPES["quick"], image_size=48, stored_size=48, image_width=96)
-
-
-def mean_right(model, tokenizer, n_images):
-    """The share of three questions (kind, colour, place) that words answer rightly, for each drawn image: float (N,)."""
-    return np.mean(
-        list(named_rightly(model, tokenizer, n_images, SMALL.image_size).values()), axis=0
-    )
-
-
-def measure_batch_size(seed, batch_sizes, epochs, n_images):
-    """Zero-shot accuracy against the batch size, each image seen equally often; the learning rate grows with the root of the batch size."""
-    train_set = load_dataset("scenes", "train", SMALL.stored_size)
-    tokenizer, outcomes = make_tokenizer(SMALL, train_set.captions), {}
-    for N in batch_sizes:
-        rate = SMALL.learning_rate * math.sqrt(N / SMALL.batch_size)
-        recipe = dataclasses.replace(
-            SMALL, name=f"batch_{N}", batch_size=N, learning_rate=rate, epochs=epochs
-        )
-        seed_everything(seed)
-        model = load_or_fit(
-            create_model(recipe),
-            make_clip_objective(tokenizer, train_set, recipe),
-            train_set,
-            recipe,
-            seed,
-        )
-        outcomes[f"N = {N}"] = mean_right(model, tokenizer, n_images)
-    return outcomes, {"batch_sizes": list(batch_sizes)}
-
-
-def points(o, arm, other):
-    """Percentage points by which one arm is above another."""
-    return 100 * (np.mean(o[arm]) - np.mean(o[other]))
-
-
-def gain_of_large(o):
-    """Points by which the largest batch is above one of 64."""
-    return points(o, f"N = {max(o['batch_sizes'])}", "N = 64")
-
-
-def best_batch(o):
-    """log2 of the batch size that does best."""
-    return math.log2(max(o["batch_sizes"], key=lambda N: np.mean(o[f"N = {N}"])))
-
-
-def judge_batch_size(found):
-    large = found["largest batch minus 64"]
-    said = f"at equal images seen the largest batch is {large['mean']:+.1f} points from a batch of 64; the best has {2 ** found['best batch, log2']['mean']:.0f} or so."
-    if large["interval"][0] > 0:
-        return "replicated", said
-    return ("contradicted" if large["interval"][1] < 0 else "not at this scale"), said
+START_TEMPERATURE = 0.07  # where learning starts (paper §2.5)
 
 
 def train_with_scale(
-    seed,
-    name,
-    start,
-    train_set,
-    tokenizer,
-    epochs,
-    learned=True,
-    clamp=True,
-    rate=SMALL.learning_rate,
-):
-    """Train with the scale starting at `start`, learned or fixed, clamped or not: (model, the scale after each step)."""
-    recipe = dataclasses.replace(SMALL, name=name, epochs=epochs, learning_rate=rate)
+    recipe: Recipe,
+    seed: int,
+    train_set: CaptionDataset,
+    tokenizer: Tokenizer,
+    start: float,
+    learned: bool = True,
+    clamp: bool = True,
+) -> tuple[CLIP, list[float]]:
+    """Train a CLIP whose scale starts at `start`. Nothing is kept on disk.
+
+    learned=False: the scale stays where it starts. clamp: keep the scale between 1 and 100.
+    Returns the model, in evaluation mode, and the scale after each step.
+    """
     seed_everything(seed)
-    model, scales = create_model(recipe), []
+    model = create_model(recipe)
     with torch.no_grad():
         model.logit_scale.fill_(math.log(start))
     model.logit_scale.requires_grad_(learned)
     objective = make_clip_objective(tokenizer, train_set, recipe, clamp)
+    scales = []
     for _ in iterate_fitting(model, objective, train_set, recipe, seed):
         scales.append(model.logit_scale.exp().item())
     return model.eval(), scales
 
 
-def measure_temperature(seed, temperatures, epochs, n_images):
-    """Zero-shot accuracy with the temperature fixed at some values and with a learned one that starts at 0.07."""
-    train_set = load_dataset("scenes", "train", SMALL.stored_size)
-    tokenizer, outcomes, numbers = (
-        make_tokenizer(SMALL, train_set.captions),
-        {},
-        {"temperatures": list(temperatures)},
+# ---- learned or fixed ------------------------------------------------------------------------
+
+
+def measure_temperature(
+    seed: int, temperatures: Sequence[float], epochs: int, n_images: int
+) -> tuple[Outcomes, dict]:
+    """Measure how well words name images with a learned temperature and with fixed ones.
+
+    An outcome is the share of the three tasks that are right. `scales` in the numbers is the
+    learned scale after each step.
+    """
+    train_set = load_dataset("scenes", "train", SMALL_RECIPE.stored_size)
+    tokenizer = make_tokenizer(SMALL_RECIPE, train_set.captions)
+    recipe = dataclasses.replace(SMALL_RECIPE, name="temperature", epochs=epochs)
+
+    model, scales = train_with_scale(recipe, seed, train_set, tokenizer, 1 / START_TEMPERATURE)
+    outcomes = {"learned": average_tasks(score_naming(model, tokenizer, n_images))}
+    for temperature in temperatures:
+        model, _ = train_with_scale(
+            recipe, seed, train_set, tokenizer, 1 / temperature, learned=False
+        )
+        right = score_naming(model, tokenizer, n_images)
+        outcomes[f"fixed at {temperature}"] = average_tasks(right)
+    return outcomes, {"temperatures": list(temperatures), "scales": scales}
+
+
+def subtract_each_fixed(outcomes: dict[str, Any]) -> list[float]:
+    """Return by how many points the learned temperature is above each of the fixed ones."""
+    fixed = [f"fixed at {temperature}" for temperature in outcomes["temperatures"]]
+    return [difference("learned", condition)(outcomes) for condition in fixed]
+
+
+def judge_temperature(quantities: Quantities) -> tuple[str, str]:
+    """Judge by the intervals of the learned temperature minus the best and the worst fixed one.
+
+    "replicated" if the first lies above -2 and the second above 0. "contradicted" if the first lies
+    below -2. Else "partly".
+    """
+    best = quantities["learned minus best fixed"]
+    worst = quantities["learned minus worst fixed"]
+    because = (
+        f"the learned temperature is {best['mean']:+.1f} points from the best of the fixed ones "
+        f"and {worst['mean']:+.1f} from the worst."
     )
-    for temperature in (None, *temperatures):
+    low, high = best["interval"]
+    if low > -2 and worst["interval"][0] > 0:
+        return "replicated", because
+    if high < -2:
+        return "contradicted", because
+    return "partly", because
+
+
+# ---- the clamp -------------------------------------------------------------------------------
+
+
+class Setting(NamedTuple):
+    """How a CLIP is trained that may need the clamp."""
+
+    name: str
+    start: float  # of the scale
+    is_hot: bool = False  # a much higher learning rate
+
+
+SETTINGS = (
+    Setting("usual", 1 / START_TEMPERATURE),
+    Setting("hot", 1 / START_TEMPERATURE, is_hot=True),
+    Setting("from 100", 100),
+    Setting("from 1000", 1000),
+)
+
+
+def measure_clamp(seed: int, epochs: int, n_images: int, hot: float) -> tuple[Outcomes, dict]:
+    """Measure how well words name images with the clamp at 100 on and off, in each of SETTINGS.
+
+    hot: by which factor the learning rate of the "hot" setting is higher. An outcome is the share
+    of the three tasks that are right. `highest` in the numbers is the highest scale of each run.
+    """
+    train_set = load_dataset("scenes", "train", SMALL_RECIPE.stored_size)
+    tokenizer = make_tokenizer(SMALL_RECIPE, train_set.captions)
+    outcomes, highest = {}, {}
+    for setting in SETTINGS:
+        factor = hot if setting.is_hot else 1
+        recipe = dataclasses.replace(
+            SMALL_RECIPE,
+            name="clamp",
+            epochs=epochs,
+            learning_rate=factor * SMALL_RECIPE.learning_rate,
+        )
+        without, with_it = f"{setting.name}, clamp off", f"{setting.name}, clamp on"
+
         model, scales = train_with_scale(
-            seed,
-            "temperature",
-            1 / (temperature or 0.07),
-            train_set,
-            tokenizer,
-            epochs,
-            learned=temperature is None,
+            recipe, seed, train_set, tokenizer, setting.start, clamp=False
         )
-        outcomes["learned" if temperature is None else f"fixed at {temperature}"] = mean_right(
-            model, tokenizer, n_images
-        )
-        if temperature is None:
-            numbers["scales"] = scales
-    return outcomes, numbers
+        outcomes[without] = average_tasks(score_naming(model, tokenizer, n_images))
+        highest[without] = max(scales)
+        if all(1 <= scale <= 100 for scale in scales):
+            # The clamp has nothing to do, so the run with it is the same run.
+            outcomes[with_it] = outcomes[without]
+            highest[with_it] = highest[without]
+            continue
+        model, scales = train_with_scale(recipe, seed, train_set, tokenizer, setting.start)
+        outcomes[with_it] = average_tasks(score_naming(model, tokenizer, n_images))
+        highest[with_it] = max(scales)
+    return outcomes, {"highest": highest}
 
 
-def against_best_fixed(o):
-    """Points by which the learned temperature is above the best of the fixed ones."""
-    return min(points(o, "learned", f"fixed at {temperature}") for temperature in o["temperatures"])
+def judge_clamp(quantities: Quantities) -> tuple[str, str]:
+    """Judge by the settings in which the clamp gains more than 2 points by the interval.
 
-
-def judge_temperature(found):
-    best, worst = found["learned minus best fixed"], found["learned minus worst fixed"]
-    said = f"the learned temperature is {best['mean']:+.1f} points from the best of the fixed ones and {worst['mean']:+.1f} from the worst."
-    if best["interval"][0] > -2 and worst["interval"][0] > 0:
-        return "replicated", said
-    return ("contradicted" if best["interval"][1] < -2 else "partly"), said
-
-
-def measure_clamp(seed, epochs, n_images, hot):
-    """The clamp at 100 on and off: at the usual learning rate, at one `hot` times as large, with a scale that starts at the clamp, and far above it."""
-    train_set = load_dataset("scenes", "train", SMALL.stored_size)
-    tokenizer, outcomes, numbers = make_tokenizer(SMALL, train_set.captions), {}, {"highest": {}}
-    for setting, start, rate in (
-        ("usual", 1 / 0.07, 1),
-        ("hot", 1 / 0.07, hot),
-        ("from 100", 100, 1),
-        ("from 1000", 1000, 1),
-    ):
-        for clamp in (False, True):
-            arm = f"{setting}, clamp {'on' if clamp else 'off'}"
-            if not clamp or not all(
-                1 <= scale <= 100 for scale in scales
-            ):  # else the clamp has nothing to do, and the run with it is the run without it
-                model, scales = train_with_scale(
-                    seed,
-                    "clamp",
-                    start,
-                    train_set,
-                    tokenizer,
-                    epochs,
-                    clamp=clamp,
-                    rate=rate * SMALL.learning_rate,
-                )
-                right = mean_right(model, tokenizer, n_images)
-            outcomes[arm], numbers["highest"][arm] = right, max(scales)
-    return outcomes, numbers
-
-
-def judge_clamp(found):
-    gains = {
-        name: found[f"on minus off, {name}"] for name in ("usual", "hot", "from 100")
-    }  # from 1000: what it keeps away, not whether it is needed
-    said = (
-        "; ".join(f"{name}: {gain['mean']:+.1f} points" for name, gain in gains.items())
-        + f"; the scale never rose above {found['highest scale, usual']['mean']:.0f} by itself."
-    )
+    "replicated" if "usual" is one of them, "partly" if only "hot" or "from 100" is, else "not at
+    this scale". The start at 1,000 does not count: it shows what the clamp keeps away, and not
+    whether it is needed.
+    """
+    gains = {name: quantities[f"on minus off, {name}"] for name in ("usual", "hot", "from 100")}
+    told = "; ".join(f"{name}: {gain['mean']:+.1f} points" for name, gain in gains.items())
+    highest = quantities["highest scale, usual"]["mean"]
+    because = f"{told}; the scale never rose above {highest:.0f} by itself."
+    if gains["usual"]["interval"][0] > 2:
+        return "replicated", because
     if any(gain["interval"][0] > 2 for gain in gains.values()):
-        return ("replicated" if gains["usual"]["interval"][0] > 2 else "partly"), said
-    return "not at this scale", said
+        return "partly", because
+    return "not at this scale", because
 
 
 EXPERIMENTS = [
-    Experiment(
-        name="batch_size",
-        claim="C17",
-        title="Large batches matter",
-        where="§2.5, Table 18",
-        paper={"batch size": 32768},
-        dataset="scenes",
-        measure=measure_batch_size,
-        quantities={"largest batch minus 64": gain_of_large, "best batch, log2": best_batch},
-        unit="points",
-        rule="replicated: at equal images seen, the largest batch is above a batch of 64 by the interval; contradicted: below",
-        judge=judge_batch_size,
-        notebook="10_scaling",
-        small={"batch_sizes": [16, 64, 256], "epochs": 2, "n_images": 500},
-        full={"batch_sizes": [16, 32, 64, 128, 256, 512, 1024], "epochs": 6, "n_images": 2000},
-    ),
     Experiment(
         name="temperature",
         claim="C17",
@@ -201,14 +181,15 @@ EXPERIMENTS = [
         dataset="scenes",
         measure=measure_temperature,
         quantities={
-            "learned minus best fixed": against_best_fixed,
-            "learned minus worst fixed": lambda o: max(
-                points(o, "learned", f"fixed at {temperature}") for temperature in o["temperatures"]
-            ),
-            "scale at the end": lambda o: o["scales"][-1],
+            "learned minus best fixed": lambda outcomes: min(subtract_each_fixed(outcomes)),
+            "learned minus worst fixed": lambda outcomes: max(subtract_each_fixed(outcomes)),
+            "scale at the end": lambda outcomes: outcomes["scales"][-1],
         },
         unit="points",
-        rule="replicated: not more than 2 points below the best fixed temperature and above the worst, by the intervals; contradicted: more than 2 below",
+        rule=(
+            "replicated: not more than 2 points below the best fixed temperature and above the "
+            "worst, by the intervals; contradicted: more than 2 below"
+        ),
         judge=judge_temperature,
         notebook="10_scaling",
         small={"temperatures": [0.01, 1], "epochs": 2, "n_images": 500},
@@ -223,17 +204,19 @@ EXPERIMENTS = [
         dataset="scenes",
         measure=measure_clamp,
         quantities={
-            **{
-                f"on minus off, {name}": lambda o, name=name: points(
-                    o, f"{name}, clamp on", f"{name}, clamp off"
-                )
-                for name in ("usual", "hot", "from 100", "from 1000")
-            },
-            "highest scale, usual": lambda o: o["highest"]["usual, clamp off"],
-            "highest scale, hot": lambda o: o["highest"]["hot, clamp off"],
+            "on minus off, usual": difference("usual, clamp on", "usual, clamp off"),
+            "on minus off, hot": difference("hot, clamp on", "hot, clamp off"),
+            "on minus off, from 100": difference("from 100, clamp on", "from 100, clamp off"),
+            "on minus off, from 1000": difference("from 1000, clamp on", "from 1000, clamp off"),
+            "highest scale, usual": lambda outcomes: outcomes["highest"]["usual, clamp off"],
+            "highest scale, hot": lambda outcomes: outcomes["highest"]["hot, clamp off"],
         },
         unit="points",
-        rule="replicated: without it more than 2 points are lost at the usual settings; partly: only at a hot learning rate or from a start at 100; a start at 1000 shows what it keeps away and does not count",
+        rule=(
+            "replicated: without it more than 2 points are lost at the usual settings; partly: "
+            "only at a hot learning rate or from a start at 100; a start at 1000 shows what it "
+            "keeps away and does not count"
+        ),
         judge=judge_clamp,
         rule_settled="after a first look",
         notebook="10_scaling",

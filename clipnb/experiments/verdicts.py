@@ -1,120 +1,29 @@
-"""How the claims on trial are shown: one record as a card, its arms as dots, all of them as a table. Nothing is typed by hand."""
+"""How the claims on trial are shown: a record as a card, its conditions as dots, all as a table.
+
+Every number and every sentence comes from the records.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clipnb.experiments import load_claim, load_claims
 from clipnb.experiments.experiment import VERDICTS
+from clipnb.markdown import markdown_table
 
-MARKS = dict(zip(VERDICTS, ("✔", "◐", "○", "✘")))
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+MARKS = dict(zip(VERDICTS, ("✔", "◐", "○", "✘"), strict=True))
+SETTLED = {  # a record's `rule_settled`, as a card says it
+    "before": "Settled before the run",
+    "after a first look": "Settled after a first look",
+}
 
-def format_number(value):
-    """A number as people write it, three significant digits of a measured one, a proper minus; anything else as it is."""
-    if not isinstance(value, float):
-        return f"{value:,}" if isinstance(value, int) else str(value)
-    value = 0.0 if abs(value) < 5e-4 else value
-    text = (
-        f"{value:,.0f}"
-        if abs(value) >= 100
-        else f"{value:.1f}"
-        if abs(value) >= 10
-        else f"{value:.2f}"
-        if abs(value) >= 0.1 or value == 0
-        else f"{value:.3f}"
-    )
-    return text.replace("-", "−")
-
-
-def format_interval(found):
-    """A quantity of a record as text: mean and 95 % interval."""
-    low, high = found["interval"]
-    return f"{format_number(found['mean'])} ({format_number(low)} to {format_number(high)})"
-
-
-def format_paper_figures(record):
-    """The paper's own figures of a record as text."""
-    return "; ".join(f"{what} {format_number(value)}" for what, value in record["paper"].items())
-
-
-def render_card(name):
-    """The full record of an experiment as Markdown: the claim, the paper's figures, ours with intervals, the rule, the verdict, and its file."""
-    record = load_claim(name)
-    if record is None:
-        return f"*No full run of `{name}` on record.*"
-    minutes = max(sum(record["trained"].values()), record["seconds"]) / 60
-    rows = "\n".join(
-        f"| {'**' * (i == 0)}{what}{'**' * (i == 0)} | {format_interval(found)} | {', '.join(format_number(v) for v in found['values'])} |"
-        for i, (what, found) in enumerate(record["quantities"].items())
-    )
-    return f"""**{record["claim"]} · {record["title"]}** ({record["where"]}; {record["dataset"]})
-
-| full run, {len(record["seeds"])} seeds, {record["n_images"]:,} test images | mean (95 % interval) | by seed |
-|---|---|---|
-{rows}
-
-The paper: {format_paper_figures(record)}. The first row is on trial, in {record["unit"]}.
-Settled before the run: {record["rule"]}.
-
-**Verdict: {MARKS[record["verdict"]]} {record["verdict"]}.** {record["because"][0].upper() + record["because"][1:]}
-
-*From `results/claims/{record["experiment"]}.json` of {record["date"]}: about {minutes:.0f} min on {record["machine"]["gpu"] or f"{record['machine']['cores']} CPU cores"}. Again: `{record["command"]}`.*"""
-
-
-def plot_conditions(arms, small=None, full=None, title="", xlabel="percent", chance=None, ax=None):
-    """Arms of a record as dots, one a row: the full run filled, with 95 % bars, the notebook's small one hollow. Returns the axes.
-
-    arms: [(label, key in record["conditions"])]. small, full: records, or None. chance: where a guesser would stand.
-    """
-    import matplotlib.pyplot as plt
-
-    from clipnb.plots import BLACK, BLUE, ORANGE
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7.5, 1.4 + 0.42 * len(arms)))
-    for record, name, offset, style in (
-        (small, "small run, here", 0.14, {"color": ORANGE, "markerfacecolor": "white"}),
-        (full, "full run, on record", -0.14, {"color": BLUE}),
-    ):
-        if record is None:
-            continue
-        found = [record["conditions"][key] for _, key in arms]
-        offset *= small is not None and full is not None
-        means = np.array([arm["mean"] for arm in found])
-        margins = np.abs(np.array([arm["interval"] for arm in found]).T - means)
-        seeds = len(record["seeds"])
-        label = f"{name}: {seeds} seed{'s' * (seeds > 1)}, {record['n_images']:,} images"
-        ax.errorbar(
-            means,
-            np.arange(len(arms)) + offset,
-            xerr=margins,
-            fmt="o",
-            markersize=8,
-            capsize=3,
-            linewidth=1.5,
-            label=label,
-            **style,
-        )
-    if chance is not None:
-        ax.axvline(chance, color=BLACK, linestyle="--", linewidth=1.2, label="chance")
-    ax.set_yticks(range(len(arms)), [label for label, _ in arms])
-    ax.set(title=title, xlabel=xlabel, ylim=(len(arms) - 0.5, -0.5))
-    alone = len(ax.figure.axes) == 1
-    (ax.figure if alone else ax).legend(
-        *ax.get_legend_handles_labels(),
-        fontsize=9,
-        frameon=not alone,
-        **({"loc": "outside lower center", "ncols": 3} if alone else {}),
-    )
-    return ax
-
-
-def combine_verdicts(verdicts):
-    """One verdict for a claim with several experiments: theirs if they agree, "partly" if not. One that could not see the effect has no vote if others have."""
-    votes = set(verdicts) - {"not at this scale"} or set(verdicts)
-    return votes.pop() if len(votes) == 1 else "partly"
-
-
-CLAIMS = {  # the paper's claims, numbered as in the replication report: in words, and where they stand
+# The paper's claims, numbered as in the replication report: in words, and where they stand.
+CLAIMS = {
     "C1": ("Contrastive pre-training is more efficient than predicting captions", "Fig 2"),
     "C2": ("A classifier made of words works without a labelled example", "Table 1"),
     "C3": ("Prompts and their ensembles help", "§3.1.4, Fig 4"),
@@ -136,124 +45,317 @@ CLAIMS = {  # the paper's claims, numbered as in the replication report: in word
 UNTESTED = {"C15": "not tested: it takes people"}
 
 
-def group_by_claim(records=None):
-    """{claim: its records} for all of CLAIMS, in order; a claim without an experiment has none."""
-    records = load_claims() if records is None else records
-    return {claim: [record for record in records if record["claim"] == claim] for claim in CLAIMS}
+# ---- numbers as text -------------------------------------------------------------------------
 
 
-def plot_verdicts(records=None):
-    """Every claim as a tile with its verdict's colour and mark, small marks for its experiments. Returns the figure."""
+def format_number(value: Any) -> str:
+    """Format a float with about three digits and a proper minus, an int with its thousands.
+
+    Anything else is returned as it reads.
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    if abs(value) < 5e-4:
+        return "0.00"
+    decimals = 3
+    for smallest, enough in ((100, 0), (10, 1), (0.1, 2)):
+        if abs(value) >= smallest:
+            decimals = enough
+            break
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def format_interval(quantity: dict) -> str:
+    """Format a quantity of a record: its mean and its 95 % interval."""
+    mean = format_number(quantity["mean"])
+    low, high = (format_number(bound) for bound in quantity["interval"])
+    return f"{mean} ({low} to {high})"
+
+
+def format_paper_figures(record: dict) -> str:
+    """Format the paper's own figures, as a record quotes them."""
+    return "; ".join(f"{what} {format_number(value)}" for what, value in record["paper"].items())
+
+
+def format_verdict(verdict: str) -> str:
+    """Format a verdict with its mark."""
+    return f"{MARKS[verdict]} {verdict}"
+
+
+# ---- one record as a card --------------------------------------------------------------------
+
+
+def render_card(name: str) -> str:
+    """Render the full record of an experiment as Markdown.
+
+    The card holds the claim, our quantities with their intervals, the paper's figures, the rule and
+    when it was settled, the verdict, and the file that all of this comes from.
+    """
+    record = load_claim(name)
+    if record is None:
+        return f"*No full run of `{name}` on record.*"
+    claim = f"**{record['claim']} · {record['title']}** ({record['where']}; {record['dataset']})"
+    paper = format_paper_figures(record)
+    on_trial = f"The paper: {paper}. The first row is on trial, in {record['unit']}."
+    rule = f"{SETTLED[record['rule_settled']]}: {record['rule']}."
+    because = record["because"][0].upper() + record["because"][1:]
+    verdict = f"**Verdict: {format_verdict(record['verdict'])}.** {because}"
+    paragraphs = [
+        claim,
+        _render_quantities(record),
+        f"{on_trial}\n{rule}",
+        verdict,
+        _render_source(record),
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def _render_quantities(record: dict) -> str:
+    n_seeds, n_images = len(record["seeds"]), record["n_images"]
+    header = [
+        f"full run, {n_seeds} seeds, {n_images:,} test images",
+        "mean (95 % interval)",
+        "by seed",
+    ]
+    rows = []
+    for name, quantity in record["quantities"].items():
+        by_seed = ", ".join(format_number(value) for value in quantity["values"])
+        rows.append([name, format_interval(quantity), by_seed])
+    rows[0][0] = f"**{rows[0][0]}**"  # the one on trial
+    return markdown_table(header, rows)
+
+
+def _render_source(record: dict) -> str:
+    """Say which file a card was made from, what the run cost and how to make it again."""
+    # A run that was trained for an earlier experiment has cost its training and little else now.
+    minutes = max(sum(record["trained"].values()), record["seconds"]) / 60
+    machine = record["machine"]
+    hardware = machine["gpu"] or f"{machine['cores']} CPU cores"
+    return (
+        f"*From `results/claims/{record['experiment']}.json` of {record['date']}: about "
+        f"{minutes:.0f} min on {hardware}. Again: `{record['command']}`.*"
+    )
+
+
+# ---- the conditions of a record as dots ------------------------------------------------------
+
+
+def plot_conditions(
+    conditions: Sequence[tuple[str, str]],
+    small: dict | None = None,
+    full: dict | None = None,
+    title: str = "",
+    xlabel: str = "percent",
+    chance: float | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Plot conditions as dots with 95 % bars, one a row: the full run filled, the small one hollow.
+
+    conditions: a label and a key of record["conditions"] for each row. small, full: the records.
+    chance: what a guesser would score. Returns the axes.
+    """
     import matplotlib.pyplot as plt
-    from matplotlib.patches import FancyBboxPatch
 
-    from clipnb.plots import BLACK, BLUE, GREEN, RED, wrap
+    from clipnb.plots import BLACK, BLUE, ORANGE
 
-    colours = dict(zip(VERDICTS, (GREEN, BLUE, "#A87400", RED)))
-    columns, found = 6, group_by_claim(records)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.5, 1.4 + 0.42 * len(conditions)))
+    shift = 0.14 if small and full else 0  # so that two runs do not cover each other
+    keys = [key for _, key in conditions]
+    if small:
+        style = {"color": ORANGE, "markerfacecolor": "white"}
+        _plot_run(ax, small, keys, "small run, here", shift, style)
+    if full:
+        _plot_run(ax, full, keys, "full run, on record", -shift, {"color": BLUE})
+    if chance is not None:
+        ax.axvline(chance, color=BLACK, linestyle="--", linewidth=1.2, label="chance")
+    ax.set_yticks(range(len(conditions)), [label for label, _ in conditions])
+    ax.set(title=title, xlabel=xlabel, ylim=(len(conditions) - 0.5, -0.5))
+    _add_legend(ax)
+    return ax
+
+
+def _plot_run(
+    ax: "Axes", record: dict, keys: list[str], name: str, shift: float, style: dict
+) -> None:
+    """Plot one record's conditions; `shift` moves them down from their rows."""
+    conditions = [record["conditions"][key] for key in keys]
+    means = np.array([condition["mean"] for condition in conditions])
+    intervals = np.array([condition["interval"] for condition in conditions])  # (rows, 2)
+    n_seeds = len(record["seeds"])
+    seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
+    ax.errorbar(
+        means,
+        np.arange(len(conditions)) + shift,
+        xerr=np.abs(intervals.T - means),
+        fmt="o",
+        markersize=8,
+        capsize=3,
+        linewidth=1.5,
+        label=f"{name}: {seeds}, {record['n_images']:,} images",
+        **style,
+    )
+
+
+def _add_legend(ax: "Axes") -> None:
+    """Put the legend below the figure if the axes stand alone, else into the axes."""
+    handles, labels = ax.get_legend_handles_labels()
+    if len(ax.figure.axes) > 1:
+        ax.legend(handles, labels, fontsize=9, frameon=True)
+        return
+    ax.figure.legend(
+        handles, labels, fontsize=9, frameon=False, loc="outside lower center", ncols=3
+    )
+
+
+# ---- one verdict for each claim --------------------------------------------------------------
+
+
+def combine_verdicts(verdicts: Sequence[str]) -> str:
+    """Combine the verdicts of a claim's experiments: theirs if they agree, "partly" if not.
+
+    "not at this scale" is ignored if another experiment reached a verdict.
+    """
+    votes = set(verdicts)
+    if len(votes) > 1:
+        votes.discard("not at this scale")
+    return votes.pop() if len(votes) == 1 else "partly"
+
+
+def group_by_claim(records: list[dict] | None = None) -> dict[str, list[dict]]:
+    """Group records by claim, for all of CLAIMS in order; a claim without a record has none.
+
+    records: by default all that are in results/claims/.
+    """
+    if records is None:
+        records = load_claims()
+    groups = {}
+    for claim in CLAIMS:
+        groups[claim] = [record for record in records if record["claim"] == claim]
+    return groups
+
+
+def plot_verdicts(records: list[dict] | None = None, columns: int = 6) -> "Figure":
+    """Plot every claim as a tile with its verdict, and a small mark for each of its experiments.
+
+    Returns the figure.
+    """
+    import matplotlib.pyplot as plt
+
+    groups = group_by_claim(records)
+    n_rows = -(-len(groups) // columns)  # rounded up
     fig, ax = plt.subplots(figsize=(12, 5.4))
-    for i, (claim, own) in enumerate(found.items()):
-        x, y = i % columns, i // columns
-        verdict = combine_verdicts([record["verdict"] for record in own]) if own else None
-        colour = colours.get(verdict, "#8A8F98")
-        ax.add_patch(
-            FancyBboxPatch(
-                (x + 0.05, y + 0.06),
-                0.9,
-                0.88,
-                "round,pad=0,rounding_size=0.06",
-                facecolor=colour + "1C",
-                edgecolor=colour,
-                linewidth=1.6,
-            )
-        )
-        ax.text(x + 0.11, y + 0.2, claim, fontsize=12, fontweight="bold", color=BLACK, va="center")
-        ax.text(
-            x + 0.89,
-            y + 0.2,
-            " ".join(MARKS[record["verdict"]] for record in own),
-            fontsize=11,
-            color=BLACK,
-            va="center",
-            ha="right",
-        )
-        ax.text(
-            x + 0.11,
-            y + 0.32,
-            wrap(CLAIMS[claim][0], 22),
-            fontsize=9,
-            color=BLACK,
-            va="top",
-            linespacing=1.25,
-        )
-        ax.text(
-            x + 0.11,
-            y + 0.85,
-            f"{MARKS.get(verdict, '–')} {verdict or 'not tested'}",
-            fontsize=10,
-            fontweight="bold",
-            color=colour,
-            va="center",
-        )
+    for i, (claim, own) in enumerate(groups.items()):
+        _draw_tile(ax, i % columns, i // columns, claim, [record["verdict"] for record in own])
     ax.set(
         xlim=(0, columns),
-        ylim=(-(-len(found) // columns), 0),
+        ylim=(n_rows, 0),
         title="The paper on trial: one verdict for each claim, one mark for each experiment",
     )
     ax.axis("off")
     return fig
 
 
-def row_of(record):
-    """What a record says of the paper and of us, and its notebook, as three cells of a table."""
-    return (
-        format_paper_figures(record),
-        f"{record['dataset']}: {next(iter(record['quantities']))} {format_interval(record)} {record['unit']}",
+def _draw_tile(ax: "Axes", x: int, y: int, claim: str, verdicts: list[str]) -> None:
+    """Draw the tile of a claim in column x and row y. verdicts: of its experiments."""
+    from matplotlib.patches import FancyBboxPatch
+
+    from clipnb.plots import BLACK, BLUE, GREEN, RED, wrap
+
+    colours = dict(zip(VERDICTS, (GREEN, BLUE, "#A87400", RED), strict=True))
+    if verdicts:
+        verdict = combine_verdicts(verdicts)
+        colour, summary = colours[verdict], format_verdict(verdict)
+    else:
+        colour, summary = "#8A8F98", "– not tested"
+    box = FancyBboxPatch(
+        (x + 0.05, y + 0.06),
+        width=0.9,
+        height=0.88,
+        boxstyle="round,pad=0,rounding_size=0.06",
+        facecolor=colour + "1C",  # nearly transparent
+        edgecolor=colour,
+        linewidth=1.6,
     )
+    ax.add_patch(box)
+    left, right = x + 0.11, x + 0.89
+    marks = " ".join(MARKS[verdict] for verdict in verdicts)
+    title = wrap(CLAIMS[claim][0], 22)
+    ax.text(left, y + 0.2, claim, fontsize=12, fontweight="bold", color=BLACK, va="center")
+    ax.text(right, y + 0.2, marks, fontsize=11, color=BLACK, va="center", ha="right")
+    ax.text(left, y + 0.32, title, fontsize=9, color=BLACK, va="top", linespacing=1.25)
+    ax.text(left, y + 0.85, summary, fontsize=10, fontweight="bold", color=colour, va="center")
 
 
-def link_to(notebook, folder):
+# ---- tables ----------------------------------------------------------------------------------
+
+
+def format_row(record: dict) -> tuple[str, str]:
+    """Format what the paper reports and what we measured, as two cells of a table."""
+    on_trial = next(iter(record["quantities"]))
+    ours = f"{record['dataset']}: {on_trial} {format_interval(record)} {record['unit']}"
+    return format_paper_figures(record), ours
+
+
+def format_link(notebook: str, folder: str) -> str:
+    """Format a link to a notebook; its text is the notebook's number."""
     return f"[{notebook[:2]}]({folder}{notebook}.ipynb)"
 
 
-def claims_table(records=None, notebooks="notebooks/"):
-    """The claims in short, a row each, as a Markdown table: the verdict over all of a claim's experiments, and the figures of the first that has it."""
-    lines = [
-        "| | the paper says | its figure | ours, 95 % interval | verdict | notebook |",
-        "|---|---|---|---|---|---|",
-    ]
-    for claim, found in group_by_claim(records).items():
+def claims_table(records: list[dict] | None = None, notebooks: str = "notebooks/") -> str:
+    """Render the claims in short as a Markdown table, a row each.
+
+    A row tells the verdict over all of a claim's experiments, and the figures of the first
+    experiment that has it. notebooks: the folder that the links lead to.
+    """
+    header = ["", "the paper says", "its figure", "ours, 95 % interval", "verdict", "notebook"]
+    rows = []
+    for claim, own in group_by_claim(records).items():
         title, where = CLAIMS[claim]
-        if not found:
-            lines.append(
-                f"| {claim} | {title} ({where}) | | | {UNTESTED.get(claim, 'no record')} | |"
-            )
+        if not own:
+            why = UNTESTED.get(claim, "no record")
+            rows.append([claim, f"{title} ({where})", "", "", why, ""])
             continue
-        verdict = combine_verdicts([record["verdict"] for record in found])
-        paper, ours = row_of(
-            next((record for record in found if record["verdict"] == verdict), found[0])
+        verdict = combine_verdicts([record["verdict"] for record in own])
+        with_verdict = [record for record in own if record["verdict"] == verdict]
+        shown = with_verdict[0] if with_verdict else own[0]
+        names = dict.fromkeys(record["notebook"] for record in own)  # each once, in order
+        links = ", ".join(format_link(name, notebooks) for name in names)
+        rows.append(
+            [claim, f"{title} ({where})", *format_row(shown), format_verdict(verdict), links]
         )
-        links = ", ".join(
-            link_to(name, notebooks)
-            for name in dict.fromkeys(record["notebook"] for record in found)
-        )
-        lines.append(
-            f"| {claim} | {title} ({where}) | {paper} | {ours} | {MARKS[verdict]} {verdict} | {links} |"
-        )
-    return "\n".join(lines)
+    return markdown_table(header, rows)
 
 
-def experiments_table(records=None, notebooks=""):
-    """Every experiment on record, a row each, as a Markdown table with the reason for its verdict and the file it comes from."""
-    lines = [
-        "| claim | experiment | the paper | ours, 95 % interval | verdict | because | file |",
-        "|---|---|---|---|---|---|---|",
+def experiments_table(records: list[dict] | None = None, notebooks: str = "") -> str:
+    """Render every experiment on record as a Markdown table, a row each.
+
+    A row tells the reason for the verdict and the file that it comes from. notebooks: the folder
+    that the links lead to.
+    """
+    header = [
+        "claim",
+        "experiment",
+        "the paper",
+        "ours, 95 % interval",
+        "verdict",
+        "because",
+        "file",
     ]
-    for claim, found in group_by_claim(records).items():
-        for record in found:
-            paper, ours = row_of(record)
-            lines.append(
-                f"| {claim} | {record['title']} ({record['where']}), notebook {link_to(record['notebook'], notebooks)} | {paper} | {ours} "
-                f"| {MARKS[record['verdict']]} {record['verdict']} | {record['because']} | `{record['experiment']}.json` |"
+    rows = []
+    for claim, own in group_by_claim(records).items():
+        for record in own:
+            link = format_link(record["notebook"], notebooks)
+            rows.append(
+                [
+                    claim,
+                    f"{record['title']} ({record['where']}), notebook {link}",
+                    *format_row(record),
+                    format_verdict(record["verdict"]),
+                    record["because"],
+                    f"`{record['experiment']}.json`",
+                ]
             )
-    return "\n".join(lines)
+    return markdown_table(header, rows)
