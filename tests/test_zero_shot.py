@@ -1,28 +1,35 @@
-"""A classifier out of words: against loops by hand and against open_clip; prompts, nouns in photos, what a bag of words cannot tell."""
+"""A classifier made of words: against loops, against open_clip, and the experiments with it."""
+
+import dataclasses
+import random
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from clipnb import build_zero_shot_classifier, create_model, train_tokenizer, zero_shot_scores
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments import limits, zero_shot
+from clipnb.experiments import limits, prompts, reading, zero_shot
 from clipnb.experiments.nouns import mean_average_precision, noun_truth
 from clipnb.features import encode_images
 from clipnb.scenes import Scene, Thing
 from clipnb.zero_shot import find_unknown_words
 
-NAMES, TEMPLATES = ["dog", "cat", "boat"], ["a {}", "a photo of a {}", "{}"]
+NAMES = ["dog", "cat", "boat"]
+TEMPLATES = ["a {}", "a photo of a {}", "{}"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer(
-        ["a photo of a red dog", "a blue cat", "a green boat at sea", "two black dogs and a cat"],
-        300,
-    )
+    captions = [
+        "a photo of a red dog",
+        "a blue cat",
+        "a green boat at sea",
+        "two black dogs and a cat",
+    ]
+    return train_tokenizer(captions, 300)
 
 
 @pytest.fixture
@@ -31,47 +38,77 @@ def model(recipe):
     return create_model(recipe).eval()
 
 
-def test_equals_loops_by_hand(model, tokenizer):
+def make_images(n):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+
+
+# ---- the classifier --------------------------------------------------------------------------
+
+
+def test_the_classifier_equals_loops(model, tokenizer):
     columns = []
     for name in NAMES:
-        with torch.no_grad():
-            features = [
-                model.encode_text(tokenizer([template.format(name)]))[0] for template in TEMPLATES
-            ]
-        mean = sum(feature / feature.norm() for feature in features) / len(features)
+        features = []
+        for template in TEMPLATES:
+            with torch.no_grad():
+                feature = model.encode_text(tokenizer([template.format(name)]))[0]
+            features.append(feature / feature.norm())
+        mean = sum(features) / len(features)
         columns.append(mean / mean.norm())
-    torch.testing.assert_close(
-        build_zero_shot_classifier(model, tokenizer, NAMES, TEMPLATES), torch.stack(columns, dim=1)
-    )
+    ours = build_zero_shot_classifier(model, tokenizer, NAMES, TEMPLATES)
+    torch.testing.assert_close(ours, torch.stack(columns, dim=1))
 
 
-def test_equals_open_clip(model, tokenizer):
-    from open_clip import build_zero_shot_classifier as theirs
+class OpenClipAdapter:
+    """Our model as open_clip's builder expects one.
 
-    expected = theirs(
-        model,
-        tokenizer,
-        NAMES,
-        [lambda name, t=template: t.format(name) for template in TEMPLATES],
-        num_classes_per_batch=None,
+    open_clip 3 calls `model.encode_text(tokens, normalize=True)`. Its development version calls
+    `model(text=tokens)` and reads "text_features" from the dict that it gets.
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def encode_text(self, text, normalize=False):
+        return self.model.encode_text(text, normalize=normalize)
+
+    def __call__(self, image=None, text=None):
+        return {"text_features": self.encode_text(text, normalize=True)}
+
+
+def test_the_classifier_equals_open_clips(model, tokenizer):
+    import open_clip
+
+    expected = open_clip.build_zero_shot_classifier(
+        OpenClipAdapter(model), tokenizer, NAMES, TEMPLATES
     )
-    torch.testing.assert_close(
-        build_zero_shot_classifier(model, tokenizer, NAMES, TEMPLATES),
-        expected.detach(),
-        atol=1e-5,
-        rtol=1e-5,
-    )
+    ours = build_zero_shot_classifier(model, tokenizer, NAMES, TEMPLATES)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_adapter_answers_both_versions_of_open_clip_alike(model, tokenizer):
+    adapter = OpenClipAdapter(model)
+    tokens = tokenizer(["a dog", "a photo of a cat"])
+    with torch.no_grad():
+        expected = model.encode_text(tokens, normalize=True)
+        torch.testing.assert_close(adapter.encode_text(tokens, normalize=True), expected)
+        torch.testing.assert_close(adapter(text=tokens)["text_features"], expected)
+    torch.testing.assert_close(expected.norm(dim=1), torch.ones(2))
 
 
 def test_scores_are_cosines_of_images_or_features(model, tokenizer):
-    images = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
+    images = make_images(5)
     scores = zero_shot_scores(model, tokenizer, images, NAMES)
-    torch.testing.assert_close(
-        scores,
-        zero_shot_scores(model, tokenizer, encode_images(model, images, batch_size=2), NAMES),
-    )
-    assert scores.shape == (5, 3) and scores.abs().max() <= 1 + 1e-6
-    assert encode_images(model, images, projected=False).shape == (5, model.image_encoder.width)
+    features = encode_images(model, images, batch_size=2)
+    torch.testing.assert_close(scores, zero_shot_scores(model, tokenizer, features, NAMES))
+    assert scores.shape == (5, 3)
+    assert scores.abs().max() <= 1 + 1e-6
+
+
+def test_features_before_the_projection_have_the_encoders_width(model):
+    features = encode_images(model, make_images(5), projected=False)
+    assert features.shape == (5, model.image_encoder.width)
 
 
 def test_a_model_in_training_stays_in_training(model, tokenizer):
@@ -81,10 +118,8 @@ def test_a_model_in_training_stays_in_training(model, tokenizer):
 
 
 def test_an_unknown_word_is_named(model, tokenizer):
-    assert (
-        find_unknown_words(tokenizer, "Red zebra") == ["zebra"]
-        and find_unknown_words(tokenizer, "dog") == []
-    )
+    assert find_unknown_words(tokenizer, "Red zebra") == ["zebra"]
+    assert find_unknown_words(tokenizer, "dog") == []
     with pytest.warns(UserWarning, match="class 'red zebra'.*'zebra'.*means nothing"):
         build_zero_shot_classifier(model, tokenizer, ["dog", "red zebra"])
 
@@ -102,12 +137,13 @@ def test_what_makes_no_classifier_is_refused(model, tokenizer, names, templates,
         build_zero_shot_classifier(model, tokenizer, names, templates)
 
 
-# ---- nouns in photos ---------------------------------------------------------------------------------------------------
+# ---- nouns in photos -------------------------------------------------------------------------
 
 
-def test_average_precision_is_scikit_learns():
+def test_average_precision_equals_scikit_learns():
     rng = np.random.default_rng(0)
-    scores, truth = rng.normal(size=(300, 4)), rng.random((300, 4)) < 0.2
+    scores = rng.normal(size=(300, 4))
+    truth = rng.random((300, 4)) < 0.2
     truth[:, 3] = False  # a class without a positive is left out
     expected = np.mean([average_precision_score(truth[:, c], scores[:, c]) for c in range(3)])
     assert mean_average_precision(scores, truth) == pytest.approx(100 * expected)
@@ -119,9 +155,8 @@ def test_a_noun_counts_when_two_captions_hold_it():
         ["a dog", "doggedly", "hotdog", "x", "x"],
         ["men", "a man", "children", "a child plays", "x"],
     ]
-    dataset = CaptionDataset(
-        "d", "test", np.zeros((3, 3, 4, 4), np.uint8), captions, ["0", "1", "2"]
-    )
+    images = np.zeros((3, 3, 4, 4), np.uint8)
+    dataset = CaptionDataset("d", "test", images, captions, ["0", "1", "2"])
     assert noun_truth(dataset, ("dog", "man", "child")).tolist() == [
         [True, False, False],
         [False, False, False],
@@ -129,29 +164,29 @@ def test_a_noun_counts_when_two_captions_hold_it():
     ]
 
 
-# ---- quantities and judges ---------------------------------------------------------------------------------------------
+# ---- quantities and judges -------------------------------------------------------------------
 
 
-def outcome(share, n=100):
+def make_outcome(share, n=100):
+    """Return n outcomes, of which this share is right."""
     return np.arange(n) < round(share * n)
 
 
-def found(**means):
-    return {
-        name.replace("_", " "): {"mean": mean, "interval": [mean - 1, mean + 1]}
-        for name, mean in means.items()
-    }
+def make_estimate(mean):
+    """Return a quantity as a judge sees it, with an interval of one point on each side."""
+    return {"mean": mean, "interval": [mean - 1, mean + 1]}
 
 
 def test_quantities_on_outcomes_made_by_hand():
-    o = {
-        "clip kind seen": outcome(0.6),
-        "clip kind unseen": outcome(0.5),
-        "supervised kind seen": outcome(0.8),
-        "supervised kind unseen": outcome(0.2),
+    outcomes = {
+        "clip kind seen": make_outcome(0.6),
+        "clip kind unseen": make_outcome(0.5),
+        "supervised kind seen": make_outcome(0.8),
+        "supervised kind unseen": make_outcome(0.2),
     }
-    assert zero_shot.SEEN["zero-shot, kinds"](o) == pytest.approx(60)
-    assert zero_shot.SEEN["what unseen pairs cost the twin more"](o) == pytest.approx(50)
+    quantities = zero_shot.KIND_QUANTITIES
+    assert quantities["zero-shot, kinds"](outcomes) == pytest.approx(60)
+    assert quantities["what unseen pairs cost the twin more"](outcomes) == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
@@ -164,55 +199,84 @@ def test_quantities_on_outcomes_made_by_hand():
     ],
 )
 def test_prompts_are_judged_by_their_intervals(ensemble, photo, verdict):
-    names = [
-        "ensemble minus bare name",
-        "“a photo of a” minus bare name",
-        "ensemble minus one template",
-    ]
-    given = {
-        name: {"mean": mean, "interval": [mean - 1, mean + 1]}
-        for name, mean in zip(names, (ensemble, photo, 1))
+    quantities = {
+        "ensemble minus bare name": make_estimate(ensemble),
+        "“a photo of a” minus bare name": make_estimate(photo),
+        "ensemble minus one template": make_estimate(1),
     }
-    assert zero_shot.judge_prompts(given)[0] == verdict
+    assert prompts.judge_prompts(quantities)[0] == verdict
+
+
+# ---- choices between sentences ---------------------------------------------------------------
+
+
+@pytest.fixture
+def scene():
+    boat = Thing("boat", "red", "big", 1)
+    birds = Thing("bird", "white", "small", 2)
+    return Scene("sea", (boat, birds), "left of", 3)
 
 
 def test_ties_are_worth_their_share():
     scores = torch.tensor([[0.5, 0.5], [0.6, 0.5], [0.4, 0.5], [0.3, 0.3 + 1e-6]])
-    assert limits.first_wins(scores).tolist() == [0.5, 1.0, 0.0, 0.5]
+    assert limits.score_first(scores).tolist() == [0.5, 1.0, 0.0, 0.5]
 
 
-def test_sentences_about_a_scene():
-    import random
-
-    scene = Scene(
-        "sea", (Thing("boat", "red", "big", 1), Thing("bird", "white", "small", 2)), "left of", 3
-    )
-    told = limits.questions(scene, random.Random(0))
-    assert told["binding"] == ["a red boat and two white birds", "a white boat and two red birds"]
-    assert told["relation"] == [
+def test_choices_about_a_scene(scene):
+    choices = limits.make_choices(scene, random.Random(0))
+    assert choices["binding"] == [
+        "a red boat and two white birds",
+        "a white boat and two red birds",
+    ]
+    assert choices["relation"] == [
         "a red boat to the left of two white birds",
         "two white birds to the left of a red boat",
     ]
-    assert told["which thing"][0] == told["binding"][0] and "birds" not in told["which thing"][1]
-    assert limits.phrase(scene.things[1], number=3) == "three white birds"
+    right, wrong = choices["which thing"]
+    assert right == choices["binding"][0]
+    assert "birds" not in wrong
+
+
+def test_counting_choices_begin_with_the_right_number(scene):
+    assert limits.describe_thing(scene.things[1], count=3) == "three white birds"
+    birds_alone = dataclasses.replace(scene, things=scene.things[1:], relation=None)
+    assert limits.make_counting_choices(birds_alone) == [
+        "two white birds",
+        "a white bird",
+        "three white birds",
+    ]
 
 
 def test_a_bag_of_words_cannot_bind(recipe, tokenizer):
-    import dataclasses
-
     torch.manual_seed(0)
     bag = create_model(dataclasses.replace(recipe, text_encoder="bag_of_words")).eval()
-    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     pairs = [["a red dog and a blue cat", "a blue dog and a red cat"]] * 4
-    assert limits.first_wins(limits.choose(bag, tokenizer, images, pairs)).tolist() == [0.5] * 4
+    scores = limits.score_choices(bag, tokenizer, make_images(4), pairs)
+    assert limits.score_first(scores).tolist() == [0.5] * 4
 
 
-def test_labels_are_drawn_where_they_can_be_read():
-    import random
+# ---- words in images -------------------------------------------------------------------------
 
-    from PIL import Image
 
-    blank = Image.new("RGB", (128, 128), (150, 150, 150))
-    labelled = np.asarray(limits.write(blank.copy(), "flower", random.Random(0)))
+def test_a_label_is_printed_dark_on_light():
+    grey = Image.new("RGB", (128, 128), (150, 150, 150))
+    labelled = np.asarray(reading.print_label(grey, "flower", random.Random(0)))
     changed = (labelled != 150).any(axis=2)
-    assert 1000 < changed.sum() < 5000 and (labelled.max() > 240) and (labelled.min() < 40)
+    assert 1000 < changed.sum() < 5000
+    assert labelled.max() > 240
+    assert labelled.min() < 40
+
+
+def test_three_images_in_ten_get_a_right_label(scene):
+    n_labelled = 0
+    for seed in range(300):
+        image = Image.new("RGB", (128, 128), (150, 150, 150))
+        labelled = reading.label_some(image, dataclasses.replace(scene, seed=seed))
+        n_labelled += np.asarray(labelled).max() > 150
+    assert 60 < n_labelled < 120
+
+
+def test_a_wrong_word_names_another_kind(scene):
+    words = {reading.choose_wrong_word(dataclasses.replace(scene, seed=i)) for i in range(100)}
+    assert "boat" not in words
+    assert len(words) > 5

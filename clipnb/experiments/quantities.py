@@ -1,5 +1,6 @@
 """Quantities that several experiments report: functions from outcomes to one number."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,11 @@ def difference(condition: str, other: str) -> Quantity:
 
 
 def precision(condition: str) -> Quantity:
-    """Make the quantity "mean average precision of a condition's scores".
+    """Make the quantity "mean average precision of a condition's scores", in percent.
 
-    The scores are (N, C), or (N, P, C) for P templates, whose mean it is then.
+    The scores are `outcomes["_<condition>"]` and the truth is `outcomes["_truth"]`, bool (N, C).
+    Scores (N, C) are those of one classifier. Scores (N, P, C) are those of P templates, and the
+    quantity is the mean over the templates.
     """
 
     def quantity(outcomes: dict[str, Any]) -> float:
@@ -40,3 +43,21 @@ def precision(condition: str) -> Quantity:
         return np.mean(by_template)
 
     return quantity
+
+
+def surplus(quantity: Quantity, other: Quantity) -> Quantity:
+    """Make the quantity "amount by which one quantity is above another"."""
+
+    def amount(outcomes: dict[str, Any]) -> float:
+        return quantity(outcomes) - other(outcomes)
+
+    return amount
+
+
+def average(quantities: Sequence[Quantity]) -> Quantity:
+    """Make the quantity "mean of several quantities"."""
+
+    def mean(outcomes: dict[str, Any]) -> float:
+        return np.mean([quantity(outcomes) for quantity in quantities])
+
+    return mean
