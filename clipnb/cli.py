@@ -53,7 +53,9 @@ def build_parser() -> ArgumentParser:
         )
         return command
 
-    train = add_command("train", run_train, "Train a recipe and say how well it retrieves on dev.")
+    train = add_command(
+        "train", handle_train, "Train a recipe and say how well it retrieves on dev."
+    )
     add_recipe_options(train)
     train.add_argument(
         "--resume", action="store_true", help="go on with an interrupted run of this recipe"
@@ -65,7 +67,7 @@ def build_parser() -> ArgumentParser:
     )
 
     evaluate = add_command(
-        "evaluate", run_evaluate, "Print the recall of a trained run, both ways, beside chance."
+        "evaluate", handle_evaluate, "Print the recall of a trained run, both ways, beside chance."
     )
     add_recipe_options(evaluate)
     evaluate.add_argument(
@@ -79,7 +81,7 @@ def build_parser() -> ArgumentParser:
         help="also write dev and test into results/runs/, and the errors into results/errors/",
     )
 
-    search = add_command("search", run_search, "Find images by words, with a trained run.")
+    search = add_command("search", handle_search, "Find images by words, with a trained run.")
     add_recipe_options(search)
     search.add_argument("query", help='for example "black kites over the beach"')
     search.add_argument(
@@ -87,12 +89,12 @@ def build_parser() -> ArgumentParser:
     )
     search.add_argument("--split", default="test", help="which images to search (default: test)")
 
-    download = add_command("download", run_download, "Fetch a dataset.")
+    download = add_command("download", handle_download, "Fetch a dataset.")
     download.add_argument("name", choices=["flickr8k"])
 
     experiment = add_command(
         "experiment",
-        run_experiment,
+        handle_experiment,
         "Put a claim of the paper to the test in full, into results/claims/. This takes minutes; "
         "an interrupted run goes on seed by seed.",
     )
@@ -101,7 +103,7 @@ def build_parser() -> ArgumentParser:
 
     ladder = add_command(
         "ladder",
-        run_ladder,
+        handle_ladder,
         "Train the steps from baseline to improved on Flickr8k, into results/trials/. Most take "
         "two minutes, the last ones longer; an interrupted run goes on where it stopped.",
     )
@@ -109,12 +111,12 @@ def build_parser() -> ArgumentParser:
 
     bench = add_command(
         "bench",
-        run_bench,
+        handle_bench,
         "Measure the speed of training against others', into results/bench/ (15 minutes).",
     )
     bench.add_argument("what", choices=["train"])
 
-    add_command("report", run_report, "Write the tables of README.md anew from results/.")
+    add_command("report", handle_report, "Write the tables of README.md anew from results/.")
     return parser
 
 
@@ -188,7 +190,7 @@ def parse_field(recipe: Recipe, name: str, text: str) -> str | bool | int | floa
 # ---- the commands ----------------------------------------------------------------------------
 
 
-def run_train(arguments: Namespace) -> None:
+def handle_train(arguments: Namespace) -> None:
     """Train a recipe and print how well it retrieves on dev."""
     from clipnb import chance, load_dataset, train
     from clipnb.records import record_trial
@@ -205,7 +207,7 @@ def run_train(arguments: Namespace) -> None:
     print_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
 
 
-def run_evaluate(arguments: Namespace) -> None:
+def handle_evaluate(arguments: Namespace) -> None:
     """Print the recall of a trained run, or record it."""
     from clipnb import chance, evaluate, load_dataset, load_run, run_folder
     from clipnb.records import record_errors, record_run
@@ -231,7 +233,7 @@ def print_metrics(metrics: dict[str, float], chance: dict[str, float]) -> None:
     print(f"mean recall {metrics['mean_recall']:.1f} (chance {chance['mean_recall']:.1f})")
 
 
-def run_search(arguments: Namespace) -> None:
+def handle_search(arguments: Namespace) -> None:
     """Print the images that a trained run finds for a query."""
     from clipnb import ImageIndex, load_dataset, load_run, run_folder
 
@@ -249,7 +251,7 @@ def run_search(arguments: Namespace) -> None:
         )
 
 
-def run_download(arguments: Namespace) -> None:
+def handle_download(arguments: Namespace) -> None:
     """Fetch a dataset."""
     from clipnb.datasets.download import download_flickr8k
     from clipnb.runtime import data_dir
@@ -257,7 +259,7 @@ def run_download(arguments: Namespace) -> None:
     download_flickr8k(data_dir() / "flickr8k")
 
 
-def run_experiment(arguments: Namespace) -> None:
+def handle_experiment(arguments: Namespace) -> None:
     """Record one experiment, or all of them.
 
     With `all`, an experiment whose dataset is missing is left out and named.
@@ -274,21 +276,21 @@ def run_experiment(arguments: Namespace) -> None:
             print(f"left out {name}: {error}", flush=True)
 
 
-def run_ladder(arguments: Namespace) -> None:
+def handle_ladder(arguments: Namespace) -> None:
     """Train the steps from baseline to improved that are not on record yet."""
     from clipnb.experiments.ladder import train_ladder
 
     train_ladder(arguments.seeds)
 
 
-def run_bench(arguments: Namespace) -> None:
+def handle_bench(arguments: Namespace) -> None:
     """Measure the speed of training."""
     from clipnb.bench import run_benchmark
 
     print(f"wrote {run_benchmark()}")
 
 
-def run_report(arguments: Namespace) -> None:
+def handle_report(arguments: Namespace) -> None:
     """Write the tables of README.md anew."""
     from clipnb.report import update_readme
 

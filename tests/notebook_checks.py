@@ -1,20 +1,23 @@
-"""The notebook contract as code: `problems(notebook, folder)` says in sentences what a notebook breaks.
+"""The notebook contract as code: `find_problems(notebook, folder, name)` lists what breaks it.
 
-nbval compares outputs cell by cell. What it cannot see is checked here: notebooks that were not run in order, images' alt text,
-dead links, outputs that carry somebody's machine, definitions that have drifted away from their twins in `clipnb`.
+nbval compares outputs cell by cell. This module checks what nbval does not see: notebooks that
+were not run in order, missing alt text, dead links, outputs that hold a path of somebody's machine,
+and definitions that differ from their twins in `clipnb`.
 """
 
 import ast
-import functools
+import itertools
 import re
 from pathlib import Path
+
+from notebook_drift import find_drift
 
 from clipnb.runtime import ROOT
 
 MAX_LINES = 25
 MAX_IGNORED = 1 / 6
 MAX_BYTES = 1_500_000
-# nbval is a front end without widgets' output routing: these pass in JupyterLab and fail there.
+# These work in JupyterLab and fail under nbval, which cannot route an output into a widget.
 FORBIDDEN = {
     "Output",
     "interact",
@@ -25,279 +28,281 @@ FORBIDDEN = {
     "display_id",
 }
 MACHINE_PATH = re.compile(
-    r"(?<![\w.])/(?:home|root|tmp|work|Users|opt|usr|var|mnt)/\w|[A-Za-z]:\\+Users|site-packages|ipykernel_\d"
+    r"(?<![\w.])/(?:home|root|tmp|work|Users|opt|usr|var|mnt)/\w"
+    r"|[A-Za-z]:\\+Users|site-packages|ipykernel_\d"
 )
+OBJECT_REPR = re.compile(r"\bat 0x[0-9a-fA-F]{6}|<matplotlib\.|^Text\(|^\[?<Axes", re.MULTILINE)
 HEAD = ["Goal", "You need", "Time", "Data"]
 FOOT = ["Checks", "Exercises", "Summary", "References"]
 
 
-def problems(notebook, folder=ROOT / "notebooks", name="01_.ipynb"):
-    """All that is wrong with an nbformat notebook of that file name in `folder`, as a list of sentences; empty if nothing is."""
-    faults = list(file_problems(notebook))
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    trees = {}
-    for number, cell in enumerate(code, 1):
-        try:
-            trees[number] = ast.parse(cell.source)
-        except SyntaxError as error:
-            faults.append(
-                f"cell [{number}]: not plain Python ({error.msg}); magics and shell lines do not run everywhere"
-            )
-            continue
-        faults += [f"cell [{number}]: {fault}" for fault in cell_problems(cell, trees[number])]
-        if "nbval-ignore-output" in tags(cell) and not (
-            number < len(code) and re.search(r"^\s*assert\b", code[number].source, re.M)
-        ):
-            faults.append(
-                f"cell [{number}]: its output is ignored, so the next code cell must assert what matters about it"
-            )
-    ignored = sum("nbval-ignore-output" in tags(cell) for cell in code)
-    if ignored > MAX_IGNORED * len(code):
-        faults.append(
-            f"{ignored} of {len(code)} code cells are tagged nbval-ignore-output; at most one in six may be"
+def find_problems(notebook, folder=ROOT / "notebooks", name="01_.ipynb"):
+    """Return a sentence for each fault of an nbformat notebook; the list is empty without faults.
+
+    folder, name: where the notebook lies. Its links are relative to `folder`.
+    """
+    folder = Path(folder)
+    found = [
+        *find_file_problems(notebook),
+        *find_ignored_output_problems(notebook),
+        *find_head_problems(notebook),
+        *find_foot_problems(notebook),
+        *find_link_problems(notebook, folder),
+        *find_neighbour_problems(notebook, folder, name),
+    ]
+    for number, cell in enumerate(list_code_cells(notebook), 1):
+        found += [f"Cell [{number}] {problem}" for problem in find_cell_problems(cell)]
+    return found
+
+
+def list_code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def list_markdown(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def has_tag(cell, *tags):
+    """Tell whether a cell has one of the tags."""
+    return bool(set(tags) & set(cell.metadata.get("tags", [])))
+
+
+# ---- the file --------------------------------------------------------------------------------
+
+
+def find_file_problems(notebook):
+    """Yield what is wrong with execution order, metadata and size."""
+    counts = [cell.execution_count for cell in list_code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield (
+            "The notebook was not executed from top to bottom: its execution counts are not "
+            "1, 2, 3 and so on. Run `make notebooks`."
         )
-    faults += text_problems(notebook, folder, name)
-    faults += drift_problems(trees.values())
-    return faults
-
-
-def tags(cell):
-    return cell.metadata.get("tags", [])
-
-
-def file_problems(notebook):
-    """Execution order, metadata, size: what `make notebooks` puts right."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
-        yield "not executed from top to bottom (execution counts are not 1, 2, 3 ...): make notebooks"
-    if "widgets" in notebook.metadata:
-        yield "holds saved widget state, which GitHub cannot render: make notebooks"
-    if notebook.metadata.get("kernelspec", {}).get(
-        "name"
-    ) != "python3" or "version" in notebook.metadata.get("language_info", {}):
-        yield "its metadata names a machine's kernel or Python version: make notebooks"
+    metadata = notebook.metadata
+    if "widgets" in metadata:
+        yield "The notebook holds saved widget state. GitHub cannot show it. Run `make notebooks`."
+    has_other_kernel = metadata.get("kernelspec", {}).get("name") != "python3"
+    has_version = "version" in metadata.get("language_info", {})
+    if has_other_kernel or has_version:
+        yield (
+            "The metadata names the kernel or the Python version of one machine. "
+            "Run `make notebooks`."
+        )
     ids = [cell.get("id") for cell in notebook.cells]
     if None in ids or len(set(ids)) < len(ids):
-        yield "cell ids are missing or not unique"
+        yield "The cell ids are missing or not unique. Run `make notebooks`."
     if len(str(notebook)) > MAX_BYTES:
-        yield f"larger than {MAX_BYTES / 1e6} MB: use fewer or smaller images"
+        yield f"The notebook is larger than {MAX_BYTES / 1e6} MB. Show fewer or smaller images."
 
 
-def cell_problems(cell, tree):
-    """What one code cell breaks; `tree` is its parsed source."""
-    outputs = cell.outputs
-    images = any("image/png" in output.get("data", {}) for output in outputs)
-    texts = [output.get("text", "") for output in outputs]
-    texts += [
-        text
-        for output in outputs
-        for kind, text in output.get("data", {}).items()
-        if kind.startswith("text/")
-    ]
-    text = "\n".join(texts)
-
-    if any(output.output_type == "error" for output in outputs) and not {
-        "raises-exception",
-        "nbval-raises-exception",
-    } & set(tags(cell)):
-        yield "holds an error"
-    if "nbval-skip" in tags(cell) or re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE)", cell.source):
-        yield "nbval-skip and NBVAL comments are not used here; the tag is nbval-ignore-output"
-    if len(cell.source.splitlines()) > MAX_LINES:
-        yield f"{len(cell.source.splitlines())} lines; at most {MAX_LINES}, better 15"
-    if found := MACHINE_PATH.search(cell.source + "\n" + text):
-        yield f"carries a path of somebody's machine: {found.group()!r}"
-    if re.search(r"\bat 0x[0-9a-fA-F]{6}|<matplotlib\.|^Text\(|^\[?<Axes", text, re.M):
-        yield "shows an object's repr; write `_ = ...`, and end a plot with plt.show()"
-    if any(
-        output.get("name") == "stderr" for output in outputs
-    ) and "nbval-ignore-output" not in tags(cell):
-        yield "writes to stderr; mend what warns"
-    if images and "plt.show()" not in cell.source:
-        yield "draws without plt.show()"
-    if cell.source.rstrip().endswith(";"):
-        yield "ends in `;`, which hides nothing under nbval; write `_ = ...`"
-    yield from tree_problems(tree, images)
-
-
-def tree_problems(tree, images):
-    """What a code cell's syntax tree breaks: calls that nbval cannot follow, and Flickr8k where it must not be."""
-    for node in ast.walk(tree):
-        used = (
-            getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "arg", None)
+def find_ignored_output_problems(notebook):
+    """Yield where outputs are ignored too often, or where no assert follows one."""
+    code = list_code_cells(notebook)
+    ignored = [i for i, cell in enumerate(code) if has_tag(cell, "nbval-ignore-output")]
+    if len(ignored) > MAX_IGNORED * len(code):
+        yield (
+            f"{len(ignored)} of {len(code)} code cells have the tag nbval-ignore-output. "
+            "At most one in six may have it."
         )
-        if isinstance(node, (ast.Name, ast.Attribute, ast.keyword)) and used in FORBIDDEN:
-            yield f"uses {used}, which nbval cannot follow; set widget traits instead"
-        if isinstance(node, ast.Assign) and getattr(node.value, "value", None) == "flickr8k":
-            yield "is set to flickr8k; committed notebooks run on the scenes"
-        if (
-            isinstance(node, ast.Call)
-            and images
-            and getattr(node.func, "id", getattr(node.func, "attr", None)) == "load_dataset"
-        ):
-            if any(
-                getattr(argument, "value", None) == "flickr8k"
-                for argument in [*node.args, *(k.value for k in node.keywords)]
-            ):
-                yield "shows images of Flickr8k, which may not be passed on"
+    for i in ignored:
+        following = code[i + 1].source if i + 1 < len(code) else ""
+        if not re.search(r"^\s*assert\b", following, re.MULTILINE):
+            yield (
+                f"Cell [{i + 1}] has an output that is ignored, so the next code cell must assert "
+                "what matters about it."
+            )
 
 
-def text_problems(notebook, folder, name):
-    """Head, foot, links and images in the Markdown cells."""
-    kinds = [cell.cell_type for cell in notebook.cells]
-    head = [
-        cell.source for cell in notebook.cells[: kinds.index("code") if "code" in kinds else None]
-    ]
+# ---- one code cell ---------------------------------------------------------------------------
+
+
+def find_cell_problems(cell):
+    """Yield what one code cell breaks, as sentences whose subject, the cell, is left out."""
+    try:
+        tree = ast.parse(cell.source)
+    except SyntaxError as error:
+        yield f"is not plain Python ({error.msg}). Magics and shell lines do not run everywhere."
+        return
+    yield from find_source_problems(cell)
+    yield from find_output_problems(cell)
+    yield from find_call_problems(tree, shows_images(cell))
+    for problem in find_drift(tree):
+        yield f"holds a definition that has drifted: {problem}"
+
+
+def shows_images(cell):
+    return any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+
+def join_output_texts(cell):
+    """Join all texts that a cell shows."""
+    texts = []
+    for output in cell.outputs:
+        texts.append(output.get("text", ""))
+        data = output.get("data", {})
+        texts += [data[kind] for kind in data if kind.startswith("text/")]
+    return "\n".join(texts)
+
+
+def find_source_problems(cell):
+    """Yield what is wrong with the source of a cell."""
+    source = cell.source
+    n_lines = len(source.splitlines())
+    if n_lines > MAX_LINES:
+        yield f"has {n_lines} lines. At most {MAX_LINES} are allowed, and 15 are better."
+    if has_tag(cell, "nbval-skip") or re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE)", source):
+        yield "uses nbval-skip or a comment for nbval. Use the tag nbval-ignore-output instead."
+    if source.rstrip().endswith(";"):
+        yield "ends in `;`, which hides nothing under nbval. Write `_ = ...`."
+    if shows_images(cell) and "plt.show()" not in source:
+        yield "draws without plt.show(). Write it in the last line."
+
+
+def find_output_problems(cell):
+    """Yield what is wrong with the outputs of a cell."""
+    has_error = any(output.output_type == "error" for output in cell.outputs)
+    if has_error and not has_tag(cell, "raises-exception", "nbval-raises-exception"):
+        yield "holds an error. Correct the code, or tag the cell raises-exception."
+    writes_stderr = any(output.get("name") == "stderr" for output in cell.outputs)
+    if writes_stderr and not has_tag(cell, "nbval-ignore-output"):
+        yield "writes to stderr. Correct what causes the warning."
+    text = join_output_texts(cell)
+    if path := MACHINE_PATH.search(cell.source + "\n" + text):
+        yield f"holds a path of somebody's machine: {path.group()!r}."
+    if OBJECT_REPR.search(text):
+        yield "shows the repr of an object. Write `_ = ...`, and end a plot with plt.show()."
+
+
+def find_call_problems(tree, has_images):
+    """Yield the names in a syntax tree that nbval cannot follow, and wrong uses of Flickr8k."""
+    for node in ast.walk(tree):
+        name = get_name(node)
+        if name in FORBIDDEN:
+            yield f"uses {name}, which nbval cannot follow. Set the traits of a widget instead."
+        if isinstance(node, ast.Assign) and is_flickr8k(node.value):
+            yield "sets a name to flickr8k. Committed notebooks run on the scenes."
+        if has_images and isinstance(node, ast.Call) and get_name(node.func) == "load_dataset":
+            keywords = [keyword.value for keyword in node.keywords]
+            if any(is_flickr8k(argument) for argument in [*node.args, *keywords]):
+                yield "shows images of Flickr8k, which may not be passed on."
+
+
+def get_name(node):
+    """Return the name that a node of a syntax tree uses, or None."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.keyword):
+        return node.arg
+    return None
+
+
+def is_flickr8k(node):
+    return isinstance(node, ast.Constant) and node.value == "flickr8k"
+
+
+# ---- Markdown --------------------------------------------------------------------------------
+
+
+def find_head_problems(notebook):
+    """Yield what the cells before the first code cell lack."""
+    cells = itertools.takewhile(lambda cell: cell.cell_type != "code", notebook.cells)
+    head = [cell.source for cell in cells]
     if not head or not head[0].startswith("# "):
-        yield "the first cell must start with the title: `# ...`"
+        yield "The first cell has no title. Start it with `# ` and the title."
     for word in HEAD:
         if not re.search(rf"\b{word}\b", "\n".join(head)):
-            yield f"the box at the top lacks {word!r}"
-    if not any(images_in(text) for text in head):
-        yield "no image of where we are before the first code cell"
+            yield f"The box at the top lacks {word!r}."
+    if not any(find_images(text) for text in head):
+        yield "There is no image of where we are before the first code cell."
 
-    places = [
-        next(
-            (
-                i
-                for i, cell in enumerate(notebook.cells)
-                if cell.cell_type == "markdown"
-                and re.search(rf"^#+ .*\b{word}\b", cell.source, re.M)
-            ),
-            None,
-        )
-        for word in FOOT
-    ]
+
+def find_foot_problems(notebook):
+    """Yield what the sections at the end lack."""
+    places = [find_heading(notebook, word) for word in FOOT]
     if None in places or places != sorted(places):
-        yield f"the foot must have the headings {', '.join(FOOT)}, in this order"
-    else:
-        checks, exercises, summary, _ = places
-        if not any(
-            cell.cell_type == "code" and "assert" in cell.source
-            for cell in notebook.cells[checks:exercises]
-        ):
-            yield "Checks has no cell of asserts"
-        if (
-            sum(cell.source.count("<details") for cell in notebook.cells[exercises : summary + 1])
-            < 3
-        ):
-            yield "Exercises needs three solutions folded away in <details>"
+        yield f"The foot lacks the headings {', '.join(FOOT)}, in this order."
+        return
+    checks, exercises, summary, _ = places
+    checks_code = [
+        cell.source for cell in notebook.cells[checks:exercises] if cell.cell_type == "code"
+    ]
+    if not any("assert" in source for source in checks_code):
+        yield "The section Checks has no cell of asserts."
+    exercise_texts = [cell.source for cell in notebook.cells[exercises : summary + 1]]
+    if sum(text.count("<details") for text in exercise_texts) < 3:
+        yield "The section Exercises has fewer than three solutions folded away in <details>."
 
-    markdown = [
-        without_code(cell.source) for cell in notebook.cells if cell.cell_type == "markdown"
-    ]
-    targets = [
-        target
-        for text in markdown
-        for target in re.findall(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]+)", text)
-    ]
-    for alt, target in [image for text in markdown for image in images_in(text)]:
-        targets.append(target)
+
+def find_heading(notebook, word):
+    """Return the number of the first Markdown cell with a heading that holds a word, or None."""
+    heading = re.compile(rf"^#+ .*\b{word}\b", re.MULTILINE)
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and heading.search(cell.source):
+            return number
+    return None
+
+
+def find_link_problems(notebook, folder):
+    """Yield links that lead nowhere, and images without alt text."""
+    for alt, target in list_images(notebook):
         if not alt.strip():
-            yield f"the image {target} has no alt text"
-    for target in targets:
-        if re.match(r"\w+:/|mailto:|#", target):
+            yield f"The image {target} has no alt text."
+    for target in list_targets(notebook):
+        if re.match(r"\w+:/|mailto:|#", target):  # elsewhere, or in the notebook itself
             continue
-        if not (Path(folder) / target.partition("#")[0]).exists():
-            yield f"the link to {target} leads nowhere"
+        if not (folder / target.partition("#")[0]).exists():
+            yield f"The link to {target} leads nowhere."
         if MACHINE_PATH.search(target):
-            yield f"the link to {target} is a path of somebody's machine"
-    names = sorted(path.name for path in Path(folder).glob("[0-9]*.ipynb"))
-    if name in names:
-        here = names.index(name)
-        for neighbour in names[max(here - 1, 0) : here] + names[here + 1 : here + 2]:
-            if neighbour not in targets:
-                yield f"no link to its neighbour {neighbour}"
+            yield f"The link to {target} is a path of somebody's machine."
 
 
-def without_code(markdown):
-    """Markdown without code blocks and code spans: what looks like a link in them is none."""
-    return re.sub(r"(`+).+?\1", "", re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S))
+def find_neighbour_problems(notebook, folder, name):
+    """Yield the notebooks before and after this one to which it has no link."""
+    names = sorted(path.name for path in folder.glob("[0-9]*.ipynb"))
+    if name not in names:
+        return
+    here = names.index(name)
+    neighbours = names[max(here - 1, 0) : here] + names[here + 1 : here + 2]
+    targets = list_targets(notebook)
+    for neighbour in neighbours:
+        if neighbour not in targets:
+            yield f"There is no link to the neighbour {neighbour}."
 
 
-def images_in(markdown):
-    """(alt text, target) of every image in a piece of Markdown, `![]()` and `<img>` alike."""
+def list_targets(notebook):
+    """List the targets of all links and images."""
+    targets = [target for _, target in list_images(notebook)]
+    for markdown in list_markdown(notebook):
+        targets += re.findall(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]+)", remove_code(markdown))
+    return targets
+
+
+def list_images(notebook):
+    """List (alt text, target) of all images in the Markdown cells."""
+    found = []
+    for markdown in list_markdown(notebook):
+        found += find_images(remove_code(markdown))
+    return found
+
+
+def remove_code(markdown):
+    """Remove code blocks and code spans, because text in them may look like a link."""
+    without_blocks = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(`+).+?\1", "", without_blocks)
+
+
+def find_images(markdown):
+    """Return (alt text, target) of every image in Markdown, as `![]()` or as `<img>`."""
     found = re.findall(r"!\[([^\]]*)\]\(\s*<?([^)\s>]+)", markdown)
-    for image in re.findall(r"<img\b[^>]*>", markdown):
-        alt, target = (
-            re.search(rf"""\b{key}\s*=\s*["']([^"']*)""", image) for key in ("alt", "src")
-        )
-        found.append((alt.group(1) if alt else "", target.group(1) if target else "?"))
+    for element in re.findall(r"<img\b[^>]*>", markdown):
+        found.append((read_attribute(element, "alt", ""), read_attribute(element, "src", "?")))
     return found
 
 
-# ---- drift: a definition in a notebook equals its twin in the package -----------------------------------------------
-
-
-class Bare(ast.NodeTransformer):
-    """Leaves what a definition does: docstrings and type annotations go (comments and layout are in no tree)."""
-
-    def generic_visit(self, node):
-        super().generic_visit(node)
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = body[1:] or [ast.Pass()]
-        for field in ("annotation", "returns"):
-            if getattr(node, field, None) is not None:
-                setattr(node, field, None)
-        return node
-
-    def visit_AnnAssign(self, node):
-        self.generic_visit(node)
-        return (
-            ast.Assign(targets=[node.target], value=node.value)
-            if node.value
-            else ast.Expr(node.target)
-        )
-
-
-def definitions(tree):
-    """{name: what it does, as text} for the top-level functions and classes of a module; a class's members are told apart."""
-    found = {}
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            found[node.name] = {"": ast.dump(Bare().visit(node))}
-        elif isinstance(node, ast.ClassDef):
-            bare = Bare().visit(node)
-            members = {
-                getattr(member, "name", ast.dump(member)): ast.dump(member) for member in bare.body
-            }
-            bare.body = []
-            found[node.name] = {"": ast.dump(bare), **members}
-    return found
-
-
-@functools.cache
-def package_definitions(folder=ROOT / "clipnb"):
-    """{name: [(module, definition)]} for all of `clipnb`."""
-    found = {}
-    for path in sorted(Path(folder).glob("*.py")):
-        for name, definition in definitions(ast.parse(path.read_text(encoding="utf-8"))).items():
-            found.setdefault(name, []).append((path.stem, definition))
-    return found
-
-
-def drift_problems(trees, package=None):
-    """Definitions that `clipnb` has under the same name and that do something else there.
-
-    A class in a notebook may leave methods of its twin out, but `__init__` and `forward`; those it has must be equal.
-    """
-    package = package_definitions() if package is None else package
-    for tree in trees:
-        for name, mine in definitions(tree).items():
-            twins = package.get(name, [])
-            differing = [(module, sorted(differences(mine, theirs))) for module, theirs in twins]
-            if twins and all(parts for _, parts in differing):
-                module, parts = differing[0]
-                parts = ", ".join(part for part in parts if part)
-                yield f"{name} has drifted from clipnb.{module}.{name}{f' (in {parts})' if parts else ''}: make them equal or rename it"
-
-
-def differences(mine, theirs):
-    """Names of the parts in which a notebook's definition differs from the package's."""
-    return {part for part in mine if mine[part] != theirs.get(part)} | {
-        part for part in ("__init__", "forward") if part in theirs and part not in mine
-    }
+def read_attribute(element, name, default):
+    """Return the value of an attribute of an HTML element."""
+    value = re.search(rf"""\b{name}\s*=\s*["']([^"']*)""", element)
+    return value.group(1) if value else default

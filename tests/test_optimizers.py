@@ -1,6 +1,5 @@
-"""Muon against the singular value decomposition, the average against sums by hand."""
+"""Muon against the singular value decomposition, and which parameters get which steps."""
 
-import copy
 import dataclasses
 
 import pytest
@@ -9,37 +8,48 @@ from torch import nn
 
 from clipnb import RECIPES, create_model
 from clipnb.optimizers import Muon, make_optimizer, orthogonalize
-from clipnb.training import update_average
+
+
+def list_names(model, group):
+    """Return the names of the parameters in one group of an optimizer."""
+    ids = {id(p) for p in group["params"]}
+    return {name for name, p in model.named_parameters() if id(p) in ids}
+
+
+# ---- Muon's steps ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (16, 90), (90, 16)])
-def test_orthogonalized_keeps_the_directions_and_evens_out_their_lengths(shape):
+def test_orthogonalize_keeps_the_directions_and_evens_out_their_lengths(shape):
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     U, S, V = torch.linalg.svd(matrix, full_matrices=False)
     result = orthogonalize(matrix * 100)
     lengths = torch.diagonal(U.T @ result @ V.T)  # in the matrix's own directions
     assert torch.allclose(result, U @ torch.diag(lengths) @ V, atol=1e-3), "no direction was turned"
-    inner = lengths[S > 0.1 * S.max()]
-    assert 0.6 < inner.min() and inner.max() < 1.3 and S.max() / S.min() > 1.3
+    long_enough = lengths[S / S.max() > 0.1]
+    assert S.max() / S.min() > 1.3, "the lengths were uneven before"
+    assert long_enough.min() > 0.6
+    assert long_enough.max() < 1.3
 
 
-def test_muon_steps_by_the_learning_rate_whatever_the_gradients_size():
+def test_muon_steps_by_the_learning_rate_whatever_the_size_of_the_gradient():
     steps = []
     for size in 1e-3, 1e3:
         torch.manual_seed(0)
         kernel = nn.Parameter(torch.randn(8, 3, 3, 3))
-        before, kernel.grad = kernel.detach().clone(), size * torch.randn(8, 3, 3, 3)
+        kernel.grad = size * torch.randn(8, 3, 3, 3)
+        before = kernel.detach().clone()
         Muon([{"params": [kernel], "muon": True, "weight_decay": 0.0}], lr=0.01).step()
         steps.append(kernel.detach() - before)
-    assert torch.allclose(*steps, rtol=1e-3, atol=1e-6)
-    # orthogonal rows of length about 1 in a matrix of 8 x 27, times 0.2 sqrt(27)
-    assert torch.linalg.svdvals(steps[0].flatten(1)) == pytest.approx(
-        [0.01 * 0.2 * 27**0.5] * 8, rel=0.35
-    )
+    small_step, large_step = steps
+    assert torch.allclose(small_step, large_step, rtol=1e-3, atol=1e-6)
+    # As a matrix the step is 8 x 27, its rows orthogonal and about 1 long, times 0.2 sqrt(27).
+    lengths = torch.linalg.svdvals(small_step.flatten(1))
+    assert lengths == pytest.approx([0.01 * 0.2 * 27**0.5] * 8, rel=0.35)
 
 
-def test_muon_decays_the_weights_and_looks_ahead():
+def test_muon_decays_the_weights_and_keeps_a_momentum():
     matrix = nn.Parameter(torch.eye(4))
     optimizer = Muon([{"params": [matrix], "muon": True, "weight_decay": 0.5}], lr=0.1)
     matrix.grad = torch.zeros(4, 4)
@@ -50,50 +60,84 @@ def test_muon_decays_the_weights_and_looks_ahead():
     assert torch.allclose(optimizer.state[matrix]["momentum"], 0.05 * torch.eye(4))
 
 
-def test_other_groups_are_adamws():
+def test_groups_without_muon_take_the_steps_of_adamw():
     torch.manual_seed(0)
-    ours, theirs = (nn.Parameter(torch.ones(5)) for _ in range(2))
-    muon, adamw = (
-        Muon([{"params": [ours]}], lr=0.1, weight_decay=0.3),
-        torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3),
-    )
+    ours = nn.Parameter(torch.ones(5))
+    theirs = nn.Parameter(torch.ones(5))
+    muon = Muon([{"params": [ours]}], lr=0.1, weight_decay=0.3)
+    adamw = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.3)
     for _ in range(3):
         ours.grad = torch.randn(5)
         theirs.grad = ours.grad.clone()
-        muon.step(), adamw.step()
+        muon.step()
+        adamw.step()
     assert torch.equal(ours, theirs)
 
 
-def test_muon_gets_matrices_and_kernels_but_no_table_and_no_gain():
+def test_muon_takes_a_closure():
+    torch.manual_seed(0)
+    matrix = nn.Parameter(torch.randn(4, 4))
+    bias = nn.Parameter(torch.randn(4))
+    optimizer = Muon([{"params": [matrix], "muon": True}, {"params": [bias]}], lr=0.1)
+    before = matrix.detach().clone()
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (matrix.sum() + bias.sum()) ** 2
+        loss.backward()
+        return loss
+
+    expected = closure().item()
+    assert optimizer.step(closure).item() == pytest.approx(expected)
+    assert not torch.equal(matrix, before)
+
+
+# ---- which parameters get which steps --------------------------------------------------------
+
+
+def test_muon_gets_matrices_and_kernels_but_no_embedding_and_no_gain():
     recipe = dataclasses.replace(RECIPES["quick"], text_encoder="transformer", optimizer="muon")
     model = create_model(recipe)
-    optimizer = make_optimizer(model, recipe)
-    names = {id(p): name for name, p in model.named_parameters()}
-    muon, tables, free = (
-        {names[id(p)] for p in group["params"]} for group in optimizer.param_groups
-    )
-    assert tables == {"text_encoder.token_embedding.weight", "text_encoder.positional_embedding"}
-    assert {
+    groups = make_optimizer(model, recipe).param_groups
+    muon, embeddings, others = (list_names(model, group) for group in groups)
+    assert muon >= {
         "image_encoder.stem.0.0.weight",
         "text_encoder.blocks.0.attention.in_proj.weight",
         "image_projection.weight",
-    } <= muon
-    assert "logit_scale" in free and len(muon) + len(tables) + len(free) == len(names)
-    first = optimizer.param_groups[0]
-    assert first["lr_scale"] * recipe.learning_rate == pytest.approx(recipe.muon_learning_rate)
+    }
+    assert embeddings == {
+        "text_encoder.token_embedding.weight",
+        "text_encoder.positional_embedding",
+    }
+    assert "logit_scale" in others
+    assert len(muon) + len(embeddings) + len(others) == len(list(model.parameters()))
+    muon_rate = groups[0]["lr_scale"] * recipe.learning_rate
+    assert muon_rate == pytest.approx(recipe.muon_learning_rate)
 
 
-def test_the_average_moves_by_its_decay_and_faster_at_first():
-    model = nn.BatchNorm1d(1)
-    average = copy.deepcopy(model)
-    with torch.no_grad():
-        model.weight.fill_(11.0)
-        model.running_mean.fill_(2.0)
-        model.num_batches_tracked.fill_(7)
-    update_average(average, model, 0.9, step=10**6)
-    assert average.weight.item() == pytest.approx(
-        0.9 * 1 + 0.1 * 11
-    ) and average.running_mean.item() == pytest.approx(0.2)
-    assert average.num_batches_tracked.item() == 7
-    update_average(average, model, 0.9, step=0)  # keeps (1 + 0) / (10 + 0) of itself
-    assert average.weight.item() == pytest.approx(0.1 * 2 + 0.9 * 11)
+def test_the_scale_and_gains_and_biases_do_not_decay():
+    recipe = RECIPES["residual_bag"]
+    model = create_model(recipe)
+    decaying, others = make_optimizer(model, recipe).param_groups
+    assert decaying["weight_decay"] == 0.5
+    assert others["weight_decay"] == 0
+    expected = {
+        name
+        for name, p in model.named_parameters()
+        if name == "logit_scale" or name.endswith(".bias") or p.ndim == 1
+    }
+    assert list_names(model, others) == expected
+
+
+def test_positions_decay():
+    """The paper (§2.5) decays "all weights that are not gains or biases", positions too."""
+    recipe = RECIPES["baseline"]
+    model = create_model(recipe)
+    decaying, others = make_optimizer(model, recipe).param_groups
+    assert decaying["weight_decay"] == recipe.weight_decay
+    assert others["weight_decay"] == 0.0
+    assert "text_encoder.positional_embedding" in list_names(model, decaying)
+    for name in list_names(model, others):
+        assert name == "logit_scale" or name.endswith((".bias", ".weight"))
+    for p in others["params"]:
+        assert p.ndim < 2

@@ -20,68 +20,100 @@ TEXTS = [
 ]
 
 
-def test_clip_tokens_equal_open_clips():
-    import open_clip
-
-    reference, ours = open_clip.get_tokenizer("ViT-B-32")(TEXTS), clip_tokenizer()(TEXTS)
-    assert clip_tokenizer().vocab_size == 49_408
-    assert (
-        reference[:, : ours.shape[1]].tolist() == ours.tolist()
-        and not reference[:, ours.shape[1] :].any()
-    )
-
-
-def test_training_a_tokenizer_twice_gives_the_same_ids():
-    """The library numbers word-ending characters at random; a resumed run must not meet another vocabulary."""
-    once, again = (train_tokenizer(TEXTS * 3, vocab_size=400) for _ in range(2))
-    assert once.bpe.get_vocab() == again.bpe.get_vocab()
-
-
 @pytest.fixture(scope="module", params=["clip", "captions"])
 def tokenizer(request):
-    return (
-        clip_tokenizer() if request.param == "clip" else train_tokenizer(TEXTS * 3, vocab_size=400)
-    )
+    if request.param == "clip":
+        return clip_tokenizer()
+    return train_tokenizer(TEXTS * 3, vocab_size=400)
 
 
-def test_padded_with_zero_to_the_longest(tokenizer):
+# ---- both tokenizers -------------------------------------------------------------------------
+
+
+def test_shorter_texts_are_padded_with_zero_to_the_longest(tokenizer):
     tokens = tokenizer(["a dog", "a black dog is running"])
-    assert tokens.dtype == torch.int64 and (tokens[0] == 0).any() and not (tokens[1] == 0).any()
-    assert tokens[:, 0].tolist() == [tokenizer.sos] * 2 and tokens[1, -1] == tokenizer.eos
+    short, long = tokens
+    assert tokens.dtype == torch.int64
+    assert (short == 0).any()
+    assert not (long == 0).any()
 
 
-def test_long_texts_are_cut_and_still_end(tokenizer):
+def test_texts_start_with_sos_and_end_with_eos(tokenizer):
+    short, long = tokenizer(["a dog", "a black dog is running"])
+    assert short[0] == tokenizer.sos
+    assert long[0] == tokenizer.sos
+    assert long[-1] == tokenizer.eos
+
+
+def test_long_texts_are_cut_and_still_end_with_eos(tokenizer):
     tokens = tokenizer(["dog " * 200])
-    assert tokens.shape == (1, tokenizer.context_length) and tokens[0, -1] == tokenizer.eos
+    assert tokens.shape == (1, tokenizer.context_length)
+    assert tokens[0, -1] == tokenizer.eos
 
 
-def test_decode_turns_back(tokenizer):
+def test_decoding_returns_the_text(tokenizer):
     text = "a black dog is running after a white dog"
     assert tokenizer.decode(tokenizer.encode(text.upper())) == text
-    assert tokenizer.decode(tokenizer([text, text + " in the snow"])[0]) == text
+    padded, _ = tokenizer([text, text + " in the snow"])
+    assert tokenizer.decode(padded) == text
+
+
+def test_a_single_string_is_refused(tokenizer):
+    with pytest.raises(TypeError, match="list of strings"):
+        tokenizer("a dog")
+
+
+# ---- CLIP's ----------------------------------------------------------------------------------
+
+
+def test_clips_tokens_equal_open_clips():
+    import open_clip
+
+    theirs = open_clip.get_tokenizer("ViT-B-32")(TEXTS)
+    ours = clip_tokenizer()(TEXTS)
+    length = ours.shape[1]
+    assert clip_tokenizer().vocab_size == 49_408
+    assert ours.tolist() == theirs[:, :length].tolist()
+    assert not theirs[:, length:].any(), "open_clip pads to 77 tokens"
 
 
 def test_an_exclamation_mark_is_not_padding():
-    """Id 0 is a "!" that ends no word in CLIP's vocabulary: a mask made by `tokens != 0` would hide it."""
+    """In CLIP's vocabulary id 0 is a "!" that ends no word. A mask `tokens != 0` would hide it."""
     tokens = clip_tokenizer()(["wow !% a dog", "a b c d e f g"])
     assert tokens[0, 2] == 0
     assert padding_mask(tokens)[0].tolist() == [True] * 7 + [False] * 2
 
 
-def test_one_string_is_refused(tokenizer):
-    with pytest.raises(TypeError, match="list of strings"):
-        tokenizer("a dog")
+# ---- one of our own --------------------------------------------------------------------------
 
 
-def test_a_trained_tokenizer_survives_saving_and_drops_unseen_scripts(tmp_path):
-    tokenizer = train_tokenizer(["two dogs play", "a dog plays"], vocab_size=60)
-    tokenizer.save(tmp_path / "tokenizer.json")
-    assert (
-        load_tokenizer(tmp_path / "tokenizer.json")(["two dogs", "play"]).tolist()
-        == tokenizer(["two dogs", "play"]).tolist()
-    )
-    assert tokenizer.encode("狗") == [] and tokenizer(["狗"]).tolist() == tokenizer([""]).tolist()
-    assert tokenizer.vocab_size <= 60
+def test_training_a_tokenizer_twice_gives_the_same_ids():
+    """The library numbers word-ending characters at random. A resumed run needs the same ids."""
+    first = train_tokenizer(TEXTS * 3, vocab_size=400)
+    second = train_tokenizer(TEXTS * 3, vocab_size=400)
+    assert first.bpe.get_vocab() == second.bpe.get_vocab()
+
+
+@pytest.fixture(scope="module")
+def dog_tokenizer():
+    """A tokenizer of two captions."""
+    return train_tokenizer(["two dogs play", "a dog plays"], vocab_size=60)
+
+
+def test_a_loaded_tokenizer_gives_the_same_ids_as_the_saved_one(dog_tokenizer, tmp_path):
+    dog_tokenizer.save(tmp_path / "tokenizer.json")
+    loaded = load_tokenizer(tmp_path / "tokenizer.json")
+    texts = ["two dogs", "play"]
+    assert loaded(texts).tolist() == dog_tokenizer(texts).tolist()
+
+
+def test_characters_of_an_unseen_script_are_dropped(dog_tokenizer):
+    assert dog_tokenizer.encode("狗") == []
+    assert dog_tokenizer(["狗"]).tolist() == dog_tokenizer([""]).tolist()
+
+
+def test_a_vocabulary_is_no_larger_than_asked_for(dog_tokenizer):
+    assert dog_tokenizer.vocab_size <= 60
 
 
 def test_a_vocabulary_without_room_for_the_characters_is_refused():
