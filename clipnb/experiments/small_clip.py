@@ -1,4 +1,4 @@
-"""A small CLIP, what it computes, and how well words name what it sees: shared by notebook 10."""
+"""A small CLIP, what it computes, and how well words name what it sees."""
 
 import dataclasses
 from collections.abc import Callable
