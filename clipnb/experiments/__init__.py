@@ -7,14 +7,24 @@ import datetime
 from collections.abc import Sequence
 
 from clipnb.experiments import (
+    adaptation,
+    batch_size,
     corruptions,
+    data_source,
     few_shot,
+    few_shot_photos,
+    leaky_split,
     limits,
     objectives,
     overlap,
+    prompts,
+    reading,
+    representations,
+    retrieval,
     robustness,
     scaling,
     temperature,
+    towers,
     zero_shot,
 )
 from clipnb.experiments.experiment import VERDICTS, Experiment
@@ -35,13 +45,23 @@ from clipnb.runtime import (
 
 MODULES = (
     zero_shot,
+    prompts,
+    retrieval,
     limits,
+    reading,
     objectives,
     few_shot,
+    representations,
+    few_shot_photos,
     robustness,
+    adaptation,
+    data_source,
     corruptions,
     overlap,
+    leaky_split,
     scaling,
+    towers,
+    batch_size,
     temperature,
 )
 EXPERIMENTS = {each.name: each for module in MODULES for each in module.EXPERIMENTS}

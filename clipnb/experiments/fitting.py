@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from clipnb.augment import augment
 from clipnb.datasets import CaptionDataset
-from clipnb.features import sample_captions, tokenize, trim_padding
+from clipnb.features import sample_captions, tokenize
 from clipnb.losses import clip_loss
 from clipnb.model import CLIP
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import Recipe
 from clipnb.runs import Run, pack_weights, run_folder
 from clipnb.runtime import autocast, get_device, memory_format, progress, write_file
-from clipnb.tokenizer import Tokenizer
+from clipnb.tokenizer import Tokenizer, trim_padding
 from clipnb.training import iterate_training, load_or_train, update_weights
 
 # A loss of (model, images float32 (B, 3, S, S), rows int64 (B,)); the rows are the images' numbers
