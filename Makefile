@@ -8,7 +8,7 @@ LINTERS := .venv/linters
 .PHONY: help lab test test-fast lint format notebooks figures clean
 
 help:  ## list these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without root_dir JupyterLab would serve notebooks/ alone, and its links to other folders would break.
 lab: $(READY)  ## read the course in JupyterLab
@@ -43,6 +43,8 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install -r requirements.txt
 	touch $@
 
-$(LINTERS): $(READY)
-	$(BIN)/python -m pip install -e '.[dev]'
+# The linter alone, without PyTorch: it is enough for `make lint`.
+$(LINTERS): pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install "$$(sed -n 's/.*"\(ruff==[0-9.]*\)".*/\1/p' pyproject.toml)"
 	touch $@

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clipnb.encoders import normalize_images
 from clipnb.recipes import Recipe
+from clipnb.tokenizer import padding_mask
 
 
 def augment(images: Tensor, recipe: Recipe) -> Tensor:
@@ -34,7 +35,7 @@ def change_light(images: Tensor, strength: float) -> Tensor:
     contrast, brightness = 1 + strength * random  # each (B, 1, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
     # The result is (pixel - mean) * contrast + mean * brightness, then / 127.5 - 1. It is written
-    # as one factor and one summand per image, so that the pixels are visited only twice.
+    # as one factor and one summand per image, so that the pixels are changed in two passes.
     factor = contrast / 127.5
     summand = mean * (brightness - contrast) / 127.5 - 1
     return (images * factor).add_(summand)
@@ -44,7 +45,9 @@ def random_crop(images: Tensor, size: int, min_area: float, flip: bool) -> Tenso
     """Crop images at random and scale the crops to `size`.
 
     images: float (B, 3, S, S). A crop keeps a share of the area in [min_area, 1], its sides in a
-    ratio between 3:4 and 4:3. flip: mirror every other image. Returns (B, 3, size, size).
+    ratio between 3:4 and 4:3. A side that would be longer than the image's is cut to it, so with
+    min_area above 3/4 some crops are smaller than that. flip: mirror an image with probability
+    1/2. Returns (B, 3, size, size).
     """
     B, device = len(images), images.device
     area = torch.empty(B, device=device).uniform_(min_area, 1)
@@ -69,7 +72,7 @@ def drop_tokens(tokens: Tensor, share: float) -> Tensor:
     """
     if not share:
         return tokens
-    lengths = (tokens.flip(-1).cumsum(-1) > 0).sum(-1, keepdim=True)  # (B, 1)
+    lengths = padding_mask(tokens).sum(-1, keepdim=True)  # (B, 1)
     position = torch.arange(tokens.shape[1], device=tokens.device)  # (T,)
     is_first_or_last = (position == 0) | (position == lengths - 1)  # (B, T)
     keep = (torch.rand(tokens.shape, device=tokens.device) >= share) | is_first_or_last

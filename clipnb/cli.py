@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from clipnb import __version__
-from clipnb.recipes import RECIPES, Recipe
+from clipnb.recipes import RECIPES, Recipe, find_recipe
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
         arguments.run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        sys.exit(f"clipnb: {error}. Try: pip install 'clipnb[experiments,widgets]'")
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"clipnb: {error}")
 
@@ -161,9 +163,7 @@ def read_recipe_options(arguments: Namespace) -> Recipe:
 
     Raises ValueError for an unknown recipe or field, and for a value of the wrong type.
     """
-    if arguments.recipe not in RECIPES:
-        raise ValueError(f"no recipe {arguments.recipe!r}; there are {', '.join(RECIPES)}.")
-    recipe = RECIPES[arguments.recipe]
+    recipe = find_recipe(arguments.recipe)
     changes = {"dataset": arguments.dataset} if arguments.dataset else {}
     for change in arguments.set:
         name, _, text = change.partition("=")

@@ -16,7 +16,7 @@ from clipnb.tokenizer import padding_mask
 
 
 def normalize_images(images: Tensor | np.ndarray) -> Tensor:
-    """Map uint8 images (B, 3, S, S) to float32 in [-1, 1]: mean and standard deviation 0.5."""
+    """Map images (B, 3, S, S) from [0, 255] to float32 in [-1, 1]: mean and deviation 0.5."""
     if not torch.is_tensor(images):
         images = torch.tensor(images)  # copied: a memory-mapped array is read-only
     return images.float() / 127.5 - 1
@@ -47,19 +47,20 @@ class TinyCNN(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm beside a shortcut (He et al. 2016).
 
-    It maps (B, in_width, H, W) to (B, out_width, H/stride, W/stride).
+    A shortcut that must shrink its input averages first, as in ResNet-D (paper §2.4). The block
+    maps (B, in_width, H, W) to (B, out_width, H/stride, W/stride).
     """
 
     def __init__(self, in_width: int, out_width: int, stride: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_width, out_width, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_width, out_width, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(out_width)
-        self.conv2 = nn.Conv2d(out_width, out_width, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_width)
         self.shortcut = nn.Identity()
         if stride != 1 or in_width != out_width:
             self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride, ceil_mode=True),
+                nn.AvgPool2d(stride, ceil_mode=True),  # odd sizes round up, as the convolution's do
                 nn.Conv2d(in_width, out_width, 1, bias=False),
                 nn.BatchNorm2d(out_width),
             )
@@ -101,7 +102,7 @@ class ResidualCNN(nn.Module):
 def conv_norm_relu(in_width: int, out_width: int) -> nn.Sequential:
     """Build a strided 3x3 convolution with batch norm and ReLU, which halves height and width."""
     return nn.Sequential(
-        nn.Conv2d(in_width, out_width, 3, 2, 1, bias=False),
+        nn.Conv2d(in_width, out_width, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(out_width),
         nn.ReLU(),
     )

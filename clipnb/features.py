@@ -20,10 +20,10 @@ def tokenize(tokenizer: "Tokenizer", captions: Sequence[Sequence[str]]) -> Tenso
 
 
 def sample_captions(tokens: Tensor, images: Tensor, n: int) -> Tensor:
-    """Draw n different captions of each image at random.
+    """Draw n different captions of each image at random, or all of them if there are fewer.
 
     tokens: int64 (N, K, T), the K captions of all N images. images: int64 (B,), which images.
-    Returns int64 (B, n, T).
+    Returns int64 (B, min(n, K), T).
     """
     K = tokens.shape[1]
     drawn = torch.rand(len(images), K).argsort(dim=1)[:, :n]  # (B, n)
@@ -76,9 +76,10 @@ def encode_images(
     def encode(batch: Tensor) -> Tensor:
         if projected:
             return model.encode_image(batch, normalize=True)
-        from clipnb.encoders import normalize_images  # here, so that a search needs no encoders
+        from clipnb.encoders import normalize_images  # not needed by a search
 
-        return model.image_encoder(normalize_images(batch))
+        images = normalize_images(batch).to(model.image_projection.weight.dtype)
+        return model.image_encoder(images)
 
     return apply_in_batches(model, encode, images, batch_size)
 

@@ -14,8 +14,11 @@ def clip_loss(
     """Compute the symmetric cross-entropy over the N x N similarities of a batch, in nats.
 
     image_features, text_features: (N, D), of unit length; row i of one belongs to row i of the
-    other. logit_scale: the factor itself, not its logarithm. Returns a scalar: ln N for a model
-    that cannot tell the pairs apart, near 0 for one that can (paper §2.3, Fig 3).
+    other. logit_scale: the factor itself, not its logarithm. label_smoothing: the share of the
+    target that is spread evenly over all N.
+
+    Returns a scalar. Without smoothing it is ln N for a model that cannot tell the pairs apart, and
+    near 0 for one that can (paper §2.3, Fig 3).
     """
     logits = logit_scale * image_features @ text_features.T  # (N, N), row: image, column: text
     labels = torch.arange(len(logits), device=logits.device)
@@ -33,7 +36,8 @@ def siglip_loss(
     """Compute the sigmoid loss, in nats per pair (Zhai et al. 2023, Algorithm 1).
 
     Every cell of the N x N matrix is a yes-or-no question of its own. The arguments are those of
-    `clip_loss`, and a bias. One cell in N is a yes, so ln(1/(N - 1)) is a good start for the bias.
+    `clip_loss`, and a bias that is added to all similarities. One cell in N is a yes, so
+    ln(1/(N - 1)) is a good start for it. Returns a scalar.
     """
     logits = logit_scale * image_features @ text_features.T + logit_bias  # (N, N)
     signs = 2 * torch.eye(len(logits), device=logits.device) - 1  # +1 on the diagonal, else -1

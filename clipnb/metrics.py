@@ -18,7 +18,8 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     image_features: (N, D) and text_features: (N, K, D), of unit length. Returns image-to-text
     ranks int64 (N,), the best of the image's K captions among all N*K, and text-to-image ranks
     (N*K,). A rank is 1 + the number of wrong answers that score at least as high. So ties count
-    against us: a model that gives everything the same score would be perfect otherwise.
+    against us: a model that gives everything the same score would be perfect otherwise. So does a
+    score that is not a number: it counts as higher than any other.
     """
     N, K, D = text_features.shape
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
@@ -28,10 +29,10 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     wrong = owner[None, :] != images[:, None]  # (N, N*K)
 
     best_own = scores.masked_fill(wrong, -torch.inf).amax(dim=1)  # (N,) an image's best caption
-    image_to_text = 1 + ((scores >= best_own[:, None]) & wrong).sum(dim=1)
+    image_to_text = 1 + (~(scores < best_own[:, None]) & wrong).sum(dim=1)
 
     own = scores[owner, captions]  # (N*K,) each caption with its own image
-    text_to_image = 1 + ((scores >= own[None, :]) & wrong).sum(dim=0)
+    text_to_image = 1 + (~(scores < own[None, :]) & wrong).sum(dim=0)
     return image_to_text, text_to_image
 
 

@@ -66,7 +66,8 @@ class CLIP(nn.Module):
     def clamp_logit_scale(self) -> None:
         """Keep the scale between 1 and 100. Call it after every step.
 
-        The paper (§2.5) clips it at 100: "necessary to prevent training instability".
+        The paper (§2.5) clips it at 100: "necessary to prevent training instability". The lower
+        bound is open_clip's.
         """
         self.logit_scale.clamp_(0, math.log(100))
 
@@ -74,21 +75,30 @@ class CLIP(nn.Module):
 def create_image_encoder(recipe: Recipe) -> nn.Module:
     """Create the image encoder of a recipe, freshly initialised.
 
-    To add one of your own, name it in `recipes.ImageEncoder` and add a case here.
+    To add one of your own, name it in `recipes.ImageEncoder` and add a case here. Raises
+    ValueError for an encoder without a case.
     """
     if recipe.image_encoder == "tiny_cnn":
         return TinyCNN()
     if recipe.image_encoder == "vit":
         return ViT(recipe.image_size)
-    widths = [recipe.image_width // divisor for divisor in (8, 4, 2, 1)]
-    return ResidualCNN(widths, recipe.image_depth)
+    if recipe.image_encoder == "residual_cnn":
+        widths = [recipe.image_width // divisor for divisor in (8, 4, 2, 1)]
+        return ResidualCNN(widths, recipe.image_depth)
+    raise ValueError(f"create_image_encoder has no case for {recipe.image_encoder!r}.")
 
 
 def create_text_encoder(recipe: Recipe) -> nn.Module:
-    """Create the text encoder of a recipe, freshly initialised."""
+    """Create the text encoder of a recipe, freshly initialised.
+
+    To add one of your own, name it in `recipes.TextEncoder` and add a case here. Raises ValueError
+    for an encoder without a case.
+    """
     if recipe.text_encoder == "bag_of_words":
         return BagOfWords(recipe.vocab_size)
-    return TextTransformer(recipe.vocab_size, recipe.context_length, dropout=recipe.dropout)
+    if recipe.text_encoder == "transformer":
+        return TextTransformer(recipe.vocab_size, recipe.context_length, dropout=recipe.dropout)
+    raise ValueError(f"create_text_encoder has no case for {recipe.text_encoder!r}.")
 
 
 def create_model(recipe: Recipe) -> CLIP:

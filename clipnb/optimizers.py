@@ -17,8 +17,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     as in the paper and in open_clip's releases up to 3.3.
 
     With `optimizer="muon"` the encoders' matrices and kernels and the two projections take Muon's
-    steps. The token embedding does not: its rows are looked up one by one, so it is a list of
-    vectors rather than a matrix.
+    steps. Token and positional embeddings of the text encoder do not: their rows are looked up one
+    by one, so they are lists of vectors rather than matrices.
     """
     decaying = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]

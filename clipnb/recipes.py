@@ -26,7 +26,7 @@ class Recipe:
     image_encoder: ImageEncoder
     text_encoder: TextEncoder
     image_width: int = 192  # channels of residual_cnn's last stage; each stage before has half
-    image_depth: int = 1  # residual blocks in each stage of residual_cnn
+    image_depth: int = 1  # residual blocks in each of residual_cnn's last two stages
     image_size: int = 64  # pixels a side of an image in evaluation and search
     tokenizer: Literal["captions", "clip"] = "captions"  # learned from the captions, or CLIP's own
     vocab_size: int = 4096  # rows of the token embedding; with "captions" an upper bound
@@ -55,7 +55,9 @@ class Recipe:
     crop_size: int = 0  # pixels a side of a crop; 0: image_size. Cropping enlarges objects, and a
     # crop_size below image_size compensates for that.
     min_crop_area: float = 1.0  # smallest share of the area that a crop keeps; 1: no crops
-    flip: bool = False  # mirror every other image; wrong where captions speak of left and right
+    flip: bool = (
+        False  # mirror an image with probability 1/2; wrong if captions tell left and right
+    )
     colour: float = 0.0  # strength of random brightness and contrast
     token_dropout: float = 0.0  # share of the tokens left out of a caption
 
@@ -115,7 +117,7 @@ BASELINE = Recipe(
     epochs=10,
 )
 
-# The same, its batches drawn from caption rows as the original does. It sees as many images.
+# The same, its batches drawn from caption rows as the original does. It sees about as many images.
 BASELINE_ROWS = dataclasses.replace(BASELINE, name="baseline_rows", epochs=2, sampling="rows")
 
 # A first better one: batch norm and shortcuts, no word order, a small vocabulary, augmentation.
@@ -171,3 +173,10 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (QUICK, BASELINE, BASELINE_ROWS, TWO_MINUTES, IMPROVED, RESIDUAL_BAG)
 }
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of that name. Raises ValueError, with the list of names, if none."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]

@@ -45,7 +45,7 @@ def record_run(run: Run) -> str:
     The record is `results/runs/<dataset>-<recipe>-<seed>.json`.
     """
     recipe, metrics, intervals = run.recipe, {}, {}
-    for split in ("dev", "test"):
+    for split in ("dev", "test"):  # `n_images` is that of test
         dataset = load_dataset(recipe.dataset, split, recipe.image_size)
         ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))
         metrics[split] = summarize_ranks(*ranks)

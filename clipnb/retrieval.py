@@ -83,7 +83,7 @@ class ImageIndex:
         if hasattr(query, "convert"):
             query = self._resize(query)
         query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
-        if query.ndim == 3:
+        if query.ndim == 3 and len(query) == 3:
             return encode_images(self.model, query[None])[0]
         if query.shape != self.image_features.shape[1:]:
             D = self.image_features.shape[1]

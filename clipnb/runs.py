@@ -22,8 +22,8 @@ from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
 class Run:
     """A trained model and all that belongs to it.
 
-    history: one dict per epoch. metrics: the recalls on dev, and the epoch and the training time
-    of the weights that were kept.
+    history: one dict per epoch. metrics: the recalls on dev of the weights that were kept, and
+    their epoch; the images seen and the seconds of training of all epochs.
     """
 
     model: CLIP

@@ -135,7 +135,7 @@ def get_device() -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether bfloat16 is faster than float32 there.
+    """Tell whether bfloat16 is faster than float32 on a device.
 
     It is on most CUDA cards, and on CPUs with AMX. AVX512-BF16 alone is not enough: on such a
     Xeon convolutions took twice as long as in float32.
@@ -184,7 +184,7 @@ def seed_everything(*seeds: int) -> None:
 
     Tuples that are close to each other give unrelated random numbers.
     """
-    seed = random.Random(str(seeds)).getrandbits(63)  # noqa: S311 (no cryptography here)
+    seed = random.Random(str(seeds)).getrandbits(63)
     random.seed(seed)
     torch.manual_seed(seed)
 

@@ -46,11 +46,11 @@ class Tokenizer:
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """Turn ids (a list or a 1-d tensor) into a lower-case string.
 
-        Padding, [SOS] and [EOS] are allowed, and left out.
+        [SOS], [EOS] and the padding after [EOS] are allowed, and left out.
         """
         ids = torch.as_tensor(ids)
         if (ids == self.eos).any():
-            ids = ids[padding_mask(ids[None])[0]]
+            ids = ids[padding_mask(ids)]
         pieces = [self.bpe.id_to_token(i) for i in ids.tolist() if i not in (self.sos, self.eos)]
         words = "".join(pieces).split("</w>")
         return " ".join(decoders.ByteLevel().decode([word]) for word in words).strip()

@@ -18,7 +18,7 @@ from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, create_model
 from clipnb.optimizers import make_optimizer
-from clipnb.recipes import RECIPES, Recipe
+from clipnb.recipes import Recipe, find_recipe
 from clipnb.runs import Run
 from clipnb.runtime import (
     autocast,
@@ -81,9 +81,9 @@ def iterate_batches(
             indices = rows
             texts = sample_captions(tokens, indices, recipe.captions_per_image)  # (B, C, T)
         kept = drop_tokens(texts.flatten(0, 1), recipe.token_dropout)  # (B*C, T)
-        texts = trim_padding(kept).view(B, texts.shape[1], -1).transpose(0, 1)  # (C, B, t)
+        by_caption = trim_padding(kept).view(B, texts.shape[1], -1).transpose(0, 1)  # (C, B, t)
         images = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
-        yield augment(images, recipe), texts.to(device)
+        yield augment(images, recipe), by_caption.to(device)
 
 
 # ---- one step --------------------------------------------------------------------------------
@@ -109,9 +109,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
 def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) -> Tensor:
     """Compute the loss of a recipe for images (B, 3, S, S) and tokens (C, B, T), a scalar.
 
-    The images are encoded once and compared with each of the C sets of captions in turn. That
-    gives C times the signal for little more than the price of one, since the image encoder does
-    nearly all the work.
+    The images are encoded once and compared with each of the C sets of captions in turn. More
+    captions cost little where the text encoder is small.
     """
     with autocast(images.device):
         image_features = model.encode_image(images, normalize=True).float()  # (B, D)
@@ -201,14 +200,14 @@ def iterate_training(
     loss. decay_rate=False: the learning rate stays where the warm-up has brought it.
     """
     total = recipe.epochs * steps_in_epoch
-    last_warmup_step = round(recipe.warmup * total)
+    warmup = round(recipe.warmup * total)
     for epoch in range(first_epoch, recipe.epochs):
         # An epoch depends on nothing random before it, so a resumed run gives the same result.
         seed_everything(seed, epoch)
         for i, batch in enumerate(open_epoch()):
             step = epoch * steps_in_epoch + i
-            reached = step if decay_rate else min(step, last_warmup_step)
-            set_learning_rate(optimizer, learning_rate_at(reached, total, recipe))
+            schedule_step = step if decay_rate else min(step, warmup)
+            set_learning_rate(optimizer, learning_rate_at(schedule_step, total, recipe))
             model.train()  # the caller may have evaluated it
             yield take_step(*batch)
 
@@ -352,9 +351,9 @@ def load_or_train(
     """Load the finished run of a recipe (or of a recipe's name), or train it now.
 
     An interrupted run is continued. A run is found by its recipe and seed, so give the recipe a
-    name of its own if you pass a `train_set` of your own.
+    name of its own if you pass a `train_set` of your own. Raises ValueError for an unknown name.
     """
-    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     folder = runs.run_folder(recipe, seed)
     if runs.is_finished(folder):
         return runs.load_run(folder, recipe, seed)

@@ -25,11 +25,15 @@ def build_zero_shot_classifier(
     features of a class's sentences are averaged, and the mean gets unit length again (paper
     §3.1.4), so an ensemble of templates costs nothing at test time.
 
-    Warns of a class name with a word that the vocabulary has no token for: its score means
-    nothing. CLIP's own vocabulary has a token for nearly every word, so with it no warning is
-    raised, even for words that no caption held. Raises ValueError if there is no class or no
+    Warns of a class name with a word that is no single token: a vocabulary learned from the
+    captions has hardly met it, so its score means nothing. CLIP's own vocabulary has a token for
+    most words, also for those that no caption of yours held, so with it the warning is rare.
+
+    Raises TypeError for a string where a list is wanted, ValueError if there is no class or no
     template, or a template without {}.
     """
+    if isinstance(classnames, str) or isinstance(templates, str):
+        raise TypeError("class names and templates are lists of strings, such as ['dog', 'cat'].")
     classnames, templates = list(classnames), list(templates)
     check_classes_and_templates(tokenizer, classnames, templates)
     texts = [template.format(name) for name in classnames for template in templates]  # C*P

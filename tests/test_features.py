@@ -78,3 +78,10 @@ def test_trimming_cuts_off_nothing_but_padding():
     trimmed = trim_padding(tokens)
     assert trimmed.tolist() == [[[1, 0, 2]], [[1, 2, 0]]]
     assert padding_mask(trimmed).sum() == padding_mask(tokens).sum()
+
+
+def test_features_before_the_projection_work_in_half_precision(small):
+    model = create_model(RECIPES["quick"]).to(torch.bfloat16)
+    features = encode_images(model, small("test").images[:2], projected=False)
+    assert features.dtype == torch.float32
+    assert features.isfinite().all()

@@ -178,3 +178,13 @@ def test_the_bootstrap_equals_a_loop_over_resamples():
     for name, interval in intervals.items():
         values = [sample[name] for sample in samples]
         assert interval == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+
+
+def test_features_that_are_not_numbers_rank_last():
+    images, texts = torch.eye(12), torch.eye(12)[:, None].repeat(1, 5, 1)
+    broken = torch.full_like(images, torch.nan)
+    for metrics in (retrieval_metrics(broken, texts), retrieval_metrics(images, texts * torch.nan)):
+        assert metrics["mean_recall"] == 0
+    half_broken = images.clone()
+    half_broken[:6] = torch.nan
+    assert retrieval_metrics(half_broken, texts)["image_to_text_R@1"] == 50

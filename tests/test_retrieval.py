@@ -80,6 +80,11 @@ def test_a_vector_of_the_wrong_length_is_named(index):
         index.search(np.ones(3))
 
 
+def test_an_image_with_its_channels_last_is_refused(index):
+    with pytest.raises(ValueError, match=r"an image \(3, H, W\).*array \(32, 32, 3\)"):
+        index.search(np.zeros((32, 32, 3), np.uint8))
+
+
 def test_a_loaded_index_finds_the_same_as_the_saved_one(index, tmp_path):
     index.save(tmp_path / "index.npz")
     loaded = ImageIndex.load(tmp_path / "index.npz", index.model, index.tokenizer)

@@ -244,3 +244,8 @@ def test_a_recipe_with_a_choice_of_another_version_is_refused(short_run):
     replace_stored_fields(short_run, fields)
     with pytest.raises(ValueError, match="another version of clipnb.*Nothing was loaded"):
         load_run(short_run.folder)
+
+
+def test_an_unknown_recipe_name_gets_the_list_of_names():
+    with pytest.raises(ValueError, match="no recipe 'quik'; there are quick, baseline"):
+        load_or_train("quik")

@@ -137,6 +137,13 @@ def test_what_makes_no_classifier_is_refused(model, tokenizer, names, templates,
         build_zero_shot_classifier(model, tokenizer, names, templates)
 
 
+def test_a_bare_string_is_not_a_list_of_classes(model, tokenizer):
+    with pytest.raises(TypeError, match="lists of strings"):
+        build_zero_shot_classifier(model, tokenizer, "dog")
+    with pytest.raises(TypeError, match="lists of strings"):
+        build_zero_shot_classifier(model, tokenizer, ["dog"], "a photo of a {}")
+
+
 # ---- nouns in photos -------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """Image-text pairs: a folder of images and captions becomes one array and a list of captions.
 
 Every image is decoded once, squashed to a square and kept in a memory-mapped array in the cache.
-Most small CLIP implementations are slow because they decode JPEGs again in each epoch.
+Decoding JPEGs again in each epoch would take longer than training.
 """
 
 import contextlib
@@ -23,9 +23,10 @@ from clipnb.runtime import cache_dir, data_dir, progress, replace_when_done
 class CaptionDataset:
     """N images with K captions each.
 
-    images: uint8 (N, 3, S, S), memory-mapped and read-only. captions: N lists of K strings.
-    image_ids: N names. labels: N dicts with the truth about each image (scenes), or None.
-    skipped: the names of images that could not be read.
+    name, split: as given to `load_dataset`. images: uint8 (N, 3, S, S), memory-mapped and read-only
+    as loaded. captions: N lists of K strings. image_ids: N names. labels: N dicts with the truth
+    about each image (scenes), or None. split_source: where the split comes from, in words. skipped:
+    the names of images that could not be read.
     """
 
     name: str

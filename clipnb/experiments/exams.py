@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -81,7 +82,7 @@ def render_dataset(
 
 def _find_drawing(
     some_scenes: Sequence[Scene], image_size: int, styles: list[str], edit: Edit | None
-) -> os.PathLike:
+) -> Path:
     """Return the file of these images in the cache; its name is a digest of what they show."""
     edit_name = edit and f"{edit.__module__}.{edit.__qualname__}"
     shown = [dataclasses.asdict(scene) for scene in some_scenes]

@@ -43,8 +43,8 @@ class Experiment:
     quantities: dict[str, Quantity]
     unit: str  # of the first quantity
     rule: str  # in words: what counts as which verdict
-    rule_settled: str = "before"  # the run, or "after a first look" at a small run
+    rule_settled: str = "before"  # "before" the run, or "after a first look" at results
     judge: Callable[[Quantities], tuple[str, str]]
     notebook: str  # such as "06_zero_shot_and_prompts"
-    small: dict = field(default_factory=dict)  # settings for a notebook: minutes on two cores
+    small: dict = field(default_factory=dict)  # settings for a notebook: half a minute or so
     full: dict = field(default_factory=dict)  # settings for the record

@@ -18,7 +18,12 @@ from clipnb.recipes import Recipe
 from clipnb.runs import Run, pack_weights, run_folder
 from clipnb.runtime import autocast, get_device, memory_format, progress, write_file
 from clipnb.tokenizer import Tokenizer, trim_padding
-from clipnb.training import iterate_training, load_or_train, update_weights
+from clipnb.training import (
+    iterate_training,
+    load_or_train,
+    steps_per_epoch,
+    update_weights,
+)
 
 # A loss of (model, images float32 (B, 3, S, S), rows int64 (B,)); the rows are the images' numbers
 # in the dataset. It returns a scalar.
@@ -84,7 +89,7 @@ def iterate_fitting(
     device, B = get_device(), recipe.batch_size
     model.to(device, memory_format=memory_format(device))
     optimizer = make_optimizer(model, recipe)
-    steps = len(dataset) // B
+    steps = steps_per_epoch(dataset, recipe)
 
     def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.randperm(len(dataset))[: steps * B].view(-1, B):
@@ -119,14 +124,13 @@ def make_clip_objective(
     def loss(model: CLIP, images: Tensor, rows: Tensor) -> Tensor:
         texts = sample_captions(tokens, rows, recipe.captions_per_image)  # (B, C, T)
         texts = trim_padding(texts).transpose(0, 1).to(images.device)  # (C, B, t)
-        image_features = model.encode_image(images, normalize=True)
+        image_features = model.encode_image(images, normalize=True).float()
+        text_features = [model.encode_text(captions, normalize=True).float() for captions in texts]
         if clamp:
-            model.clamp_logit_scale()  # before this step instead of after the last one
+            model.clamp_logit_scale()  # before each step, since a loss cannot act after it
         scale = model.logit_scale.exp()
-        losses = []
-        for captions in texts:
-            text_features = model.encode_text(captions, normalize=True)
-            losses.append(clip_loss(image_features, text_features, scale))
+        with torch.autocast(images.device.type, enabled=False):  # similarities need float32
+            losses = [clip_loss(image_features, features, scale) for features in text_features]
         return sum(losses) / len(losses)
 
     return loss

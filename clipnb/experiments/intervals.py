@@ -86,8 +86,8 @@ def minimum_detectable_difference(
 ) -> float:
     """Return the smallest difference of two accuracies that a test would find, in points.
 
-    The test is at the 5 % level and finds it with probability `power`. n_images: how many judge
-    each condition. seed_std: how much a condition's accuracy is expected to move between seeds.
+    The test is at the 5 % level and finds it with probability `power`. n_images: the test images
+    of each condition. seed_std: how much a condition's accuracy is expected to move between seeds.
     The conditions are taken as independent. On the same images they rarely are, and a paired
     difference is found sooner, so this is the cautious side.
     """
