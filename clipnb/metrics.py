@@ -41,7 +41,7 @@ def retrieval_metrics(image_features: Tensor, text_features: Tensor) -> dict[str
 
     image_features: (N, D) and text_features: (N, K, D), of unit length. `mean_recall` is the mean
     of the six recalls. Image-to-text is a hit if any of an image's K captions is among the first k
-    of all N*K. This is the protocol of Hodosh et al. 2013 and of the CLIP paper's Table 13.
+    of all N*K, as retrieval on Flickr is usually reported, also in the CLIP paper's Table 13.
     """
     return summarize_ranks(*retrieval_ranks(image_features, text_features))
 
