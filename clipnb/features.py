@@ -78,7 +78,7 @@ def encode_images(
             return model.encode_image(batch, normalize=True)
         from clipnb.encoders import normalize_images  # not needed by a search
 
-        images = normalize_images(batch).to(model.image_projection.weight.dtype)
+        images = normalize_images(batch).to(next(model.parameters()).dtype)
         return model.image_encoder(images)
 
     return apply_in_batches(model, encode, images, batch_size)

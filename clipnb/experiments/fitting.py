@@ -125,12 +125,14 @@ def make_clip_objective(
         texts = sample_captions(tokens, rows, recipe.captions_per_image)  # (B, C, T)
         texts = trim_padding(texts).transpose(0, 1).to(images.device)  # (C, B, t)
         image_features = model.encode_image(images, normalize=True).float()
-        text_features = [model.encode_text(captions, normalize=True).float() for captions in texts]
         if clamp:
             model.clamp_logit_scale()  # before each step, since a loss cannot act after it
         scale = model.logit_scale.exp()
-        with torch.autocast(images.device.type, enabled=False):  # similarities need float32
-            losses = [clip_loss(image_features, features, scale) for features in text_features]
+        losses = []
+        for captions in texts:
+            text_features = model.encode_text(captions, normalize=True).float()
+            with torch.autocast(images.device.type, enabled=False):  # similarities need float32
+                losses.append(clip_loss(image_features, text_features, scale))
         return sum(losses) / len(losses)
 
     return loss
