@@ -56,7 +56,7 @@ def results_table(dataset: str, split: str = "test") -> str:
 def mean_metrics(records: list[dict], split: str) -> dict[str, float]:
     """Return the mean of every metric over records that differ in their seed."""
     metrics = [record["metrics"][split] for record in records]
-    return {key: sum(own[key] for own in metrics) / len(metrics) for key in metrics[0]}
+    return {key: statistics.fmean(own[key] for own in metrics) for key in metrics[0]}
 
 
 def format_mean_recall(records: list[dict], split: str) -> str:
@@ -65,7 +65,7 @@ def format_mean_recall(records: list[dict], split: str) -> str:
     That is the standard deviation over the seeds, or the 95 % bootstrap interval of a single one.
     """
     values = [record["metrics"][split]["mean_recall"] for record in records]
-    mean = sum(values) / len(values)
+    mean = statistics.fmean(values)
     if len(values) == 1:
         low, high = records[0]["intervals"][split]["mean_recall"]
         return f"**{mean:.1f}** ({low:.1f} to {high:.1f})"
@@ -77,7 +77,7 @@ def format_training(records: list[dict]) -> str:
     first = records[0]
     machine = first["machine"]
     processor = machine["gpu"] or f"{machine['cores']} CPU cores"
-    minutes = sum(record["train_seconds"] for record in records) / len(records) / 60
+    minutes = statistics.fmean(record["train_seconds"] for record in records) / 60
     return (
         f"{first['parameters'] / 1e6:.2f} M parameters, {first['images_seen']:,} images seen, "
         f"{minutes:.0f} min on {processor}"
@@ -108,7 +108,7 @@ def _published_row(system: dict) -> list[str]:
         "",
         format_recalls(text_to_image),
         "",
-        f"{sum(recalls) / len(recalls):.1f}",
+        f"{statistics.fmean(recalls):.1f}",
         "",
         system["used"],
     ]
