@@ -127,11 +127,11 @@ def make_clip_objective(
         image_features = model.encode_image(images, normalize=True).float()
         if clamp:
             model.clamp_logit_scale()  # before each step, since a loss cannot act after it
-        scale = model.logit_scale.exp()
         losses = []
         for captions in texts:
             text_features = model.encode_text(captions, normalize=True).float()
             with torch.autocast(images.device.type, enabled=False):  # similarities need float32
+                scale = model.logit_scale.exp()  # here, as in the records: it decides the rounding
                 losses.append(clip_loss(image_features, text_features, scale))
         return sum(losses) / len(losses)
 
