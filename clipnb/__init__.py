@@ -7,7 +7,7 @@ imported when the name is first used, so `import clipnb` itself costs next to no
 import importlib
 from typing import Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 PUBLIC_NAMES = {
     "datasets": ["CaptionDataset", "load_dataset"],
@@ -27,8 +27,8 @@ PUBLIC_NAMES = {
     "features": ["encode_dataset", "encode_images"],
     "losses": ["clip_loss", "siglip_loss"],
     "metrics": ["bootstrap_intervals", "chance", "retrieval_metrics", "retrieval_ranks"],
-    "model": ["CLIP", "create_model"],
-    "recipes": ["RECIPES", "Recipe"],
+    "model": ["CLIP", "IMAGE_ENCODERS", "TEXT_ENCODERS", "create_model"],
+    "recipes": ["RECIPES", "Recipe", "fit_to_dataset"],
     "retrieval": ["Hit", "ImageIndex"],
     "runs": ["Run", "load_run", "run_folder"],
     "runtime": ["get_device", "progress", "seed_everything"],

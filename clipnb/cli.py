@@ -6,30 +6,48 @@ The commands are train, evaluate, search, download, experiment, ladder, bench an
 import argparse
 import dataclasses
 import os
+import shlex
 import sys
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipnb import __version__
-from clipnb.recipes import RECIPES, Recipe, find_recipe
+from clipnb.recipes import RECIPES, Recipe, find_recipe, fit_to_dataset
+
+if TYPE_CHECKING:
+    from clipnb.runs import Run
+
+KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
+MOST_RUNS = 8  # so many runs are listed when there is none as asked for
 
 
 def main() -> None:
     """Run a command.
 
-    Expected errors are printed in one line, without a traceback. Ctrl-C exits with 130.
+    Expected errors and warnings are printed in one line, without a traceback. Ctrl-C exits with
+    130.
     """
     arguments = build_parser().parse_args()
     if arguments.data_dir:
         os.environ["CLIPNB_DATA"] = arguments.data_dir
     try:
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = print_warning
+            arguments.run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as error:
         sys.exit(f"clipnb: {error}. Try: pip install 'clipnb[experiments,widgets]'")
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"clipnb: {error}")
+
+
+def print_warning(message: Warning | str, *details: object) -> None:
+    """Print a warning in one line, without the place in the code that it comes from."""
+    print(f"clipnb: {message}", file=sys.stderr)
 
 
 # ---- the parser ------------------------------------------------------------------------------
@@ -118,7 +136,7 @@ def build_parser() -> ArgumentParser:
     )
     bench.add_argument("what", choices=["train"])
 
-    add_command("report", handle_report, "Write the tables of README.md anew from results/.")
+    add_command("report", handle_report, "Write the tables of results/README.md anew.")
     return parser
 
 
@@ -142,6 +160,12 @@ def add_recipe_options(command: ArgumentParser) -> None:
         "train, evaluate and search the same ones.",
     )
     command.add_argument("--seed", type=int, default=0, help="the seed of the run (default: 0)")
+    command.add_argument(
+        "--init",
+        metavar="RUN",
+        help="start from the weights of another run: its folder, or the name of a recipe or of a "
+        "dataset with one finished run. Give train, evaluate and search the same one.",
+    )
 
 
 def add_seeds_option(command: ArgumentParser) -> None:
@@ -158,17 +182,30 @@ def parse_positive(text: str) -> int:
     return int(text)
 
 
-def read_recipe_options(arguments: Namespace) -> Recipe:
+def read_recipe_options(arguments: Namespace, quiet: bool = False) -> Recipe:
     """Build the recipe selected on the command line.
 
-    Raises ValueError for an unknown recipe or field, and for a value of the wrong type.
+    For a folder of your own it is fitted to the number of images (`fit_to_dataset`), unless
+    batch_size or epochs are set. quiet: do not print that. Raises ValueError for an unknown recipe
+    or field, and for a value of the wrong type.
     """
     recipe = find_recipe(arguments.recipe)
     changes = {"dataset": arguments.dataset} if arguments.dataset else {}
     for change in arguments.set:
         name, _, text = change.partition("=")
         changes[name] = parse_field(recipe, name, text)
-    return dataclasses.replace(recipe, **changes)
+    recipe = dataclasses.replace(recipe, **changes)
+    if recipe.dataset in KNOWN_DATASETS or {"batch_size", "epochs"} & set(changes):
+        return recipe
+    return fit_to_dataset(recipe, count_training_images(recipe.dataset), quiet)
+
+
+def count_training_images(dataset: str) -> int:
+    """Count the images in the training split of a dataset. No image is decoded."""
+    from clipnb.datasets import dataset_folder
+    from clipnb.datasets.folders import read_dataset_folder
+
+    return len(read_dataset_folder(dataset_folder(dataset)).splits.get("train", []))
 
 
 def parse_field(recipe: Recipe, name: str, text: str) -> str | bool | int | float:
@@ -196,7 +233,7 @@ def handle_train(arguments: Namespace) -> None:
     from clipnb.records import record_trial
 
     recipe = read_recipe_options(arguments)
-    run = train(recipe, arguments.seed, resume=arguments.resume)
+    run = train(recipe, arguments.seed, resume=arguments.resume, init=arguments.init)
     print(
         f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after "
         f"{run.metrics['train_seconds']:.0f} s of training:"
@@ -209,18 +246,69 @@ def handle_train(arguments: Namespace) -> None:
 
 def handle_evaluate(arguments: Namespace) -> None:
     """Print the recall of a trained run, or record it."""
-    from clipnb import chance, evaluate, load_dataset, load_run, run_folder
+    from clipnb import bootstrap_intervals, chance, encode_dataset, load_dataset, retrieval_ranks
+    from clipnb.metrics import summarize_ranks
     from clipnb.records import record_errors, record_run
+    from clipnb.runs import FEW_DEV_IMAGES
 
-    recipe = read_recipe_options(arguments)
-    run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
+    run = load_selected_run(arguments)
     if arguments.record:
         print(f"wrote {record_run(run)} and {record_errors(run)}")
         return
-    dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
+    dataset = load_dataset(run.recipe.dataset, arguments.split, run.recipe.image_size)
     print(f"{run} on {dataset}:")
-    metrics = evaluate(run.model, run.tokenizer, dataset)
-    print_metrics(metrics, chance(len(dataset), len(dataset.captions[0])))
+    ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))
+    print_metrics(summarize_ranks(*ranks), chance(len(dataset), len(dataset.captions[0])))
+    if len(dataset) < FEW_DEV_IMAGES:
+        low, high = bootstrap_intervals(*ranks)["mean_recall"]
+        print(
+            f"These are only {len(dataset)} images: the 95 % interval of the mean recall is "
+            f"{low:.1f} to {high:.1f}."
+        )
+
+
+def load_selected_run(arguments: Namespace) -> "Run":
+    """Load the run selected on the command line, or raise an error that lists all runs."""
+    from clipnb.runs import list_runs, load_run, run_folder
+
+    recipe = read_recipe_options(arguments, quiet=True)
+    folder = run_folder(recipe, arguments.seed, arguments.init)
+    if (folder / "recipe.json").exists():
+        return load_run(folder, recipe, arguments.seed, arguments.init)
+    runs = list_runs()
+    runs.sort(key=lambda run: not run.name.startswith(f"{recipe.dataset}-"))  # these come first
+    listed = "".join(f"\n  {format_run(run)}" for run in runs[:MOST_RUNS])
+    if len(runs) > MOST_RUNS:
+        listed += f"\n  and {len(runs) - MOST_RUNS} more"
+    wanted = format_options(recipe, arguments.seed, arguments.init)
+    raise FileNotFoundError(
+        f"no run of {wanted}. Train one with: clipnb train {wanted}"
+        + (f"\nThe finished runs are:{listed}" if listed else "\nNo run is finished yet.")
+    )
+
+
+def format_run(folder: Path) -> str:
+    """Return the options of the command line that select the run in a folder."""
+    from clipnb.runs import read_recipe, read_start
+
+    try:
+        recipe, seed = read_recipe(folder)
+    except ValueError:
+        return f"{folder.name} (of another version of clipnb)"
+    return format_options(recipe, seed, read_start(folder).get("init", {}).get("run"))
+
+
+def format_options(recipe: Recipe, seed: int, init: str | None = None) -> str:
+    """Return the options of the command line that select a recipe, a seed and a start."""
+    standard = dataclasses.asdict(RECIPES.get(recipe.name, RECIPES["quick"]))
+    options = [f"--recipe {recipe.name}"]
+    for name, value in dataclasses.asdict(recipe).items():
+        if name == "dataset":
+            options.append(f"--dataset {shlex.quote(value)}")
+        elif name != "name" and value != standard[name]:
+            options.append(f"--set {name}={value}")
+    start = [f"--init {shlex.quote(init)}"] if init else []
+    return " ".join([*options, f"--seed {seed}", *start])
 
 
 def print_metrics(metrics: dict[str, float], chance: dict[str, float]) -> None:
@@ -234,20 +322,32 @@ def print_metrics(metrics: dict[str, float], chance: dict[str, float]) -> None:
 
 
 def handle_search(arguments: Namespace) -> None:
-    """Print the images that a trained run finds for a query."""
-    from clipnb import ImageIndex, load_dataset, load_run, run_folder
+    """Print the images that a trained run finds for a query: score, file and caption."""
+    from clipnb import ImageIndex, load_dataset
+    from clipnb.runs import FEW_DEV_IMAGES
+    from clipnb.runtime import display_path
 
-    recipe = read_recipe_options(arguments)
-    run = load_run(run_folder(recipe, arguments.seed), recipe, arguments.seed)
-    dataset = load_dataset(recipe.dataset, arguments.split, recipe.image_size)
+    run = load_selected_run(arguments)
+    dataset = load_dataset(run.recipe.dataset, arguments.split, run.recipe.image_size)
     index = ImageIndex.build(run.model, run.tokenizer, dataset)
     hits = index.search(arguments.query, arguments.k)
-    for hit in hits:
-        print(f"{hit.score:6.3f}  {hit.image_id:28}  {hit.caption}")
     if not hits:
         print(
             "There is nothing to search for: the query is empty, or no caption of the training "
             "set held a word of it."
+        )
+        return
+    files = dict(zip(dataset.image_ids, dataset.paths, strict=True))
+    for hit in hits:
+        print(f"{hit.score:6.3f}  {display_path(files[hit.image_id])}  {hit.caption}")
+    print(
+        f"These are the best {len(hits)} of the {len(dataset)} images in the split "
+        f"{arguments.split} of {dataset.name}."
+    )
+    if len(dataset) < FEW_DEV_IMAGES:
+        print(
+            "Among so few images there may be none that fits. A score near 0 means that the model "
+            "sees no connection."
         )
 
 
@@ -291,7 +391,7 @@ def handle_bench(arguments: Namespace) -> None:
 
 
 def handle_report(arguments: Namespace) -> None:
-    """Write the tables of README.md anew."""
-    from clipnb.report import update_readme
+    """Write the tables of results/README.md anew."""
+    from clipnb.report import update_results_readme
 
-    update_readme()
+    update_results_readme()

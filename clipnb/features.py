@@ -70,8 +70,9 @@ def encode_images(
     """Encode images uint8 (N, 3, S, S) as float32 on the CPU.
 
     Returns features (N, D) of unit length, or with `projected=False` the image encoder's own
-    output (N, width).
+    output (N, width). Raises ValueError for an array of another shape.
     """
+    check_images(images)
 
     def encode(batch: Tensor) -> Tensor:
         if projected:
@@ -82,6 +83,21 @@ def encode_images(
         return model.image_encoder(images)
 
     return apply_in_batches(model, encode, images, batch_size)
+
+
+def check_images(images: Tensor | np.ndarray) -> None:
+    """Raise ValueError, in words, for an array that is not (N, 3, S, S) or holds no image."""
+    shape = tuple(images.shape)
+    if len(shape) == 4 and shape[1] == 3:
+        if not len(images):
+            raise ValueError("there are no images to encode.")
+        return
+    hint = ""
+    if shape[-1:] == (3,) and shape[-3:-2] != (3,):
+        hint = " Put the colours first: np.moveaxis(images, -1, -3)."
+    elif len(shape) == 3:
+        hint = " For one image (3, S, S), give image[None]."
+    raise ValueError(f"images are an array (N, 3, S, S); this one is {shape}.{hint}")
 
 
 def encode_texts(model: nn.Module, tokens: Tensor, batch_size: int = 1000) -> Tensor:

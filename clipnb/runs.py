@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 from dataclasses import dataclass, field
@@ -11,11 +12,18 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from clipnb.datasets import versioned_name
+from clipnb.datasets import CaptionDataset, versioned_name
+from clipnb.features import encode_dataset
+from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
-from clipnb.recipes import Recipe
+from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path, get_device, replace_when_done, write_file
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
+
+# With 100 images one image more or less moves a recall by a point, and its standard error is up to
+# five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
+# luckiest one, which is often an early one of a bad model.
+FEW_DEV_IMAGES = 100
 
 
 @dataclass
@@ -23,7 +31,9 @@ class Run:
     """A trained model and all that belongs to it.
 
     history: one dict per epoch. metrics: the recalls on dev of the weights that were kept, and
-    their epoch; the images seen and the seconds of training of all epochs.
+    their epoch; the images seen and the seconds of training of all epochs. With few images on dev
+    also their number `n_dev`, the 95 % intervals `dev_intervals`, and a `warning` in words. init:
+    the run whose weights this one started from (see `describe_init`), or None.
     """
 
     model: CLIP
@@ -33,20 +43,25 @@ class Run:
     folder: Path
     history: list[dict] = field(default_factory=list)
     metrics: dict = field(default_factory=dict)
+    init: dict | None = None
 
     def __repr__(self) -> str:
         recipe = self.recipe
         epochs = len(self.history)
-        return f"Run({recipe.dataset}, {recipe.name}, seed {self.seed}, {epochs} epochs)"
+        start = f", from {self.init['run']}" if self.init else ""
+        return f"Run({recipe.dataset}, {recipe.name}, seed {self.seed}, {epochs} epochs{start})"
 
 
-def run_folder(recipe: Recipe, seed: int = 0) -> Path:
+def run_folder(recipe: Recipe, seed: int = 0, init: str | Path | None = None) -> Path:
     """Return the folder of a run.
 
     Its name says dataset, recipe and seed. It changes when any field of the recipe changes, or the
-    version of the drawn scenes.
+    version of the drawn scenes. init: the run whose weights this one starts from (see `find_run`).
+    Then the name ends with a digest of these weights.
     """
     name = f"{versioned_name(recipe.dataset)}-{recipe.name}-{seed}-{recipe.digest()}"
+    if init is not None:
+        name += f"-from-{describe_init(init)['weights']}"
     return cache_dir() / "runs" / name
 
 
@@ -55,12 +70,89 @@ def is_finished(folder: str | Path) -> bool:
     return (Path(folder) / "metrics.json").exists()
 
 
+def describe_few_images(run: Run, dev_set: CaptionDataset) -> dict:
+    """Describe how uncertain the result of a run on a small dev set is.
+
+    Returns `n_dev`, the 95 % intervals of all metrics as `dev_intervals`, and a `warning` in words.
+    """
+    features = encode_dataset(run.model, run.tokenizer, dev_set)
+    intervals = bootstrap_intervals(*retrieval_ranks(*features))
+    low, high = intervals["mean_recall"]
+    n = len(dev_set)
+    guess = chance(n, len(dev_set.captions[0]))["mean_recall"]
+    warning = (
+        f"{dev_set.name} has only {n} dev images: too few to choose the best epoch by, so the last "
+        f"weights are kept. Their mean recall on dev is {run.metrics['dev']['mean_recall']:.1f}, "
+        f"with a 95 % interval from {low:.1f} to {high:.1f}; guessing among {n} images gives "
+        f"{guess:.1f}."
+    )
+    return {"n_dev": n, "dev_intervals": intervals, "warning": warning}
+
+
+# ---- finding ---------------------------------------------------------------------------------
+
+
+def list_runs() -> list[Path]:
+    """Return the folders of all finished runs in the cache, sorted by name."""
+    folders = sorted((cache_dir() / "runs").glob("*/recipe.json"))
+    return [path.parent for path in folders if is_finished(path.parent)]
+
+
+def find_run(run: str | Path) -> Path:
+    """Find the folder of a finished run.
+
+    run: a folder; or the name of a recipe, which means its run with seed 0 on its own dataset if
+    there is one; or the name, or the beginning of the name, of a folder in the cache, such as
+    "flickr8k-two_minutes-0" or "flickr8k". Raises FileNotFoundError if there is no such run,
+    ValueError if there are several; both name those that there are.
+    """
+    if (Path(run) / "recipe.json").exists():
+        if not is_finished(run):
+            raise FileNotFoundError(f"the run in {display_path(run)} is unfinished.")
+        return Path(run)
+    name = str(run)
+    if name in RECIPES and is_finished(run_folder(RECIPES[name])):
+        return run_folder(RECIPES[name])
+    runs = list_runs()
+    found = [folder for folder in runs if folder.name == name]
+    found = found or [folder for folder in runs if folder.name.startswith(f"{name}-")]
+    if not found:
+        found = [folder for folder in runs if read_start(folder)["recipe"]["name"] == name]
+    if not found:
+        raise FileNotFoundError(f"there is no finished run {name!r}. {describe_runs(runs)}")
+    if len(found) > 1:
+        raise ValueError(f"{name!r} may mean several runs; name one: {list_names(found)}.")
+    return found[0]
+
+
+def describe_runs(folders: list[Path]) -> str:
+    """Say in a sentence which runs there are."""
+    if not folders:
+        return "No run is finished yet."
+    return f"The finished runs are {list_names(folders)}."
+
+
+def list_names(folders: list[Path], most: int = 8) -> str:
+    """List the names of folders, the first ones if there are many."""
+    names = ", ".join(folder.name for folder in folders[:most])
+    return f"{names} and {len(folders) - most} more" if len(folders) > most else names
+
+
+def describe_init(run: str | Path) -> dict[str, str]:
+    """Describe a run that another one starts from: its name, and a digest of its weights."""
+    folder = find_run(run)
+    weights = (folder / "model.safetensors").read_bytes()
+    return {"run": folder.name, "weights": hashlib.sha256(weights).hexdigest()[:8]}
+
+
 # ---- writing ---------------------------------------------------------------------------------
 
 
 def save_start(run: Run) -> None:
     """Write what is known before the first step: the recipe, and the run's own tokenizer."""
     start = {"seed": run.seed, "recipe": dataclasses.asdict(run.recipe)}
+    if run.init:
+        start["init"] = run.init
     write_file(run.folder / "recipe.json", json.dumps(start, indent=1))
     if run.recipe.tokenizer != "clip":
         write_file(run.folder / "tokenizer.json", run.tokenizer.bpe.to_str())
@@ -111,6 +203,44 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
     run.metrics = state["metrics"]
 
 
+def load_initial_weights(model: CLIP, folder: Path) -> None:
+    """Copy the weights of the run in a folder into a model, its temperature included.
+
+    Raises ValueError, naming the tensors, if any is missing, or has another shape.
+    """
+    theirs = safetensors.torch.load_file(folder / "model.safetensors")
+    ours = model.state_dict()
+    problems = [
+        f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
+        for name in ours
+        if name in theirs and theirs[name].shape != ours[name].shape
+    ]
+    problems += [f"{name} is missing there" for name in ours if name not in theirs]
+    problems += [f"{name} is missing here" for name in theirs if name not in ours]
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(
+            f"the weights of {folder.name} do not fit the recipe: {'; '.join(problems[:3])}{more}. "
+            f"Start from a run with the same encoders, or take the recipe of that run here too: "
+            f"{read_start(folder)['recipe']['name']}."
+        )
+    model.load_state_dict(theirs)
+
+
+def load_initial_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
+    """Load the tokenizer of the run in a folder for a run that starts from its weights.
+
+    Raises ValueError if the recipe wants a tokenizer of the other kind.
+    """
+    other, _ = read_recipe(folder)
+    if other.tokenizer != recipe.tokenizer:
+        raise ValueError(
+            f"{folder.name} was trained with tokenizer={other.tokenizer!r}, the recipe "
+            f"{recipe.name!r} has {recipe.tokenizer!r}; set tokenizer={other.tokenizer!r}."
+        )
+    return load_run_tokenizer(folder, recipe)
+
+
 def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     """Load the tokenizer of the run in a folder: CLIP's, or the one it was trained with."""
     if recipe.tokenizer == "clip":
@@ -127,9 +257,10 @@ def read_recipe(folder: str | Path) -> tuple[Recipe, int]:
     if not path.exists():
         raise FileNotFoundError(
             f"no run in {display_path(folder)}: it has no recipe.json. Train one with "
-            "`python -m clipnb train`, or `clipnb.load_or_train(recipe)`."
+            "`python -m clipnb train`, or `clipnb.load_or_train(recipe)`. "
+            f"{describe_runs(list_runs())}"
         )
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_start(folder)
     try:
         return Recipe(**stored["recipe"]), stored["seed"]
     except (TypeError, ValueError) as error:
@@ -139,13 +270,21 @@ def read_recipe(folder: str | Path) -> tuple[Recipe, int]:
         ) from error
 
 
-def check_same_run(folder: str | Path, recipe: Recipe, seed: int) -> None:
-    """Raise ValueError, naming both, if a folder holds a run of another recipe or seed."""
+def read_start(folder: str | Path) -> dict:
+    """Read `recipe.json` as it stands: the seed, the fields of the recipe, perhaps `init`."""
+    return json.loads((Path(folder) / "recipe.json").read_text(encoding="utf-8"))
+
+
+def check_same_run(
+    folder: str | Path, recipe: Recipe, seed: int, init: str | Path | None = None
+) -> None:
+    """Raise ValueError, naming both, if a folder holds a run of another recipe, seed or start."""
     if not (Path(folder) / "recipe.json").exists():
         return
     found, found_seed = read_recipe(folder)
-    asked_for = dataclasses.asdict(recipe) | {"seed": seed}
-    there = dataclasses.asdict(found) | {"seed": found_seed}
+    start = None if init is None else describe_init(init)
+    asked_for = dataclasses.asdict(recipe) | {"seed": seed, "init": start}
+    there = dataclasses.asdict(found) | {"seed": found_seed, "init": read_start(folder).get("init")}
     if asked_for == there:
         return
     differences = ", ".join(
@@ -159,20 +298,30 @@ def check_same_run(folder: str | Path, recipe: Recipe, seed: int) -> None:
     )
 
 
-def load_run(folder: str | Path, recipe: Recipe | None = None, seed: int = 0) -> Run:
+def load_run(
+    folder: str | Path,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    init: str | Path | None = None,
+) -> Run:
     """Load a finished run, its model in evaluation mode on the fastest device.
 
     Raises FileNotFoundError if there is none or it is unfinished. Raises ValueError if a recipe is
-    given and the folder holds another, or if another version of clipnb wrote it.
+    given and the folder holds another, another seed or another start (`init`), or if another
+    version of clipnb wrote it.
     """
     folder = Path(folder)
     found, found_seed = read_recipe(folder)
     if recipe:
-        check_same_run(folder, recipe, seed)
+        check_same_run(folder, recipe, seed, init)
+    start = read_start(folder).get("init")
     if not is_finished(folder):
+        options = f"--dataset {found.dataset} --recipe {found.name} --seed {found_seed}"
+        if start:
+            options += f" --init {start['run']}"
         raise FileNotFoundError(
             f"the run in {display_path(folder)} is unfinished. Go on with it: `python -m clipnb "
-            f"train --dataset {found.dataset} --recipe {found.name} --seed {found_seed} --resume`."
+            f"train {options} --resume`."
         )
     tokenizer = load_run_tokenizer(folder, found)
     model = create_model(found)
@@ -188,4 +337,4 @@ def load_run(folder: str | Path, recipe: Recipe | None = None, seed: int = 0) ->
     history = [{key: float(value) for key, value in row.items()} for row in rows]
     metrics = json.loads((folder / "metrics.json").read_text())
     model = model.to(get_device()).eval()
-    return Run(model, tokenizer, found, found_seed, folder, history, metrics)
+    return Run(model, tokenizer, found, found_seed, folder, history, metrics, start)

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.features import encode_dataset, sample_captions, tokenize
 from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
-from clipnb.model import CLIP, create_model
+from clipnb.model import CLIP, check_encoders, create_model
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import Recipe, find_recipe
 from clipnb.runs import Run
@@ -53,7 +54,8 @@ def steps_per_epoch(dataset: CaptionDataset, recipe: Recipe) -> int:
         raise ValueError(
             f"batch_size {recipe.batch_size} is larger than the {rows} training {recipe.sampling} "
             f"of {dataset.name}; choose 2 to {rows}: `dataclasses.replace(recipe, {smaller})`, or "
-            f"`--set {smaller}` on the command line."
+            f"`--set {smaller}` on the command line. `clipnb.fit_to_dataset(recipe, "
+            f"{len(dataset)})` chooses batch_size and epochs for so few images."
         )
     return rows // recipe.batch_size
 
@@ -220,19 +222,30 @@ def train(
     root: str | Path | None = None,
     train_set: CaptionDataset | None = None,
     dev_set: CaptionDataset | None = None,
+    init: str | Path | None = None,
 ) -> Run:
     """Train a recipe. Returns the `Run` with the weights of the epoch that did best on dev.
 
-    folder: where the run is kept, by default `run_folder(recipe, seed)`. resume: go on where an
-    interrupted run in that folder stopped; the result is the same as without the interruption.
+    With fewer than `runs.FEW_DEV_IMAGES` images on dev, the best epoch would be chosen by luck.
+    Then the last weights are kept, or their running average if the recipe has one, and a warning
+    says how uncertain the result is.
+
+    folder: where the run is kept, by default `run_folder(recipe, seed, init)`. resume: go on where
+    an interrupted run in that folder stopped; the result is the same as without the interruption.
     root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
     the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most.
 
-    Raises ValueError if the folder holds a run of another recipe or seed, or if a batch is larger
-    than the training set.
+    init: start from the weights of another run instead of random ones: its folder, or a name that
+    `find_run` understands. The tokenizer of that run is kept too, and none is learned from the new
+    captions. So each word keeps the vector that it has learned, also the words that the new
+    captions do not hold. A word that is new is spelled in pieces.
+
+    Raises ValueError if the folder holds a run of another recipe, seed or start, if a batch is
+    larger than the training set, or if the weights of `init` do not fit.
     """
-    folder = Path(folder or runs.run_folder(recipe, seed))
-    runs.check_same_run(folder, recipe, seed)
+    check_encoders(recipe)
+    folder = Path(folder or runs.run_folder(recipe, seed, init))
+    runs.check_same_run(folder, recipe, seed, init)
     train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root)
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
     steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
@@ -243,13 +256,19 @@ def train(
     resumed = resume and (folder / "state.pt").exists()
     if resumed:
         tokenizer = runs.load_run_tokenizer(folder, recipe)
+    elif init is not None:
+        tokenizer = runs.load_initial_tokenizer(runs.find_run(init), recipe)
     else:
         tokenizer = make_tokenizer(recipe, train_set.captions)
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
-    model = create_model(recipe).to(device, memory_format=memory_format(device))
+    model = create_model(recipe)
+    if init is not None:
+        runs.load_initial_weights(model, runs.find_run(init))
+    model = model.to(device, memory_format=memory_format(device))
     optimizer = make_optimizer(model, recipe)
     judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
     run = Run(judged, tokenizer, recipe, seed, folder)
+    run.init = None if init is None else runs.describe_init(init)
 
     (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
     if resumed:
@@ -265,6 +284,9 @@ def train(
             f"{display_path(folder)}; resume=True (--resume) goes on from there."
         )
         raise
+    if len(dev_set) < runs.FEW_DEV_IMAGES:
+        run.metrics |= runs.describe_few_images(run, dev_set)
+        warnings.warn(run.metrics["warning"], stacklevel=2)
     write_file(folder / "metrics.json", json.dumps(run.metrics, indent=1))
     return runs.load_run(folder)
 
@@ -312,6 +334,8 @@ def train_epochs(
 def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: CaptionDataset) -> None:
     """Evaluate a run on dev, add a row to its history, and keep its weights if they are the best.
 
+    With fewer than `runs.FEW_DEV_IMAGES` images on dev, the weights are kept in any case.
+
     loss: the epoch's mean training loss. seconds: its training time. steps: its number of steps.
     """
     dev = evaluate(run.model, run.tokenizer, dev_set)
@@ -325,7 +349,7 @@ def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: Captio
         }
     )
     best = run.metrics.get("dev", {}).get("mean_recall", -1)
-    if dev["mean_recall"] > best:
+    if dev["mean_recall"] > best or len(dev_set) < runs.FEW_DEV_IMAGES:
         run.metrics |= {"dev": dev, "best_epoch": len(run.history)}
         runs.save_weights(run)
     run.metrics["train_seconds"] = sum(row["seconds"] for row in run.history)
@@ -347,17 +371,27 @@ def load_or_train(
     root: str | Path | None = None,
     train_set: CaptionDataset | None = None,
     dev_set: CaptionDataset | None = None,
+    init: str | Path | None = None,
 ) -> Run:
     """Load the finished run of a recipe (or of a recipe's name), or train it now.
 
     An interrupted run is continued. A run is found by its recipe and seed, so give the recipe a
-    name of its own if you pass a `train_set` of your own. Raises ValueError for an unknown name.
+    name of its own if you pass a `train_set` of your own. init: another run whose weights to start
+    from (see `train`); such a run has a folder of its own. Raises ValueError for an unknown name.
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    folder = runs.run_folder(recipe, seed)
+    folder = runs.run_folder(recipe, seed, init)
     if runs.is_finished(folder):
-        return runs.load_run(folder, recipe, seed)
-    return train(recipe, seed, resume=True, root=root, train_set=train_set, dev_set=dev_set)
+        return runs.load_run(folder, recipe, seed, init)
+    return train(
+        recipe,
+        seed,
+        resume=True,
+        root=root,
+        train_set=train_set,
+        dev_set=dev_set,
+        init=init,
+    )
 
 
 def evaluate(model: CLIP, tokenizer: Tokenizer, dataset: CaptionDataset) -> dict[str, float]:

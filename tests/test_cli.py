@@ -10,13 +10,14 @@ import sys
 
 import pytest
 
-from clipnb import RECIPES, __version__, cli
+from clipnb import RECIPES, __version__, cli, recipes, runtime
 
 
 @pytest.fixture
 def clipnb(small, recipe, monkeypatch, capsys):
     """Run a command line; return its exit message or code, and what it printed."""
     monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(recipe, epochs=2))
+    monkeypatch.setattr(recipes, "ENOUGH_IMAGES", 48)  # the recipe is used as it is
 
     def run(command):
         monkeypatch.setattr(sys, "argv", ["clipnb", *shlex.split(command)])
@@ -30,7 +31,7 @@ def clipnb(small, recipe, monkeypatch, capsys):
     return run
 
 
-def test_train_evaluate_search(clipnb):
+def test_train_evaluate_search(clipnb, small_root):
     code, printed = clipnb("train --recipe tiny --seed 1")
     assert code == 0
     assert "mean recall" in printed
@@ -38,10 +39,18 @@ def test_train_evaluate_search(clipnb):
     code, printed = clipnb("evaluate --recipe tiny --seed 1 --split test")
     assert code == 0
     assert "image to text" in printed
+    assert "only 20 images: the 95 % interval of the mean recall is" in printed
     code, printed = clipnb("search 'a red dog' --recipe tiny --seed 1 -k 3")
     assert code == 0
-    assert len(printed.splitlines()) == 3
-    assert "test_" in printed
+    lines = printed.splitlines()
+    assert len(lines) == 5
+    for line in lines[:3]:
+        score, path, caption = line.split(maxsplit=2)
+        assert -1 <= float(score) <= 1
+        assert (small_root / "small" / "Images").samefile(os.path.dirname(path))
+        assert len(caption.split()) > 1
+    assert lines[3] == "These are the best 3 of the 20 images in the split test of small."
+    assert lines[4].startswith("Among so few images there may be none that fits.")
     _, printed = clipnb("search '' --recipe tiny --seed 1")
     assert printed.startswith("There is nothing to search for")
 
@@ -127,7 +136,71 @@ def test_changed_fields_make_another_run(clipnb):
         code, printed = clipnb(f"{command} --recipe tiny {changes}")
         assert code == 0
         assert "1 epochs" in printed
-    assert "Train one with" in clipnb("evaluate --recipe tiny")[0]
+    message = clipnb("search 'a dog' --recipe tiny")[0]
+    assert message.startswith("clipnb: no run of --recipe tiny --dataset small --seed 0.")
+    assert "Train one with: clipnb train --recipe tiny --dataset small --seed 0\n" in message
+    options = "--recipe tiny --dataset small --set epochs=1 --set learning_rate=0.002"
+    assert f"The finished runs are:\n  {options} --set flip=False --seed 0" in message
+    assert clipnb(f"search 'a dog' {options} --set flip=False --seed 0")[0] == 0
+
+
+def test_a_recipe_is_fitted_to_a_small_folder_unless_its_fields_are_set(clipnb, monkeypatch):
+    monkeypatch.setattr(recipes, "ENOUGH_IMAGES", 49)
+    monkeypatch.setattr(recipes, "MOST_EPOCHS", 3)
+    code, printed = clipnb("train --recipe tiny")
+    assert code == 0
+    assert printed.startswith(
+        "small has 48 training images, so tiny takes batches of 12 instead of 16 and 3 epochs "
+    )
+    code, printed = clipnb("evaluate --recipe tiny")
+    assert code == 0
+    assert printed.startswith("Run(small, tiny, seed 0, 3 epochs)")
+    assert "2 epochs" in clipnb("train --recipe tiny --set batch_size=16")[1]
+
+
+def test_a_run_may_start_from_another(clipnb):
+    assert clipnb("train --recipe tiny")[0] == 0
+    for command in ("train", "evaluate", "search 'a dog'"):
+        code, printed = clipnb(f"{command} --recipe tiny --seed 1 --init small-tiny-0")
+        assert code == 0
+        assert "from small-tiny-0-" in printed or command.startswith("search")
+    assert (
+        "no run of --recipe tiny --dataset small --seed 1."
+        in clipnb("evaluate --recipe tiny --seed 1")[0]
+    )
+    assert "no finished run 'nope'" in clipnb("train --recipe tiny --init nope")[0]
+    missing = clipnb("evaluate --recipe tiny --seed 2 --init small-tiny-0")[0]
+    assert "Train one with: clipnb train --recipe tiny --dataset small --seed 2 --init " in missing
+    assert "--dataset small --seed 1 --init small-tiny-0-" in missing  # among the finished runs
+
+
+def test_a_run_of_another_version_is_listed_by_its_name(clipnb):
+    folder = runtime.cache_dir() / "runs" / "old"
+    folder.mkdir(parents=True)
+    old = {"seed": 0, "recipe": {"name": "old", "no_such_field": 1}}
+    (folder / "recipe.json").write_text(json.dumps(old))
+    (folder / "metrics.json").write_text("{}")
+    message = clipnb("evaluate --recipe tiny")[0]
+    assert message.endswith("The finished runs are:\n  old (of another version of clipnb)")
+
+
+def test_a_folder_whose_lists_have_no_train_is_refused(clipnb, small_root, tmp_path):
+    shutil.copytree(small_root / "small", tmp_path / "own" / "copy")
+    for path in (tmp_path / "own" / "copy" / "splits").glob("train*"):
+        path.unlink()
+    code, _ = clipnb(f"train --recipe tiny --dataset copy --data-dir {tmp_path / 'own'}")
+    assert "copy has 0 training images; at least 2 are needed" in code
+
+
+def test_a_warning_is_printed_in_one_line(clipnb, small_root, tmp_path, monkeypatch, capsys):
+    shutil.copytree(small_root / "small", tmp_path / "own" / "copy")
+    (tmp_path / "own" / "copy" / "Images" / "b.svg").write_text("")
+    monkeypatch.setattr(cli, "print_warning", lambda message, *_: print("warned:", message))
+    _, printed = clipnb(f"train --recipe tiny --dataset copy --data-dir {tmp_path / 'own'}")
+    warned = [line for line in printed.splitlines() if line.startswith("warned:")]
+    assert len(warned) == 2
+    assert warned[0].startswith("warned: copy leaves out 1 image in an unreadable format")
+    assert warned[1].startswith("warned: copy has only 20 dev images")
 
 
 def test_k_below_one_is_refused(capsys):

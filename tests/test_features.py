@@ -1,5 +1,7 @@
 """Features batch by batch are the same as all at once, and captions are sampled and cut right."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,29 @@ def test_features_before_the_projection_work_in_half_precision(small):
     features = encode_images(model, small("test").images[:2], projected=False)
     assert features.dtype == torch.float32
     assert features.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((2, 32, 32, 3), "Put the colours first"),
+        ((32, 32, 3), "Put the colours first"),
+        ((3, 32, 32), "give images?.None"),
+        ((2, 1, 32, 32), "this one is .2, 1, 32, 32.\\.$"),
+        ((0, 3, 32, 32), "no images to encode"),
+    ],
+)
+def test_arrays_of_another_shape_are_refused_in_words(shape, words):
+    model = create_model(RECIPES["quick"])
+    with pytest.raises(ValueError, match=words):
+        encode_images(model, np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("image_encoder", ["tiny_cnn", "residual_cnn", "vit"])
+def test_uint8_images_work_in_half_precision(image_encoder):
+    recipe = dataclasses.replace(RECIPES["quick"], image_encoder=image_encoder)
+    model = create_model(recipe).to(torch.bfloat16).eval()
+    images = np.zeros((2, 3, recipe.image_size, recipe.image_size), np.uint8)
+    features = encode_images(model, images)
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2), atol=0.02, rtol=0)

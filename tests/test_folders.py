@@ -176,8 +176,10 @@ def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
     assert data.splits["train"] == NAMES[1:14]  # one unknown name in a list is dropped
     assert data.dropped == {
         "no image": ["2258277193_586949ec62.jpg.1"],
+        "several images": [],
         "no caption": [NAMES[0]],
         "junk caption": [],
+        "unsupported format": [],
     }
 
 
@@ -234,7 +236,7 @@ def test_fewer_than_five_captions_everywhere(tmp_path):
     [
         ("everything", "there is no folder"),
         ("images", "no images"),
-        ("captions", "no caption file"),
+        ("captions", "no captions"),
     ],
 )
 def test_missing_dataset_says_what_where_and_how(tmp_path, missing, problem):
@@ -280,8 +282,8 @@ def test_captions_without_a_header_are_read(tmp_path):
 
 def test_another_header_is_refused(tmp_path):
     folder = make_kaggle(tmp_path / "k")
-    (folder / "captions.txt").write_text("image;text\n1000_ab.jpg;A dog\n")
-    message = r"captions.txt:1: expected the header `image,caption`, got 'image;text'"
+    (folder / "captions.txt").write_text("who;what\n1000_ab.jpg;A dog\n")
+    message = r"captions.txt:1: expected the header `image,caption`, got 'who;what'"
     with pytest.raises(ValueError, match=message):
         read_dataset_folder(folder)
 
@@ -304,7 +306,7 @@ def test_lists_of_another_dataset_are_refused(tmp_path):
 def test_captions_of_another_dataset_are_refused(tmp_path):
     lines = [f"{name}#0\tA dog ." for name in [*NAMES, "x.jpg", "y.jpg"]]
     folder = make_official(tmp_path / "f", lines)
-    message = "token.txt has captions for 2 names .* Are the images complete"
+    message = "token.txt: there are captions for 2 names .* Are the images complete"
     with pytest.raises(ValueError, match=message):
         read_dataset_folder(folder)
 

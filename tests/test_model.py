@@ -10,13 +10,18 @@ from torch import nn
 
 from clipnb import (
     CLIP,
+    IMAGE_ENCODERS,
     RECIPES,
+    TEXT_ENCODERS,
     BagOfWords,
     ResidualCNN,
     TextTransformer,
     TinyCNN,
     ViT,
     create_model,
+    load_run,
+    seed_everything,
+    train,
 )
 
 
@@ -77,5 +82,81 @@ def test_the_dropout_of_a_recipe_is_that_of_the_model():
 
 
 def test_an_unknown_encoder_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="'resnet'.*tiny_cnn, residual_cnn, vit"):
-        create_model(dataclasses.replace(RECIPES["quick"], image_encoder="resnet"))
+    recipe = dataclasses.replace(RECIPES["quick"], image_encoder="resnet")
+    with pytest.raises(ValueError, match="'resnet' is unknown.*tiny_cnn, residual_cnn, vit"):
+        create_model(recipe)
+    recipe = dataclasses.replace(RECIPES["quick"], text_encoder="gpt")
+    with pytest.raises(ValueError, match=r"transformer, bag_of_words.*TEXT_ENCODERS\['gpt'\] ="):
+        create_model(recipe)
+
+
+# ---- encoders of your own --------------------------------------------------------------------
+
+
+class MeanColour(nn.Module):
+    """An image encoder that sees the mean colour alone."""
+
+    width = 3
+
+    def forward(self, images):
+        return images.mean(dim=(2, 3))  # (B, 3)
+
+
+class FirstToken(nn.Module):
+    """A text encoder that sees the first word alone, with a frozen layer."""
+
+    def __init__(self, vocab_size, width):
+        super().__init__()
+        self.width = width
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.frozen = nn.Linear(width, width).requires_grad_(False)
+
+    def forward(self, tokens):
+        return self.frozen(self.token_embedding(tokens[:, 1]))  # (B, width)
+
+
+def make_mean_colour(recipe):
+    return MeanColour()
+
+
+def make_first_token(recipe):
+    return FirstToken(recipe.vocab_size, width=8)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_encoders_of_your_own_are_trained_and_loaded(
+    small, recipe, tmp_path, monkeypatch, optimizer
+):
+    monkeypatch.setitem(IMAGE_ENCODERS, "mean_colour", make_mean_colour)
+    monkeypatch.setitem(TEXT_ENCODERS, "first_token", make_first_token)
+    recipe = dataclasses.replace(
+        recipe,
+        image_encoder="mean_colour",
+        text_encoder="first_token",
+        optimizer=optimizer,
+        epochs=1,
+    )
+    seed_everything(0)
+    start = create_model(recipe).state_dict()
+    sets = {"train_set": small("train", 40), "dev_set": small("dev")}
+    with pytest.warns(UserWarning, match="only 20 dev images"):
+        trained = train(recipe, 0, tmp_path / "run", **sets).model.state_dict()
+    for name in ("text_encoder.token_embedding.weight", "image_projection.weight"):
+        assert not torch.equal(trained[name].cpu(), start[name])
+    frozen = "text_encoder.frozen.weight"
+    assert torch.equal(trained[frozen].cpu(), start[frozen])
+
+    monkeypatch.delitem(IMAGE_ENCODERS, "mean_colour")
+    with pytest.raises(
+        ValueError, match=r"'mean_colour' is unknown.*IMAGE_ENCODERS\['mean_colour'"
+    ):
+        load_run(tmp_path / "run")
+
+
+def test_an_encoder_without_a_width_is_refused(recipe, monkeypatch):
+    def make_identity(recipe):
+        return nn.Identity()
+
+    monkeypatch.setitem(IMAGE_ENCODERS, "identity", make_identity)
+    with pytest.raises(ValueError, match="'identity' is a Identity without a `width`"):
+        create_model(dataclasses.replace(recipe, image_encoder="identity"))

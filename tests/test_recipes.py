@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 
+from clipnb import RECIPES, fit_to_dataset
+
 
 @pytest.mark.parametrize(
     "changes, message",
@@ -23,3 +25,40 @@ import pytest
 def test_an_impossible_recipe_is_refused_with_the_choices(recipe, changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(recipe, **changes)
+
+
+@pytest.mark.parametrize("n_images", [2000, 6000])
+@pytest.mark.parametrize("name", RECIPES)
+def test_with_enough_images_a_recipe_stays_as_it_is(name, n_images, capsys):
+    assert fit_to_dataset(RECIPES[name], n_images) is RECIPES[name]
+    assert capsys.readouterr().out == ""
+
+
+def test_with_few_images_batches_are_smaller_and_epochs_more(capsys):
+    recipe = dataclasses.replace(RECIPES["quick"], dataset="holiday")
+    fitted = fit_to_dataset(recipe, 120)
+    assert fitted == dataclasses.replace(recipe, batch_size=16, epochs=40)
+    assert capsys.readouterr().out == (
+        "holiday has 120 training images, so quick takes batches of 16 instead of 128 and 40 "
+        "epochs instead of 6.\n"
+    )
+    assert fit_to_dataset(recipe, 120, quiet=True) == fitted
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("n_images", [2, 3, 9, 48, 120, 500, 1000, 1999])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_fitted_recipe_has_whole_batches_and_about_the_usual_number_of_steps(name, n_images):
+    recipe = RECIPES[name]
+    fitted = fit_to_dataset(recipe, n_images)
+    assert 2 <= fitted.batch_size <= min(n_images, recipe.batch_size)
+    assert recipe.epochs <= fitted.epochs <= max(100, recipe.epochs)
+    steps = fitted.epochs * (n_images // fitted.batch_size)
+    usual = recipe.epochs * (6000 // recipe.batch_size)
+    assert steps >= usual or fitted.epochs == 100
+    assert fit_to_dataset(fitted, 6000) is fitted
+
+
+def test_one_image_is_too_few():
+    with pytest.raises(ValueError, match="scenes has 1 training images; at least 2"):
+        fit_to_dataset(RECIPES["quick"], 1)

@@ -11,8 +11,20 @@ import safetensors.torch
 import torch
 
 import clipnb.training
-from clipnb import RECIPES, evaluate, load_or_train, load_run, run_folder, seed_everything, train
+from clipnb import (
+    RECIPES,
+    chance,
+    evaluate,
+    load_or_train,
+    load_run,
+    run_folder,
+    runs,
+    seed_everything,
+    train,
+)
 from clipnb.training import learning_rate_at, train_step
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
 
 
 @pytest.fixture
@@ -88,13 +100,43 @@ def test_the_best_epoch_is_kept(train_small, recipe, tmp_path, monkeypatch):
         return {"mean_recall": next(recalls)}
 
     monkeypatch.setattr(clipnb.training, "evaluate", evaluate_as_planned)
+    monkeypatch.setattr(runs, "FEW_DEV_IMAGES", 20)  # the 20 images of `small` are enough
     run = train_small(recipe, tmp_path / "run")
     assert run.metrics["best_epoch"] == 2
     assert run.metrics["dev"] == {"mean_recall": 30.0}
+    assert set(run.metrics) == {"dev", "best_epoch", "train_seconds", "images_seen"}
     assert not run.model.training
     best_state = states[1]
     for name, tensor in run.model.state_dict().items():
         assert torch.equal(tensor.cpu(), best_state[name].cpu())
+
+
+def test_with_few_dev_images_the_last_epoch_is_kept_and_its_interval_told(
+    train_small, small, recipe, tmp_path, monkeypatch
+):
+    evaluate_truly, recalls = clipnb.training.evaluate, iter([90.0, 60.0, 30.0])
+
+    def evaluate_worse_each_time(model, tokenizer, dataset):
+        return evaluate_truly(model, tokenizer, dataset) | {"mean_recall": next(recalls)}
+
+    monkeypatch.setattr(clipnb.training, "evaluate", evaluate_worse_each_time)
+    message = "small has only 20 dev images: .* the last weights are kept.* on dev is 30.0"
+    with pytest.warns(UserWarning, match=message) as caught:
+        run = train_small(recipe, tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    for name, tensor in run.model.state_dict().items():
+        assert torch.equal(tensor.cpu(), state["model"][name].cpu())
+    stored = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert stored == run.metrics
+    assert stored["best_epoch"] == 3
+    assert stored["n_dev"] == 20
+    assert stored["warning"] == str(caught[0].message)
+    truth = evaluate_truly(run.model, run.tokenizer, small("dev"))
+    assert set(stored["dev_intervals"]) == set(truth)
+    low, high = stored["dev_intervals"]["mean_recall"]
+    assert low < truth["mean_recall"] < high
+    assert f"from {low:.1f} to {high:.1f}" in stored["warning"]
+    assert f"gives {chance(20)['mean_recall']:.1f}" in stored["warning"]
 
 
 def test_the_average_is_evaluated_and_kept(train_small, small, recipe, tmp_path):
@@ -159,6 +201,94 @@ def test_a_run_that_is_begun_anew_forgets_the_old_one(train_small, small, recipe
     assert resumed.tokenizer.encode("number") == fresh.tokenizer.encode("number")
 
 
+# ---- starting from another run ---------------------------------------------------------------
+
+
+def test_a_run_starts_from_the_weights_and_the_words_of_another(
+    train_small, small, recipe, short_run, tmp_path
+):
+    still = dataclasses.replace(recipe, epochs=1, learning_rate=0.0)
+    other_captions = [[f"number {i}"] * 5 for i in range(48)]
+    other = dataclasses.replace(small("train", 40), captions=other_captions)
+    run = train_small(still, tmp_path / "still", seed=7, init=short_run.folder, train_set=other)
+    assert torch.equal(flatten_weights(run), flatten_weights(short_run)), "nothing was learned"
+    assert run.tokenizer.encode("a red dog") == short_run.tokenizer.encode("a red dog")
+
+
+def test_a_run_that_started_from_another_has_a_folder_and_a_name_of_its_own(
+    train_small, recipe, short_run, tmp_path
+):
+    recipe = dataclasses.replace(recipe, epochs=1)
+    fresh, started = run_folder(recipe), run_folder(recipe, 0, short_run.folder)
+    assert fresh != started
+    assert started.name.startswith(f"{fresh.name}-from-")
+    run = train_small(recipe, tmp_path / "started", init=short_run.folder)
+    assert run.init == runs.describe_init(short_run.folder)
+    assert run.init["run"] == "short"
+    assert repr(run) == "Run(small, tiny, seed 0, 1 epochs, from short)"
+    assert json.loads((run.folder / "recipe.json").read_text())["init"] == run.init
+    assert "init" not in json.loads((short_run.folder / "recipe.json").read_text())
+    with pytest.raises(ValueError, match=r"init: \{'run': 'short'.*\} there, None asked for"):
+        train_small(recipe, run.folder, resume=True)
+    with pytest.raises(ValueError, match="init: None there"):
+        load_run(short_run.folder, recipe, 0, init=short_run.folder)
+    assert load_run(run.folder, recipe, 0, init=short_run.folder).init == run.init
+
+
+def test_a_resumed_run_that_started_from_another_is_the_same_bit_for_bit(
+    train_small, recipe, short_run, tmp_path
+):
+    recipe = dataclasses.replace(recipe, ema=0.5)
+    options = {"seed": 3, "init": short_run.folder}
+    whole = train_small(recipe, tmp_path / "whole", **options)
+    fresh = train_small(recipe, tmp_path / "fresh", seed=3)
+    with interrupt_at_step(5):
+        train_small(recipe, tmp_path / "broken", **options)
+    seed_everything(99)
+    resumed = train_small(recipe, tmp_path / "broken", resume=True, **options)
+    assert torch.equal(flatten_weights(whole), flatten_weights(resumed))
+    assert list_losses(whole) == list_losses(resumed) != list_losses(fresh)
+
+
+def test_weights_of_another_shape_are_refused_by_name(train_small, recipe, short_run, tmp_path):
+    message = (
+        r"weights of short do not fit the recipe: image_projection.weight is \(512, 128\) there "
+        r"and \(64, 128\) here; .*the recipe of that run here too: tiny"
+    )
+    with pytest.raises(ValueError, match=message):
+        train_small(
+            dataclasses.replace(recipe, embed_dim=64), tmp_path / "run", init=short_run.folder
+        )
+    with pytest.raises(ValueError, match="logit_bias is missing there"):
+        train_small(
+            dataclasses.replace(recipe, loss="siglip"), tmp_path / "run", init=short_run.folder
+        )
+    with pytest.raises(ValueError, match="set tokenizer='captions'"):
+        train_small(
+            dataclasses.replace(recipe, tokenizer="clip", vocab_size=49408),
+            tmp_path / "run",
+            init=short_run.folder,
+        )
+    assert not (tmp_path / "run").exists(), "nothing was written"
+
+
+def test_a_run_to_start_from_is_found_by_name(small, recipe, monkeypatch):
+    recipe = dataclasses.replace(recipe, epochs=1)
+    with pytest.raises(FileNotFoundError, match="no finished run 'tiny'. No run is finished yet"):
+        runs.find_run("tiny")
+    first = load_or_train(recipe)
+    for name in ("tiny", "small", "small-tiny-0", first.folder.name, str(first.folder)):
+        assert runs.find_run(name) == first.folder
+    started = load_or_train(recipe, seed=1, init="small-tiny-0")
+    assert load_or_train(recipe, seed=1, init="small-tiny-0").history == started.history
+    with pytest.raises(ValueError, match="'tiny' may mean several runs; name one: small-tiny-0-"):
+        runs.find_run("tiny")
+    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    assert runs.find_run("tiny") == first.folder
+    with pytest.raises(FileNotFoundError, match="no finished run 'big'.*small-tiny-0"):
+        runs.find_run("big")
+
+
 # ---- folders ---------------------------------------------------------------------------------
 
 
@@ -206,8 +336,9 @@ def test_another_seed_is_refused_and_both_are_named(short_run):
         load_run(short_run.folder, short_run.recipe, seed=1)
 
 
-def test_a_folder_without_a_run_says_how_to_make_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match="python -m clipnb train"):
+def test_a_folder_without_a_run_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(FileNotFoundError, match="python -m clipnb train.*No run is finished yet"):
         load_run(tmp_path / "nothing")
 
 

@@ -13,10 +13,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clipnb.runtime import cache_dir, data_dir, progress, replace_when_done
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from clipnb.datasets.folders import DatasetFolder
 
 
 @dataclass
@@ -26,7 +32,7 @@ class CaptionDataset:
     name, split: as given to `load_dataset`. images: uint8 (N, 3, S, S), memory-mapped and read-only
     as loaded. captions: N lists of K strings. image_ids: N names. labels: N dicts with the truth
     about each image (scenes), or None. split_source: where the split comes from, in words. skipped:
-    the names of images that could not be read.
+    the names of images that could not be read. paths: the N image files, if there are any.
     """
 
     name: str
@@ -37,6 +43,7 @@ class CaptionDataset:
     labels: list[dict] | None = None
     split_source: str = ""
     skipped: list[str] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -49,6 +56,7 @@ class CaptionDataset:
             captions=[self.captions[i] for i in indices],
             image_ids=[self.image_ids[i] for i in indices],
             labels=self.labels and [self.labels[i] for i in indices],
+            paths=self.paths and [self.paths[i] for i in indices],
         )
 
     def __repr__(self) -> str:
@@ -59,9 +67,12 @@ class CaptionDataset:
 
 
 def versioned_name(name: str) -> str:
-    """Return a dataset's name, with a version for the scenes: caches are named after it."""
+    """Return the name that caches give a dataset: with a version for the scenes.
+
+    Of a path it is the last part.
+    """
     if name != "scenes":
-        return name
+        return Path(name).name
     from clipnb.scenes import VERSION
 
     return f"scenes-v{VERSION}"
@@ -105,6 +116,8 @@ def load_dataset(
         )
     paths = [folder.image_paths[image_id] for image_id in names]
     kept, images = load_decoded_images(name, split, names, paths, image_size)
+    skipped = sorted(set(names) - set(kept))
+    warn_of_left_out(name, folder, skipped)
     return CaptionDataset(
         name,
         split,
@@ -113,8 +126,21 @@ def load_dataset(
         image_ids=kept,
         labels=folder.labels and [folder.labels[image_id] for image_id in kept],
         split_source=folder.split_source,
-        skipped=sorted(set(names) - set(kept)),
+        skipped=skipped,
+        paths=[folder.image_paths[image_id] for image_id in kept],
     )
+
+
+def warn_of_left_out(name: str, folder: "DatasetFolder", skipped: list[str]) -> None:
+    """Say in one warning what a dataset leaves out, if anything: how many, and the first names."""
+    from clipnb.datasets.folders import describe_left_out, describe_names
+
+    phrases = describe_left_out(folder.dropped)
+    if skipped:
+        reason = read_image(folder.image_paths[skipped[0]], 8)  # the exception
+        phrases.append(describe_names(skipped, "unreadable image file", str(reason)))
+    if phrases:  # the same warning comes once, whatever number of splits is loaded
+        warnings.warn(f"{name} leaves out {'; '.join(phrases)}.", stacklevel=1)
 
 
 def load_decoded_images(
@@ -129,13 +155,18 @@ def load_decoded_images(
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     digest = hashlib.sha256(repr(stats).encode()).hexdigest()[:12]
     target = cache_dir() / "decoded" / f"{Path(name).name}-{split}-{image_size}-{digest}"
-    if not target.exists():
+    if not target.exists() or not set(read_names(target)) <= set(names):  # or named otherwise
         with replace_when_done(target) as folder:
             folder.mkdir()
             decode_into(folder, names, paths, image_size, f"{name} {split}: decoding")
-    kept = json.loads((target / "names.json").read_text(encoding="utf-8"))
+    kept = read_names(target)
     images = np.load(target / "images.npy", mmap_mode="r")
     return kept, images[: len(kept)]
+
+
+def read_names(folder: Path) -> list[str]:
+    """Read the names of the images that `decode_into` could read."""
+    return json.loads((folder / "names.json").read_text(encoding="utf-8"))
 
 
 def decode_into(
@@ -143,7 +174,7 @@ def decode_into(
 ) -> None:
     """Decode images into `folder`: `images.npy`, and the names of the readable ones.
 
-    Warns of each unreadable image by name. Raises ValueError if none can be read.
+    Raises ValueError if none can be read.
     """
     warn_of_small_images(paths, image_size, title)
     shape = (len(paths), 3, image_size, image_size)
@@ -153,13 +184,12 @@ def decode_into(
         decoded = pool.map(lambda path: read_image(path, image_size), paths)
         pairs = zip(names, decoded, strict=True)
         for name, image in progress(pairs, total=len(names), desc=title):
-            if isinstance(image, Exception):
-                warnings.warn(f"skipped unreadable image {name}: {image}", stacklevel=2)
-            else:
+            if not isinstance(image, Exception):
                 images[len(kept)] = image.transpose(2, 0, 1)  # (S, S, 3) to (3, S, S)
                 kept.append(name)
     if not kept:
-        raise ValueError(f"none of the {len(names)} images could be read; the first is {paths[0]}.")
+        problem = read_image(paths[0], image_size)  # the exception
+        raise ValueError(f"none of the {len(names)} images could be read; the first: {problem}.")
     images.flush()
     (folder / "names.json").write_text(json.dumps(kept), encoding="utf-8")
 
@@ -193,6 +223,24 @@ def read_image(path: Path, image_size: int) -> np.ndarray | Exception:
         with Image.open(path) as image:
             image.draft("RGB", size)  # lets the JPEG decoder shrink while decoding
             ImageOps.exif_transpose(image, in_place=True)  # phones store images on their side
-            return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+            return np.asarray(convert_to_rgb(image).resize(size, Image.Resampling.BICUBIC))
     except Exception as error:
         return error
+
+
+def convert_to_rgb(image: "Image.Image") -> "Image.Image":
+    """Convert an image of any kind to RGB.
+
+    What is transparent becomes white: Pillow alone would show the colours that were hidden. 16 bits
+    of grey become 8: Pillow alone would make all but the darkest of them white. Of an animation
+    this is the first frame.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(image.convert("RGBA"))
+        return page.convert("RGB")
+    return image.convert("RGB")
