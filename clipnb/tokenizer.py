@@ -40,8 +40,8 @@ class Tokenizer:
         return self.bpe.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """Turn one string into ids, without [SOS] and [EOS]."""
-        return self.bpe.encode(text, add_special_tokens=False).ids
+        """Turn one string into ids, without [SOS] and [EOS]. Raises TypeError for anything else."""
+        return self.bpe.encode(check_text(text), add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """Turn ids (a list or a 1-d tensor) into a lower-case string.
@@ -56,13 +56,17 @@ class Tokenizer:
         return " ".join(decoders.ByteLevel().decode([word]) for word in words).strip()
 
     def __call__(self, texts: Iterable[str]) -> Tensor:
-        """Turn N strings into int64 (N, T). Raises TypeError for a single string."""
+        """Turn N strings into int64 (N, T).
+
+        Raises TypeError for a single string, and for what is no string.
+        """
         if isinstance(texts, str):
             raise TypeError(
                 "a tokenizer takes a list of strings, not one string: tokenizer([text])"
             )
         room = self.context_length - 2
-        encodings = self.bpe.encode_batch(list(texts), add_special_tokens=False)
+        checked = [check_text(text) for text in texts]
+        encodings = self.bpe.encode_batch(checked, add_special_tokens=False)
         rows = [[self.sos, *encoding.ids[:room], self.eos] for encoding in encodings]
         longest = max(map(len, rows), default=0)
         tokens = torch.zeros(len(rows), longest, dtype=torch.int64)
@@ -73,6 +77,19 @@ class Tokenizer:
     def save(self, path: str | Path) -> None:
         """Write vocabulary and merges as one JSON file."""
         self.bpe.save(str(path))
+
+
+def check_text(text: str) -> str:
+    """Return a text as the vocabulary can read it. Raises TypeError for what is no string.
+
+    Half of a character that takes two code units, as a browser may send it while an emoji is
+    typed, is replaced by U+FFFD.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a text is a string, not {text!r} ({type(text).__name__}).")
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def padding_mask(tokens: Tensor) -> Tensor:
@@ -142,7 +159,7 @@ def train_tokenizer(
     a text in another script has no tokens. Raises ValueError if `vocab_size` does not even hold
     the special tokens and the single characters.
     """
-    captions = list(captions)
+    captions = [check_text(caption) for caption in captions]
     specials = ["<pad>", SOS, EOS]
 
     def learn(size: int, known: list[str]) -> dict:

@@ -1,5 +1,7 @@
 """A classifier made of words: each class is the mean feature of sentences about it (paper §3.1)."""
 
+import re
+import unicodedata
 import warnings
 from collections.abc import Iterable
 
@@ -11,6 +13,8 @@ from clipnb.model import CLIP
 from clipnb.tokenizer import Tokenizer
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
+# The end of "dog's" is a piece of its own in the vocabulary, and no word.
+WORD = re.compile(r"(?<!['’])[^\W\d_]+")
 
 
 def build_zero_shot_classifier(
@@ -30,30 +34,50 @@ def build_zero_shot_classifier(
     most words, also for those that no caption of yours held, so with it the warning is rare.
 
     Raises TypeError for a string where a list is wanted, ValueError if there is no class or no
-    template, or a template without {}.
+    template, or a template without exactly one {}.
     """
     if isinstance(classnames, str) or isinstance(templates, str):
         raise TypeError("class names and templates are lists of strings, such as ['dog', 'cat'].")
     classnames, templates = list(classnames), list(templates)
-    check_classes_and_templates(tokenizer, classnames, templates)
-    texts = [template.format(name) for name in classnames for template in templates]  # C*P
+    check_classes_and_templates(classnames, templates)
+    warn_of_unknown_words(tokenizer, classnames)
+    texts = [template.replace("{}", name) for name in classnames for template in templates]  # C*P
     features = encode_texts(model, tokenizer(texts))  # (C*P, D)
     by_class = features.view(len(classnames), len(templates), -1)  # (C, P, D)
     return F.normalize(by_class.mean(dim=1), dim=-1).T  # (D, C)
 
 
-def check_classes_and_templates(
-    tokenizer: Tokenizer, classnames: list[str], templates: list[str]
-) -> None:
-    """Raise ValueError for what makes no classifier; warn of words without a token."""
+def check_classes_and_templates(classnames: list[str], templates: list[str]) -> None:
+    """Raise ValueError, in words, for what makes no classifier."""
     if not classnames or not templates:
         raise ValueError("a classifier needs at least one class name and one template.")
     for template in templates:
-        if "{}" not in template:
+        if not isinstance(template, str):
             raise ValueError(
-                f"the template {template!r} has no {{}} for the class name; for example "
-                "'a photo of a {}'."
+                f"a template is a string such as 'a photo of a {{}}', not {template!r}."
             )
+        if problem := find_problem(template):
+            raise ValueError(
+                f"the template {template!r} has {problem}; write {{}} once, where the class name "
+                "goes, as in 'a photo of a {}'."
+            )
+
+
+def find_problem(template: str) -> str:
+    """Say what keeps a template from taking a class name, or return an empty string."""
+    n_places = template.count("{}")
+    if n_places == 0:
+        return "no {} for the class name"
+    if n_places > 1:
+        return f"{n_places} places {{}} for the class name"
+    rest = template.replace("{}", "")
+    if "{" in rest or "}" in rest:
+        return "a brace that belongs to no {}"
+    return ""
+
+
+def warn_of_unknown_words(tokenizer: Tokenizer, classnames: list[str]) -> None:
+    """Warn of class names with words that are no single token."""
     for name in classnames:
         if unknown := find_unknown_words(tokenizer, name):
             words = ", ".join(map(repr, unknown))
@@ -64,12 +88,23 @@ def check_classes_and_templates(
             )
 
 
-def find_unknown_words(tokenizer: Tokenizer, name: str) -> list[str]:
-    """Find the words of a class name that are no single token.
+def find_words(text: str) -> list[str]:
+    """Find the words of a text, each once, in lower case. Digits and punctuation are no words."""
+    normalized = unicodedata.normalize("NFC", text.lower())
+    return list(dict.fromkeys(WORD.findall(normalized)))
 
-    The vocabulary spells them in pieces, so the model has hardly met them.
+
+def find_unknown_words(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Find the words of a text that are no single token.
+
+    The vocabulary spells them in pieces, or not at all, so the model has hardly met them.
     """
-    return [word for word in name.lower().split() if len(tokenizer.encode(word)) != 1]
+    unknown = []
+    for word in find_words(text):
+        ids = tokenizer.encode(word)
+        if len(ids) != 1 or tokenizer.decode(ids) != word:  # a letter without a token is dropped
+            unknown.append(word)
+    return unknown
 
 
 def zero_shot_scores(

@@ -1,52 +1,60 @@
-"""A reader's visit, for real: notebook 05 runs in JupyterLab, in a browser.
+"""A reader's visit, for real: notebooks run in JupyterLab, in a browser.
 
-A query and a click change the images.
+Answers are hidden until they are asked for, opening a notebook changes nothing on disk, a query and
+a click change the images, and nobody is shut out: axe-core looks for barriers, in a light and a
+dark theme, and nothing has to be scrolled sideways.
 """
 
-import contextlib
 import json
 import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+import platform
+from pathlib import Path
 
+import nbformat
 import pytest
+from lab import (
+    ERRORS,
+    MINUTES,
+    choose,
+    close_notebook,
+    find_chromium,
+    launch,
+    open_notebook,
+    run_all_cells,
+    start_lab,
+    wait_until_run,
+)
 
-from clipnb.runtime import ROOT
+from clipnb.runtime import ROOT, cache_dir
 
-NOTEBOOK = "05_retrieval_demo.ipynb"
-MINUTES = 60_000  # Playwright counts in milliseconds
+SEARCH = "05_retrieval_demo"
+PREDICTIONS = "03_infonce_loss"
+FOR_EVERYONE = ["00_see_it_work", "05_retrieval_demo", "06_zero_shot_and_prompts"]
 
-# JupyterLab takes cells that are not in view out of the page, and its question about news may
-# cover them. Both are turned off.
-LAB_SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none"},
-    "apputils-extension/notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-        "doNotDisturbMode": True,
-    },
-}
-LAB_FOLDERS = {
-    "JUPYTERLAB_SETTINGS_DIR": "settings",
-    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-    "JUPYTER_CONFIG_DIR": "config",
-    "JUPYTER_RUNTIME_DIR": "runtime",
-}
-CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-CHROMIUM_SWITCHES = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+# What is not ours: JupyterLab shows the figures of a notebook as images without a text, and has no
+# way to give one. Our texts for them are in the cells' metadata, where `nbconvert` finds them.
+NOT_OURS = [".jp-RenderedImage > img"]
+OURS = [
+    ".jp-Notebook .jp-RenderedMarkdown",
+    ".jp-Notebook .jp-OutputArea-output",
 ]
+FIND_BARRIERS = """
+async ([include, exclude]) => {
+  const context = {include: include.map(s => [s]), exclude: exclude.map(s => [s])};
+  const result = await axe.run(context, {resultTypes: ['violations']});
+  const serious = result.violations.filter(v => ['serious', 'critical'].includes(v.impact));
+  return serious.flatMap(v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 200)}`));
+}
+"""
+# Code is left out: a line of 100 columns scrolls within its own editor, as JupyterLab's readers
+# know it, and View > Wrap Lines breaks it.
+FIND_SIDEWAYS = """
+() => [...document.querySelectorAll('.jp-Notebook, .jp-Notebook *')].filter(part =>
+    part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0
+    && ['auto', 'scroll'].includes(getComputedStyle(part).overflowX)
+    && !part.closest('.cm-editor'))
+  .map(part => `${part.className}: ${part.textContent.slice(0, 60)}`)
+"""
 
 # A function without arguments: the images of the hits as data URLs, as they are on the screen.
 # An image that is not there yet is null.
@@ -71,138 +79,55 @@ before => {{
   return hits.length && !hits.includes(null) && hits.join() != before.join();
 }}
 """
-ERRORS = (
-    "[data-mime-type='application/vnd.jupyter.error'], "
-    "[data-mime-type='application/vnd.jupyter.stderr']"
-)
 
 
-# ---- Chromium --------------------------------------------------------------------------------
+# ---- JupyterLab and its pages ----------------------------------------------------------------
 
 
-def find_chromium():
-    """Return the path of a Chromium that starts, or None if there is none.
-
-    It is `CHROMIUM_PATH`, or one on the PATH, or Playwright's own.
-    """
+@pytest.fixture(scope="module")
+def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    candidates = [os.environ.get("CHROMIUM_PATH"), *map(shutil.which, CHROMIUM_NAMES), own]
-    return next((path for path in candidates if path and starts(path)), None)
-
-
-def starts(path):
-    """Tell whether a browser starts. Some are only a hint how to install one."""
-    try:
-        result = subprocess.run([path, "--version"], capture_output=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return result.returncode == 0
-
-
-@pytest.fixture
-def chromium():
-    path = find_chromium()
-    if path is None:
-        pytest.skip(
-            "no Chromium here: install one, run `playwright install chromium`, or set CHROMIUM_PATH"
-        )
-    return path
-
-
-# ---- JupyterLab ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """The address of notebook 05 in a JupyterLab of its own, on a copy of the course."""
-    if not (ROOT / "notebooks" / NOTEBOOK).exists():
-        pytest.skip(f"there is no {NOTEBOOK}")
-    no_hidden_files = shutil.ignore_patterns(".*")
-    for folder in ("notebooks", "figures"):
-        shutil.copytree(ROOT / folder, tmp_path / "course" / folder, ignore=no_hidden_files)
-    write_lab_settings(tmp_path / "settings")
-    folders = {variable: str(tmp_path / name) for variable, name in LAB_FOLDERS.items()}
-    port = find_free_port()
-    token = secrets.token_hex(16)
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={tmp_path / 'course'}",
-    ]
-    log_path = tmp_path / "lab.log"
-    with log_path.open("w") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | folders, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for_server(f"http://127.0.0.1:{port}/api?token={token}", server, log_path)
-        yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{NOTEBOOK}?token={token}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-def write_lab_settings(folder):
-    for name, values in LAB_SETTINGS.items():
-        path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
-
-
-def find_free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def wait_for_server(address, server, log_path, seconds=180):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and server.poll() is None:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=5).close()  # noqa: S310 (our own server)
-            return
-        time.sleep(0.5)
-    pytest.fail(f"JupyterLab did not start:\n{log_path.read_text()[-3000:]}")
-
-
-# ---- the page --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def page(chromium, lab):
-    """A browser's page that shows notebook 05."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_SWITCHES)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(lab, timeout=2 * MINUTES)
-        yield page
+        path = find_chromium(playwright)
+        if path is None:
+            pytest.skip(
+                "no Chromium here: install one, run `playwright install chromium`, or set "
+                "CHROMIUM_PATH"
+            )
+        browser = launch(playwright, path)
+        yield browser
         browser.close()
 
 
-def run_all_cells(page):
-    # Cells that are run before the kernel is ready are lost.
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=2 * MINUTES)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
+    """A JupyterLab of its own, on a copy of the course."""
+    with start_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def visit(browser, lab):
+    """A function that opens a notebook of the copy. At the end its kernel is stopped."""
+    pages = []
+
+    def open_it(name, **size):
+        if not lab.notebook(name).exists():
+            pytest.skip(f"there is no {name}")
+        pages.append(open_notebook(browser, lab, name, **size))
+        return pages[-1]
+
+    yield open_it
+    for page in pages:
+        close_notebook(page)
 
 
 def check_no_errors(page):
     errors = page.locator(ERRORS)
     assert not errors.count(), errors.first.inner_text()
+
+
+# ---- the search box --------------------------------------------------------------------------
 
 
 def wait_for_other_hits(page, before):
@@ -218,7 +143,8 @@ def type_query(page, widget, query, before):
     return wait_for_other_hits(page, before)
 
 
-def test_a_reader_searches_in_notebook_05(page):
+def test_a_reader_searches_in_notebook_05(visit):
+    page = visit(SEARCH)
     run_all_cells(page)
     # On a first run the scenes are drawn and the model is trained before there is a widget.
     page.locator(f".clipnb-retrieval, {ERRORS}").first.wait_for(timeout=10 * MINUTES)
@@ -232,10 +158,164 @@ def test_a_reader_searches_in_notebook_05(page):
 
     last = widget.locator(".clipnb-hit").last
     last.hover()
-    last.locator(".clipnb-pick").click()
-    status = widget.locator(".clipnb-status")
+    caption = last.locator("p").get_attribute("title")
+    last.get_by_role("button", name=f"More like “{caption}”").click()
+    status = widget.get_by_role("status")
     status.locator("img").wait_for(timeout=MINUTES)  # the status comes last, after all hits
     similar = wait_for_other_hits(page, boats)
     assert len(set(similar)) > 1, "all hits show the same image"
-    assert "a boat" not in status.inner_text(), "the status still tells of the text"
+    assert "a boat" not in status.inner_text().replace(caption, ""), "it still tells of the text"
+    assert caption in status.inner_text()
+
+    widget.get_by_role("button", name="Back").click()
+    status.filter(has_text="a boat on the sea at night").wait_for(timeout=MINUTES)
+    assert wait_for_other_hits(page, similar) == boats
     check_no_errors(page)
+
+    n_cells = page.locator(".jp-Notebook .jp-Cell").count()
+    last.locator(".clipnb-pick").focus()
+    page.keyboard.press("b")  # inserts a cell wherever JupyterLab's shortcuts act
+    assert widget.get_by_role("slider", name="images").count() == 1
+    assert page.locator(".jp-Notebook .jp-Cell").count() == n_cells
+
+
+# ---- hidden answers and folded sections ------------------------------------------------------
+
+
+@pytest.fixture
+def predictions(lab):
+    """Notebook 03 as it is in the copy, with two more hidden answers and a folded section.
+
+    None of its cells has a number, so that a number tells that a cell was run.
+    """
+    path = lab.notebook(PREDICTIONS)
+    if not path.exists():
+        pytest.skip(f"there is no {PREDICTIONS}")
+    notebook = nbformat.read(path, as_version=4)
+    heading = nbformat.v4.new_markdown_cell("## Deeper: is it folded?\n\nThis is seen.")
+    heading.metadata["jp-MarkdownHeadingCollapsed"] = True
+    folded = nbformat.v4.new_code_cell("print(1 + 1)")
+    # JupyterLab goes to the last cell when it has run all, and would unfold it.
+    notebook.cells += [heading, folded, nbformat.v4.new_markdown_cell("## The end")]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count = None
+    for cell in list(filter(prints, notebook.cells))[:2]:
+        cell.metadata.update({"collapsed": True, "jupyter": {"outputs_hidden": True}})
+    nbformat.write(notebook, path.with_name("predictions.ipynb"))
+    return notebook
+
+
+def prints(cell):
+    return [output.output_type for output in cell.get("outputs", [])] == ["stream"]
+
+
+def read_cells(page):
+    """Return what a reader sees of each cell: prompt, and whether it or its output is hidden."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(cell => ({
+          prompt: (cell.querySelector('.jp-InputPrompt') || {}).textContent,
+          folded: cell.offsetHeight == 0,
+          hidden: !!cell.querySelector('.jp-OutputPlaceholder'),
+        }))"""
+    )
+
+
+def is_answer(cell):
+    return cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+
+
+def test_answers_are_hidden_until_they_are_asked_for(predictions, visit):
+    page = visit("predictions")
+    cells = read_cells(page)
+    answers = [i for i, cell in enumerate(predictions.cells) if is_answer(cell)]
+    assert [i for i, cell in enumerate(cells) if cell["hidden"]] == answers
+
+    headings = [
+        i
+        for i, cell in enumerate(predictions.cells)
+        if cell.metadata.get("jp-MarkdownHeadingCollapsed")
+    ]
+    for i in headings:
+        assert not cells[i]["folded"], "the heading itself is seen"
+        assert cells[i + 1]["folded"], "what it stands above is not"
+    folded = [i for i, cell in enumerate(cells) if cell["folded"]]
+
+    clicked = next(i for i in answers if i not in folded)
+    cell = page.locator(".jp-Notebook .jp-Cell").nth(clicked)
+    cell.locator(".jp-OutputPlaceholder").click()
+    cell.locator(".jp-OutputArea-output").first.wait_for(timeout=MINUTES)
+    assert [i for i, cell in enumerate(read_cells(page)) if cell["hidden"]] == [
+        i for i in answers if i != clicked
+    ]
+
+    run_all_cells(page)
+    wait_until_run(page)
+    check_no_errors(page)
+    cells = read_cells(page)
+    assert not [i for i, cell in enumerate(cells) if cell["hidden"]], "running opens the answers"
+    # "Run all" runs what is folded too, and leaves it folded.
+    assert [i for i, cell in enumerate(cells) if cell["folded"]] == folded
+    for cell, seen in zip(predictions.cells, cells, strict=True):
+        if cell.cell_type == "code" and cell.source:
+            assert seen["prompt"].strip("[]:").isdigit(), cell.source
+
+
+# ---- opening changes nothing -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("notebooks/[0-9]*.ipynb")))
+def test_opening_and_saving_changes_no_byte(name, lab, visit):
+    path = lab.notebook(name)
+    committed = path.read_bytes()
+    # JupyterLab writes the kernel's version of Python. On the one that the course was run with it
+    # changes nothing, elsewhere this line.
+    version = json.loads(committed)["metadata"].get("language_info", {}).get("version", "none")
+    here = platform.python_version()
+    before = committed.replace(f'"version": "{version}"'.encode(), f'"version": "{here}"'.encode())
+    path.write_bytes(before)
+    page = visit(name)
+    assert not page.locator(".jp-mod-dirty").count(), "opening it has changed it"
+    choose(page, "File", "docmanager:save")
+    page.wait_for_timeout(1000)
+    assert path.read_bytes() == before
+
+
+# ---- for everyone ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The path of axe-core, which .ci/run installs by npm; `AXE_PATH` may name another one."""
+    installed = cache_dir() / "node" / "node_modules" / "axe-core" / "axe.min.js"
+    path = Path(os.environ.get("AXE_PATH", installed))
+    if not path.exists():
+        pytest.skip("no axe-core here: npm install --no-save --prefix data/cache/node axe-core")
+    return path
+
+
+def use_theme(page, name):
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
+    page.locator(".lm-Menu-item", has_text=name).first.click()
+    page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached", timeout=MINUTES)
+    page.wait_for_timeout(500)  # colours change slowly
+
+
+@pytest.mark.parametrize("name", FOR_EVERYONE)
+def test_nobody_is_shut_out(name, visit, axe):
+    page = visit(name)
+    run_all_cells(page)
+    wait_until_run(page)
+    check_no_errors(page)
+    page.add_script_tag(path=axe)
+    barriers = {}
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        use_theme(page, theme)
+        barriers[theme] = page.evaluate(FIND_BARRIERS, [OURS, NOT_OURS])
+    assert not any(barriers.values()), barriers
+
+    page.keyboard.press("Control+b")  # takes the list of files away
+    page.set_viewport_size({"width": 900, "height": 1000})
+    page.wait_for_timeout(1000)
+    assert page.evaluate(FIND_SIDEWAYS) == []

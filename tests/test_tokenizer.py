@@ -119,3 +119,21 @@ def test_a_vocabulary_is_no_larger_than_asked_for(dog_tokenizer):
 def test_a_vocabulary_without_room_for_the_characters_is_refused():
     with pytest.raises(ValueError, match="a vocabulary of 5 ids is too small.* alone are"):
         train_tokenizer(["a dog", "a cat"], 5)
+
+
+@pytest.mark.parametrize("bad", [None, 3, b"dog", ["dog"]])
+def test_what_is_no_string_is_refused_in_words(dog_tokenizer, bad):
+    with pytest.raises(TypeError, match="a text is a string, not"):
+        dog_tokenizer.encode(bad)
+    with pytest.raises(TypeError, match="a text is a string, not"):
+        dog_tokenizer(["dog", bad])
+    with pytest.raises(TypeError, match="a text is a string, not"):
+        train_tokenizer(["dog", bad], 60)
+
+
+def test_half_a_character_is_replaced(dog_tokenizer):
+    """A browser may send the halves of an emoji one by one. No vocabulary can read them."""
+    assert dog_tokenizer.encode("a \ud83d dog") == dog_tokenizer.encode("a \ufffd dog")
+    halves = clip_tokenizer()(["a \ud83d\ude00 dog", "\udc80"])
+    assert halves.tolist() == clip_tokenizer()(["a \U0001f600 dog", "\ufffd"]).tolist()
+    assert train_tokenizer(["a \ud83d dog"], 60).encode("dog")

@@ -3,11 +3,14 @@
 tests/test_browser.py looks at it as a reader does.
 """
 
+import base64
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from clipnb import (
     RECIPES,
@@ -17,6 +20,8 @@ from clipnb import (
     create_model,
     train_tokenizer,
 )
+from clipnb.widgets.accessible import LIVE, OWN_KEYS
+from clipnb.widgets.images import format_image
 
 NAMES = [
     "red dog",
@@ -64,7 +69,7 @@ def test_it_starts_with_the_images_of_its_query(widget, index):
     assert len(cards) == 3
     for hit, text in zip(widget.hits, cards, strict=True):
         assert f"{hit.score:.2f}" in text
-        assert "data:image/png;base64," in text
+        assert "data:image/webp;base64," in text
 
 
 def test_typing_changes_the_images(widget, index):
@@ -108,14 +113,52 @@ def test_captions_cannot_inject_html(widget):
     assert any(escaped in text for text in read_cards(widget))
 
 
-def test_a_very_long_query_does_no_harm(widget):
-    widget.query.value = "dog " * 5000
+@pytest.mark.parametrize("query", ["dog " * 5000, "dog" * 5000])
+def test_a_very_long_query_is_cut_in_the_echo(widget, query):
+    widget.query.value = query
+    assert len(widget.hits) == 3
+    assert len(widget.status.value) < 400
+    assert "…" in widget.status.value
+
+
+def test_half_an_emoji_does_no_harm(widget):
+    widget.query.value = "dog \ud83d"
     assert len(widget.hits) == 3
 
 
 def test_the_whole_of_unicode_does_no_harm(widget):
     widget.query.value = "".join(map(chr, range(1, 0xD800, 7)))
     assert len(widget.hits) in (0, 3)
+
+
+# ---- words that the model has not learned ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query, line",
+    [
+        ("a zebra", "never read the word “zebra”."),
+        ("zebra", "never read the word “zebra”, so this order means little."),
+        ("quantum chromodynamics", "the words “quantum”, “chromodynamics”, so this order"),
+        ("a Zebra, a QUAGGA: a dog", "the words “zebra”, “quagga”."),
+        ("unicorn xylophone zeppelin quagga zebra", "“xylophone”, “zeppelin” and 2 more, so"),
+    ],
+)
+def test_unknown_words_are_told(widget, query, line):
+    widget.query.value = query
+    assert line in widget.status.value
+    assert len(widget.hits) == 3
+
+
+@pytest.mark.parametrize("query", ["a red dog", "dog, boat!", "dog's 2 boat's", "a red do"])
+def test_known_words_and_words_being_typed_are_not_told(widget, query):
+    widget.query.value = query
+    assert "never read" not in widget.status.value
+
+
+def test_an_unfinished_word_is_told_once_it_is_finished(widget):
+    widget.query.value = "a red do "
+    assert "never read the word “do”" in widget.status.value
 
 
 # ---- how many --------------------------------------------------------------------------------
@@ -154,6 +197,8 @@ def test_a_click_searches_by_the_image_and_leaves_it_out(widget, index):
     assert len(read_cards(widget)) == 3
     assert widget.query.value == ""
     assert "<img" in widget.status.value, "the status does not show the image"
+    caption = index.captions[index.row[clicked]]
+    assert any(text.strip(" .") in widget.status.value for text in caption)
 
 
 def test_k_searches_by_the_clicked_image_again(widget, index):
@@ -175,6 +220,70 @@ def test_clicks_can_follow_each_other_and_typing_ends_them(widget, index):
     assert read_cards(widget) == []
 
 
+def test_back_returns_to_the_text_and_to_images(widget, index):
+    assert widget.back.disabled
+    text_hits, text_status = widget.hits, widget.status.value
+    widget.cards[1].pick.click()
+    image_hits, image_status = widget.hits, widget.status.value
+    widget.cards[0].pick.click()
+    assert widget.hits != image_hits
+    widget.back.click()
+    assert (widget.hits, widget.status.value) == (image_hits, image_status)
+    assert widget.query.value == ""
+    assert not widget.back.disabled
+    widget.back.click()
+    assert (widget.hits, widget.status.value) == (text_hits, text_status)
+    assert widget.query.value == "a red dog"
+    assert widget.back.disabled
+    widget.go_back()
+    assert widget.hits == text_hits
+
+
+def test_typing_forgets_the_way_back(widget):
+    widget.cards[1].pick.click()
+    widget.query.value = "blue boat"
+    assert widget.back.disabled
+
+
+def test_an_index_of_one_image(index):
+    one = ImageIndex(
+        index.model,
+        index.tokenizer,
+        index.image_features[:1],
+        index.text_features[:1],
+        index.images[:1],
+        index.image_ids[:1],
+        index.captions[:1],
+    )
+    widget = RetrievalWidget(one, "dog")
+    assert "1 of 1 images" in widget.status.value
+    widget.cards[0].pick.click()
+    assert widget.hits == []
+    assert widget.status.value == "The index holds no other image."
+    widget.back.click()
+    assert len(widget.hits) == 1
+
+
+# ---- readers who listen ----------------------------------------------------------------------
+
+
+def test_the_buttons_over_the_images_have_their_captions_as_names(widget):
+    widget.k.value = len(NAMES)
+    names = [card.pick.description for card in widget.gallery.children]
+    for name, hit in zip(names, widget.hits, strict=True):
+        assert hit.caption.strip(" .") in name
+    assert len(set(names)) == len(NAMES)
+
+
+def test_the_status_is_a_live_region_and_the_helper_comes_first(widget):
+    assert LIVE in widget.status._dom_classes
+    assert OWN_KEYS in widget.gallery._dom_classes
+    helper = widget.children[0]
+    assert helper.value.startswith("<style onload=")
+    assert helper.layout.display == "none"
+    assert widget.k.description == "images"
+
+
 # ---- the rest --------------------------------------------------------------------------------
 
 
@@ -183,6 +292,30 @@ def test_cards_are_used_again(widget):
     for query in ("a", "a r", "a red"):
         widget.query.value = query
     assert widget.cards == cards, "new widgets for every letter would pile up in the browser"
+
+
+@pytest.mark.parametrize("side, shown", [(8, 8), (64, 64), (276, 276), (500, 276)])
+def test_images_are_sent_small(side, shown):
+    noise = np.random.default_rng(0).integers(256, size=(3, 8, 8), dtype=np.uint8)
+    image = np.kron(noise, np.ones((1, side // 8 + 1, side // 8 + 1), np.uint8))[:, :side, :side]
+    text = format_image(image, '"a" <dog>')
+    assert 'alt="&quot;a&quot; &lt;dog&gt;"' in text
+    data = base64.b64decode(text.split("base64,")[1].split('"')[0])
+    decoded = Image.open(io.BytesIO(data))
+    assert decoded.format == "WEBP"
+    assert decoded.size == (shown, shown)
+    if side == 64:
+        near = np.asarray(decoded.convert("RGB"), float).transpose(2, 0, 1)
+        assert np.abs(near - image).mean() < 20
+        assert len(data) < 4000
+
+
+def test_larger_images_can_be_shown_in_place_of_the_models(index):
+    large = np.zeros((len(NAMES), 3, 64, 64), dtype=np.uint8)
+    widget = RetrievalWidget(index, "a red dog", k=1, shown=large)
+    assert format_image(large[0]) in read_cards(widget)[0]
+    widget.cards[0].pick.click()
+    assert len(widget.hits) == 1, "a search by image uses the model's own images"
 
 
 def test_its_repr_is_short_and_stable(widget, index):

@@ -120,6 +120,11 @@ def test_a_model_in_training_stays_in_training(model, tokenizer):
 def test_an_unknown_word_is_named(model, tokenizer):
     assert find_unknown_words(tokenizer, "Red zebra") == ["zebra"]
     assert find_unknown_words(tokenizer, "dog") == []
+    assert find_unknown_words(tokenizer, "Zebra, zebra! A dog's quagga. 7 cats") == [
+        "zebra",
+        "quagga",
+        "cats",
+    ]
     with pytest.warns(UserWarning, match="class 'red zebra'.*'zebra'.*means nothing"):
         build_zero_shot_classifier(model, tokenizer, ["dog", "red zebra"])
 
@@ -130,6 +135,14 @@ def test_an_unknown_word_is_named(model, tokenizer):
         ([], ["{}"], "at least one"),
         (["dog"], [], "at least one"),
         (["dog"], ["a photo"], "'a photo' has no {}"),
+        (["dog"], ["{}", "a photo"], "'a photo' has no {}"),
+        (["dog"], ["a {} and a {}"], "'a {} and a {}' has 2 places {}"),
+        (["dog"], ["a {} {c}"], "has a brace that belongs to no {}"),
+        (["dog"], ["a {c}"], "has no {}"),
+        (["dog"], ["a {0}"], "has no {}"),
+        (["dog"], ["a {} {"], "has a brace"),
+        (["dog"], ["{{}}"], "has a brace"),
+        (["dog"], [lambda name: f"a {name}"], "a template is a string"),
     ],
 )
 def test_what_makes_no_classifier_is_refused(model, tokenizer, names, templates, words):
