@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from numpy.typing import ArrayLike
@@ -35,11 +36,11 @@ def make_card(width: float, height: float, dpi: int = 160) -> Axes:
 
 
 def save_figure(ax: Axes, path: Path) -> None:
-    """Write the figure of `ax` as PNG.
+    """Write the figure of `ax` as PNG. Outside of a card it is transparent, else it is white.
 
     No version is written into it, so that the bytes change only when the image does.
     """
-    ax.figure.savefig(path, transparent=True, metadata={"Software": None})
+    ax.figure.savefig(path, metadata={"Software": None})
 
 
 # ---- simple shapes ---------------------------------------------------------------------------
@@ -105,10 +106,12 @@ def draw_image(
     ax.add_patch(frame)
 
 
-def draw_arrow(ax: Axes, *points: tuple[float, float], colour: str = GREY) -> None:
-    """Draw a line through points (x, y), with a head at its end."""
+def draw_arrow(
+    ax: Axes, *points: tuple[float, float], colour: str = GREY, layer: float = 1
+) -> None:
+    """Draw a line through points (x, y), with a head at its end. layer: higher is in front."""
     xs, ys = zip(*points, strict=True)
-    ax.plot(xs, ys, color=colour, linewidth=1.5, solid_capstyle="butt", zorder=1)
+    ax.plot(xs, ys, color=colour, linewidth=1.5, solid_capstyle="butt", zorder=layer)
     head = FancyArrowPatch(
         points[-2],
         points[-1],
@@ -118,6 +121,7 @@ def draw_arrow(ax: Axes, *points: tuple[float, float], colour: str = GREY) -> No
         linewidth=1.5,
         shrinkA=0,
         shrinkB=0,
+        zorder=layer,
     )
     ax.add_patch(head)
 
@@ -126,6 +130,113 @@ def draw_axes_lines(ax: Axes, x: float, y: float, width: float) -> None:
     """Draw the two axes of a small plot that is 116 units high."""
     xs = [x + 14, x + 14, x + 14 + width]
     ax.plot(xs, [y + 4, y + 120, y + 120], color=GREY, linewidth=1.5)
+
+
+def draw_numbers(
+    ax: Axes,
+    x: float,
+    y: float,
+    values: ArrayLike,
+    cell: tuple[float, float],
+    colours: Sequence[Sequence[str]] | str = "white",
+    digits: int | None = None,
+    size: float = 11,
+    bold_row: int | None = None,
+) -> None:
+    """Draw a table of numbers (rows, columns) with its upper left corner at (x, y).
+
+    cell: its width and height. colours: of the cells, one each or one for all. digits: behind the
+    point, by default as many as a number needs. bold_row: the row to stress; the others are grey.
+    """
+    width, height = cell
+    for (i, j), value in np.ndenumerate(np.asarray(values)):
+        colour = colours if isinstance(colours, str) else colours[i][j]
+        left, top = x + width * j, y + height * i
+        square = Rectangle((left, top), width, height, facecolor=colour, edgecolor=PALE, zorder=2)
+        ax.add_patch(square)
+        stressed = bold_row is None or i == bold_row
+        write_text(
+            ax,
+            left + width / 2,
+            top + height / 2,
+            format_number(value, digits),
+            size,
+            choose_ink(colour) if stressed else GREY,
+            va="center_baseline",
+            fontweight="bold" if i == bold_row else "normal",
+            zorder=3,
+        )
+
+
+def format_number(value: float, digits: int | None = None) -> str:
+    """Format a number with a true minus sign, by default with as few digits as it needs."""
+    text = f"{value:g}" if digits is None else f"{value:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def choose_ink(background: str) -> str:
+    """Return white for a dark background and black for a bright one."""
+    return "white" if np.dot(to_rgb(background), [0.3, 0.6, 0.1]) < 0.5 else BLACK
+
+
+def mix_with_white(colour: str, share: float) -> str:
+    """Return a colour of which `share` is `colour` and the rest is white."""
+    return to_hex(share * np.array(to_rgb(colour)) + (1 - share) * np.ones(3))
+
+
+def draw_outline(
+    ax: Axes,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    colour: str,
+    line: float = 2.5,
+    style: str = "-",
+) -> None:
+    """Draw a rectangle that is not filled."""
+    outline = Rectangle(
+        (x, y),
+        width,
+        height,
+        facecolor="none",
+        edgecolor=colour,
+        linewidth=line,
+        linestyle=style,
+        zorder=4,
+    )
+    ax.add_patch(outline)
+
+
+def draw_block(
+    ax: Axes,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    name: str,
+    colour: str,
+    size: float = 11,
+) -> None:
+    """Draw a layer of a network as a box with its middle at (x, y) and its name in it."""
+    fill = mix_with_white(colour, 0.16)
+    draw_box(ax, x - width / 2, y - height / 2, width, height, fill, colour, corner=7, line=1.5)
+    write_text(ax, x, y, name, size, va="center", linespacing=1.25, zorder=3)
+
+
+def draw_plus(ax: Axes, x: float, y: float, radius: float = 14) -> None:
+    """Draw a plus in a circle: the place where a shortcut is added."""
+    circle = Circle((x, y), radius, facecolor="white", edgecolor=BLACK, linewidth=1.6, zorder=4)
+    ax.add_patch(circle)
+    arm = 0.5 * radius
+    ax.plot([x - arm, x + arm], [y, y], color=BLACK, linewidth=1.8, zorder=5)
+    ax.plot([x, x], [y - arm, y + arm], color=BLACK, linewidth=1.8, zorder=5)
+
+
+def write_title(ax: Axes, title: str, below: str) -> None:
+    """Write a figure's title in its upper left corner, and a line below it."""
+    write_text(ax, 30, 38, title, 16, ha="left", fontweight="bold")
+    write_text(ax, 30, 66, below, 11, GREY, ha="left")
 
 
 # ---- symbols ---------------------------------------------------------------------------------
@@ -144,6 +255,12 @@ def draw_tick(ax: Axes, x: float, y: float, radius: float) -> None:
         solid_capstyle="round",
         solid_joinstyle="round",
     )
+
+
+def draw_minus(ax: Axes, x: float, y: float, colour: str) -> None:
+    """Draw a white minus on a coloured disc."""
+    ax.add_patch(Circle((x, y), 8, facecolor=colour, edgecolor="white", zorder=4))
+    ax.plot([x - 4, x + 4], [y, y], color="white", linewidth=1.6, zorder=5)
 
 
 def draw_words(
