@@ -12,7 +12,7 @@ help:  ## list these commands
 
 # Without root_dir JupyterLab would serve notebooks/ alone, and its links to other folders would break.
 lab: $(READY)  ## read the course in JupyterLab
-	$(BIN)/jupyter-lab --ServerApp.root_dir=. notebooks/01_data_exploration.ipynb
+	$(BIN)/jupyter-lab --ServerApp.root_dir=. notebooks/00_see_it_work.ipynb
 
 test: $(READY)  ## run all tests and all notebooks (about 15 minutes)
 	$(BIN)/python -m pytest --nbval

@@ -154,7 +154,7 @@ def plot_similarities(
         thumbnail.imshow(to_hwc(image))
         thumbnail.axis("off")
     labels = [wrap(caption, 30) for caption in captions]
-    ax.set_xticks(range(M), labels, rotation=35, ha="left", fontsize=8)
+    ax.set_xticks(range(M), labels, rotation=35, ha="left", fontsize=9)
     ax.xaxis.tick_top()
     ax.set_yticks([])
     ax.grid(False)

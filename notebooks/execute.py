@@ -21,15 +21,27 @@ from PIL import Image
 
 from clipnb.runtime import NOTEBOOK_ENV, ROOT, replace_when_done
 
-METADATA = {  # without versions, which differ by machine
+# What JupyterLab writes into a notebook that it opens, so that opening changes no byte. The version
+# is the same on every machine: another Python changes this one line when the notebook is saved.
+METADATA = {
     "kernelspec": {
         "display_name": "Python 3 (ipykernel)",
         "language": "python",
         "name": "python3",
     },
-    "language_info": {"name": "python"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": "3.11.7",
+    },
 }
-CELL_METADATA = ("tags", "jupyter")  # what is kept of a cell's
+# What is kept of a cell's metadata. `jupyter` says which outputs JupyterLab hides at first, and the
+# last one which headings it folds. `alt` describes the cell's figure on a page made by nbconvert.
+CELL_METADATA = ("tags", "jupyter", "alt", "jp-MarkdownHeadingCollapsed")
 
 
 def execute_notebook(path: Path) -> None:
@@ -54,10 +66,12 @@ def execute_notebook(path: Path) -> None:
 
 
 def clean_notebook(notebook: nbformat.NotebookNode) -> None:
-    """Take what depends on the machine out of a notebook's metadata, and make its figures small."""
+    """Give a notebook the metadata of all notebooks, and make its figures small."""
     notebook.metadata = METADATA
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in CELL_METADATA if key in cell.metadata}
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
+            cell.metadata.collapsed = True  # JupyterLab writes both
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:

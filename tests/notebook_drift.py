@@ -64,9 +64,14 @@ def divide_class(node):
 
 @functools.cache
 def read_definitions(folder=ROOT / "clipnb"):
-    """Return {name: [(module, definition), ...]} for all modules of the package in a folder."""
+    """Return {name: [(module, definition), ...]} for the modules of the package in a folder.
+
+    `exercises` is left out: its functions are named after what the reader writes.
+    """
     found = {}
     for path in sorted(folder.rglob("*.py")):
+        if "exercises" in path.parts:
+            continue
         parts = path.relative_to(folder.parent).with_suffix("").parts
         module = ".".join(part for part in parts if part != "__init__")
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -26,6 +26,7 @@ LAYERS = [
     "records zero_shot retrieval training",
     "plots widgets.*",
     "experiments.*",
+    "exercises.*",
     "report",
     "bench.*",
     "cli",
@@ -189,9 +190,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def read_map():
-    """Return the rows of the map at the top of the README: (files or folders, lines)."""
+    """Return the rows of the README's map of the code: (files or folders, lines)."""
     rows = []
-    for line in README.partition("## Start")[0].splitlines():
+    for line in README.splitlines():
         cells = line.split("|")
         if len(cells) == 5 and cells[3].strip().replace(",", "").isdigit():
             rows.append((re.findall(r"\(clipnb/([\w/.]+)\)", cells[2]), cells[3]))

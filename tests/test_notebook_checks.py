@@ -1,15 +1,25 @@
 """Every check of the notebook contract can fail: one fault in a good notebook is found."""
 
+import copy
+
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_checks import find_problems
+from notebook_checks import METADATA, find_problems
 
 IMAGE = "![a plan](plan.png)"
-SOLUTION = "<details><summary>Solution</summary>yes</details>\n"
+ALT = "A line that rises and then stays where it is."
+SOLUTION = "<details>\n<summary>Solution</summary>\n\n```python\ny = 3\n```\n</details>"
 # The places of some cells in the good notebook.
+BOX = 1
 PLOT_CELL = 2
 PRINT_CELL = 3
 CELL_BEFORE_LAST_X = 6
+PREDICTION = 8
+ANSWER = 9
+DEEPER_HEADING = 10
+DEEPER_CELL = 11
+FIRST_EXERCISE = 15
+FIRST_STUB = 16
 
 
 @pytest.fixture
@@ -18,29 +28,34 @@ def notebook():
     figure = {"image/png": "aGk=", "text/plain": "<Figure size 640x480 with 1 Axes>"}
     shown = new_output("display_data", figure)
     printed = new_output("stream", name="stdout", text="0.333\n")
-    box = "> **Goal** one · **You need** two · **Time** 1 min · **Data** scenes"
+    hidden = new_output("stream", name="stdout", text="The third digit\n3\n")
+    box = "> **Goal** one · **You need** two · **Time** · about 1 min to read · **Data** scenes"
     cells = [
         new_markdown_cell("# A title"),
         new_markdown_cell(f"{box}\n\n{IMAGE}"),
-        new_code_cell("ax = draw()\nplt.show()", outputs=[shown]),
+        new_code_cell("ax = draw()\nplt.show()", outputs=[shown], metadata={"alt": ALT}),
         new_code_cell("print('a third:\\n', 1 / 3)", outputs=[printed]),
         new_code_cell("x = 0"),
         new_code_cell("x = 1"),
         new_code_cell("x = 2"),
         new_code_cell("x = 3"),
+        new_markdown_cell("**Predict first.** What is x?"),
+        new_code_cell("print(x)", outputs=[hidden], metadata={"jupyter": {"outputs_hidden": True}}),
+        new_markdown_cell("## Deeper: why", metadata={"jp-MarkdownHeadingCollapsed": True}),
+        new_code_cell("z = 3"),
         new_markdown_cell("## Checks"),
         new_code_cell("assert x == 3"),
-        new_markdown_cell("## Exercises\n" + 3 * SOLUTION),
-        new_markdown_cell("## Summary\n\n## References\n\n[next](02_b.ipynb)"),
+        new_markdown_cell("## Exercises"),
     ]
+    for number, minutes in enumerate(["two", "two", "ten"], 1):
+        title = f"### Exercise {number} ★ · {minutes} minutes: three"
+        cells.append(new_markdown_cell(f"{title}\n\n{SOLUTION}"))
+        cells.append(new_code_cell("y = ...\n\n\ncheck(three, y)"))
+    cells.append(new_markdown_cell("## Summary\n\n## References\n\n[next](02_b.ipynb)"))
     code = [cell for cell in cells if cell.cell_type == "code"]
     for number, cell in enumerate(code, 1):
         cell.execution_count = number
-    metadata = {
-        "kernelspec": {"name": "python3", "display_name": "Python 3"},
-        "language_info": {"name": "python"},
-    }
-    return new_notebook(cells=cells, metadata=metadata)
+    return new_notebook(cells=cells, metadata=copy.deepcopy(METADATA))
 
 
 @pytest.fixture
@@ -81,7 +96,7 @@ def test_widget_state_is_found(notebook, check):
     check("widget state")
 
 
-def test_a_version_in_the_metadata_is_found(notebook, check):
+def test_another_version_in_the_metadata_is_found(notebook, check):
     notebook.metadata.language_info.version = "3.12.1"
     check("metadata")
 
@@ -116,7 +131,7 @@ def test_an_ignored_output_without_an_assert_is_found(notebook, check):
 
 
 def test_too_many_ignored_outputs_are_found(notebook, check):
-    for place in (PRINT_CELL, CELL_BEFORE_LAST_X):
+    for place in (PRINT_CELL, CELL_BEFORE_LAST_X - 1, CELL_BEFORE_LAST_X):
         notebook.cells[place].metadata.tags = ["nbval-ignore-output"]
         notebook.cells[place + 1].source = "assert 1"
     check("one in six")
@@ -205,12 +220,12 @@ def test_the_repr_of_an_object_is_found(notebook, check, text):
 REPLACEMENTS = {
     "no title": ("# A title", "## A title", "title"),
     "no goal": ("Goal", "Aim", "'Goal'"),
-    "no time": ("Time", "When", "'Time'"),
+    "no time": ("Time", "When", "`Time · about N min to read`"),
+    "a dishonest time": ("about 1 min", "about 30 min", "30 min of reading"),
     "no image": (IMAGE, "", "no image of where we are"),
     "no summary": ("## Summary", "", "headings"),
     "a foot out of order": ("## Checks", "## References", "headings"),
     "no asserts": ("assert x == 3", "x == 3", "no cell of asserts"),
-    "no solutions": (SOLUTION, "yes\n", "<details>"),
     "a dead link": ("## Summary", "## Summary\n[there](../clipnb/gone.py)", "leads nowhere"),
     "a dead image": ("plan.png", "gone.png", "leads nowhere"),
     "no alt text": ("![a plan]", "![]", "alt text"),
@@ -229,3 +244,81 @@ def test_a_fault_in_the_markdown_is_found(notebook, check, old, new, words):
 def test_text_in_code_that_looks_like_a_link_is_no_problem(notebook, folder):
     notebook.cells[1].source += "\n\n`[a](b)` and\n\n```\n![](c)\n```\n"
     assert find_problems(notebook, folder, "01_a.ipynb") == []
+
+
+# ---- the course's own rules ------------------------------------------------------------------
+
+
+def test_a_long_main_line_is_found(notebook, check):
+    notebook.cells[BOX + 1 : BOX + 1] = [new_markdown_cell("word") for _ in range(60)]
+    check("At most 60")
+
+
+def test_deeper_cells_do_not_count(notebook, folder):
+    many = [new_markdown_cell("word") for _ in range(60)]
+    notebook.cells[DEEPER_CELL + 1 : DEEPER_CELL + 1] = many
+    assert find_problems(notebook, folder, "01_a.ipynb") == []
+
+
+def test_a_deeper_section_that_is_not_folded_is_found(notebook, check):
+    del notebook.cells[DEEPER_HEADING].metadata["jp-MarkdownHeadingCollapsed"]
+    check("Deeper")
+
+
+def test_a_folded_heading_of_the_main_line_is_found(notebook, check):
+    notebook.cells[PREDICTION].metadata["jp-MarkdownHeadingCollapsed"] = True
+    check("Deeper")
+
+
+def test_a_name_from_a_deeper_section_is_found(notebook, check):
+    notebook.cells[PRINT_CELL].source = "print(z)"
+    check("only Deeper sections define: z")
+
+
+def test_an_answer_in_sight_is_found(notebook, check):
+    notebook.cells[ANSWER].metadata.clear()
+    check("answer to a prediction is in sight")
+
+
+def test_a_hidden_output_without_a_question_is_found(notebook, check):
+    notebook.cells[PREDICTION].source = "What is x?"
+    check("without a prediction")
+
+
+def test_a_preview_that_tells_the_answer_is_found(notebook, check):
+    notebook.cells[ANSWER].outputs[0].text = "3\n"
+    check("preview of a hidden output")
+
+
+def test_a_prediction_without_an_answer_is_found(notebook, check):
+    notebook.cells[-1].source += "\n\n**Predict first.** What comes next?"
+    check("no cell that answers it")
+
+
+def test_a_figure_without_alt_text_is_found(notebook, check):
+    notebook.cells[PLOT_CELL].metadata.clear()
+    check("no alt text")
+
+
+EXERCISE_FAULTS = {
+    "no difficulty": (" ★", "", "instead of"),
+    "no solution": ("<summary>Solution</summary>", "", "no solution"),
+}
+
+
+@pytest.mark.parametrize("old, new, words", EXERCISE_FAULTS.values(), ids=EXERCISE_FAULTS)
+def test_a_fault_in_an_exercise_is_found(notebook, check, old, new, words):
+    cell = notebook.cells[FIRST_EXERCISE]
+    cell.source = cell.source.replace(old, new)
+    check(words)
+
+
+def test_an_exercise_that_checks_nothing_is_found(notebook, check):
+    notebook.cells[FIRST_STUB].source = "y = ..."
+    check("ends in `check(...)`")
+
+
+def test_too_few_short_exercises_are_found(notebook, check):
+    cell = notebook.cells[FIRST_EXERCISE]
+    cell.source = cell.source.replace("two minutes", "five minutes")
+    check("1 of two minutes")
