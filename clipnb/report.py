@@ -1,4 +1,4 @@
-"""The tables of README.md, rendered from the records in results/ and from nothing else."""
+"""The tables of results/README.md, rendered from the records in results/ and nothing else."""
 
 import re
 import statistics
@@ -73,11 +73,11 @@ def format_mean_recall(records: list[dict], split: str) -> str:
 
 
 def format_training(records: list[dict]) -> str:
-    """Format the size of a recipe's model, and what its training cost on average."""
+    """Format the size of a recipe's model, and what its training cost: the median of the runs."""
     first = records[0]
     machine = first["machine"]
     processor = machine["gpu"] or f"{machine['cores']} CPU cores"
-    minutes = statistics.fmean(record["train_seconds"] for record in records) / 60
+    minutes = statistics.median(record["train_seconds"] for record in records) / 60
     return (
         f"{first['parameters'] / 1e6:.2f} M parameters, {first['images_seen']:,} images seen, "
         f"{minutes:.0f} min on {processor}"
@@ -155,7 +155,7 @@ def iterate_findings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[s
         yield ": ".join(path), value
 
 
-# ---- the README ------------------------------------------------------------------------------
+# ---- results/README.md -----------------------------------------------------------------------
 
 # A table's place: `<!-- results: DATASET -->`, `<!-- claims -->` or `<!-- bench -->`, then the
 # table, then `<!-- end -->`.
@@ -163,7 +163,7 @@ TABLE = re.compile(r"<!-- (results: (\w+)|claims|bench) -->\n.*?<!-- end -->", r
 
 
 def render_tables(text: str) -> str:
-    """Return a text such as README.md with all its tables made anew."""
+    """Return a text such as results/README.md with all its tables made anew."""
     return TABLE.sub(_render_table, text)
 
 
@@ -180,8 +180,8 @@ def _render_table(match: re.Match) -> str:
     return f"<!-- {what} -->\n{table}\n<!-- end -->"
 
 
-def update_readme() -> None:
-    """Write README.md with its tables made anew."""
-    readme = ROOT / "README.md"
+def update_results_readme() -> None:
+    """Write results/README.md with its tables made anew."""
+    readme = ROOT / "results" / "README.md"
     text = render_tables(readme.read_text(encoding="utf-8"))
     readme.write_text(text, encoding="utf-8", newline="\n")

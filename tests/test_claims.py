@@ -300,7 +300,7 @@ def test_tables_tell_what_the_record_holds(toy):
     assert len(table) == 2 + 17  # every claim has a row, tested or not
     assert "no record" in table[2]
     assert "gain 11.0 (" in table[3]
-    assert "[06](notebooks/06_zero_shot_and_prompts.ipynb)" in table[3]
+    assert "[06](../notebooks/06_zero_shot_and_prompts.ipynb)" in table[3]
     assert "not tested" in table[16]
     assert len(verdicts.experiments_table().splitlines()) == 3
 

@@ -304,27 +304,36 @@ def format_link(notebook: str, folder: str) -> str:
     return f"[{notebook[:2]}]({folder}{notebook}.ipynb)"
 
 
-def claims_table(records: list[dict] | None = None, notebooks: str = "notebooks/") -> str:
+def claims_table(records: list[dict] | None = None, notebooks: str = "../notebooks/") -> str:
     """Render the claims in short as a Markdown table, a row each.
 
     A row tells the verdict over all of a claim's experiments, and the figures of the first
     experiment that has it. notebooks: the folder that the links lead to.
     """
-    header = ["", "the paper says", "its figure", "ours, 95 % interval", "verdict", "notebook"]
+    header = [
+        "",
+        "the paper says",
+        "its figure",
+        "ours, 95 % interval",
+        "verdict",
+        "notebook",
+        "file",
+    ]
     rows = []
     for claim, own in group_by_claim(records).items():
         title, where = CLAIMS[claim]
         if not own:
             why = UNTESTED.get(claim, "no record")
-            rows.append([claim, f"{title} ({where})", "", "", why, ""])
+            rows.append([claim, f"{title} ({where})", "", "", why, "", ""])
             continue
         verdict = combine_verdicts([record["verdict"] for record in own])
         with_verdict = [record for record in own if record["verdict"] == verdict]
         shown = with_verdict[0] if with_verdict else own[0]
         names = dict.fromkeys(record["notebook"] for record in own)  # each once, in order
         links = ", ".join(format_link(name, notebooks) for name in names)
+        file = f"`{shown['experiment']}.json`"
         rows.append(
-            [claim, f"{title} ({where})", *format_row(shown), format_verdict(verdict), links]
+            [claim, f"{title} ({where})", *format_row(shown), format_verdict(verdict), links, file]
         )
     return markdown_table(header, rows)
 
