@@ -23,6 +23,8 @@ SKY = "#56B4E9"
 YELLOW = "#F0E442"
 BLACK = "#222222"
 
+SIMILARITY_SCALE = (-0.4, 0.9)  # the darkest and the brightest cosine of `plot_similarities`
+
 
 def use_style() -> None:
     """Set readable type, few lines, and colours that survive colour blindness.
@@ -135,15 +137,14 @@ def plot_similarities(
     """Draw the similarities (N, M) of N images and M captions as a heat map. Returns the axes.
 
     The images stand on the left of their rows, the captions above their columns. numbers: write
-    each similarity into its cell. openai/CLIP's notebook draws the same matrix; a trained model
-    has a bright diagonal.
+    each similarity into its cell. All such figures have one scale of colours, so that they can be
+    compared. openai/CLIP's notebook draws the same matrix; a trained model has a bright diagonal.
     """
     values = np.asarray(similarities)
     N, M = values.shape
     if ax is None:
         _, ax = plt.subplots(figsize=(1.8 + 0.75 * M, 2.2 + 0.62 * N))
-    low = min(0, values.min())
-    high = max(0.5, values.max())
+    low, high = SIMILARITY_SCALE
     ax.imshow(values, cmap="viridis", aspect="auto", vmin=low, vmax=high)
     if numbers:
         for (i, j), value in np.ndenumerate(values):
@@ -153,12 +154,15 @@ def plot_similarities(
         thumbnail = ax.inset_axes([-0.11, 1 - (i + 0.95) / N, 0.1, 0.9 / N])
         thumbnail.imshow(to_hwc(image))
         thumbnail.axis("off")
-    labels = [wrap(caption, 30) for caption in captions]
-    ax.set_xticks(range(M), labels, rotation=35, ha="left", fontsize=9)
+    labels = [
+        wrap(textwrap.shorten(caption.strip(" ."), 70, placeholder=" …"), 26)
+        for caption in captions
+    ]
+    ax.set_xticks(range(M), labels, rotation=90, fontsize=9)
     ax.xaxis.tick_top()
     ax.set_yticks([])
     ax.grid(False)
-    ax.set_xlabel(title, fontweight="bold", fontsize=13)
+    ax.set_title(title)
     return ax
 
 
