@@ -333,6 +333,8 @@ def test_a_file_of_another_name_may_hold_the_captions(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["gif", "tif", "TIFF", "webp", "bmp", "PNG", "jfif", "avif"])
 def test_formats_that_pillow_reads(tmp_path, monkeypatch, suffix):
+    if f".{suffix.lower()}" not in Image.registered_extensions():
+        pytest.skip("this version of Pillow does not know the format")
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
     draw(tmp_path / "mine", *[f"{i}.{suffix}" for i in range(3)], size=(64, 64))
     write(tmp_path / "mine", "captions.csv", "".join(f"{i},number {i} of three\n" for i in "012"))
