@@ -22,7 +22,8 @@ STYLE = """
 .clipnb-table        { display: flex; flex-flow: row wrap; gap: 10px; margin: 4px 0 8px; }
 .clipnb-table figure { margin: 0; text-align: center; color: var(--jp-ui-font-color1, #222); }
 .clipnb-table img    { display: block; border-radius: 6px; }
-.clipnb-sentence     { max-width: 560px; line-height: 1.4; overflow-wrap: anywhere;
+.clipnb-sentence     { max-width: 560px; line-height: 1.4;
+                       white-space: normal; overflow-wrap: anywhere;
                        color: var(--jp-ui-font-color1, #222); }
 .clipnb-score .widget-html-content
                      { min-height: 24px; line-height: 1.5; color: var(--jp-ui-font-color1, #222); }
@@ -78,7 +79,8 @@ class MatchingGame(ipywidgets.VBox):
         self.shown = index.images if shown is None else shown
         self.scores = {"you": 0, "model": 0, "of": 0}
         self.images = ipywidgets.HTML()
-        self.sentences = [ipywidgets.HTML() for _ in range(self.n)]
+        beside = {"flex": "1 1 0", "min_width": "0"}  # beside its choice, as wide as there is room
+        self.sentences = [ipywidgets.HTML(layout=beside) for _ in range(self.n)]
         options = [OPEN, *LETTERS[: self.n]]
         self.choices = [
             ipywidgets.Dropdown(
@@ -98,10 +100,8 @@ class MatchingGame(ipywidgets.VBox):
         self.status.add_class("clipnb-score")
         self.compare.on_click(self._compare)
         self.deal.on_click(self._deal)
-        rows = [
-            ipywidgets.HBox(pair, layout={"flex_flow": "row wrap"})
-            for pair in zip(self.choices, self.sentences, strict=True)
-        ]
+        pairs = zip(self.choices, self.sentences, strict=True)
+        rows = [ipywidgets.HBox(pair) for pair in pairs]
         buttons = ipywidgets.HBox([self.compare, self.deal], layout={"flex_flow": "row wrap"})
         self.children = [make_helper(STYLE), self.images, *rows, buttons, self.status]
         self._deal()
