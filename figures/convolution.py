@@ -212,12 +212,8 @@ def draw_main_path(ax: Axes) -> None:
         (546, 102, f"conv 3 × 3\n{OUT_WIDTH} → {OUT_WIDTH}", BLUE),
         (668, 92, "batch norm", GREY),
     ]
-    start = 44
-    for x, width, name, colour in layers:
-        draw_arrow(ax, (start, MAIN_Y), (x - width / 2 - 2, MAIN_Y))
-        draw_block(ax, x, MAIN_Y, width, 66, name, colour, 10.5)
-        start = x + width / 2
-    draw_arrow(ax, (start, MAIN_Y), (752, MAIN_Y))
+    end = draw_chain(ax, 44, MAIN_Y, 66, layers)
+    draw_arrow(ax, (end, MAIN_Y), (752, MAIN_Y))
     draw_plus(ax, 768, MAIN_Y)
     draw_arrow(ax, (783, MAIN_Y), (810, MAIN_Y))
     draw_block(ax, 840, MAIN_Y, 56, 66, "ReLU", GREY, 10.5)
@@ -232,6 +228,18 @@ def draw_main_path(ax: Axes) -> None:
     write_text(ax, 970, MAIN_Y + 88, note, 10.5, GREY, ha="right")
 
 
+def draw_chain(ax: Axes, start: float, y: float, height: float, layers: list[tuple]) -> float:
+    """Draw layers (x, width, name, colour) from left to right, an arrow before each.
+
+    Returns where the last one ends.
+    """
+    for x, width, name, colour in layers:
+        draw_arrow(ax, (start, y), (x - width / 2 - 2, y))
+        draw_block(ax, x, y, width, height, name, colour, 10.5)
+        start = x + width / 2
+    return start
+
+
 def draw_shortcut(ax: Axes) -> None:
     """Draw the shortcut, which must shrink its input here."""
     half = SIZE // 2
@@ -241,12 +249,8 @@ def draw_shortcut(ax: Axes) -> None:
         (470, 112, f"conv 1 × 1\n{IN_WIDTH} → {OUT_WIDTH}", ORANGE),
         (616, 92, "batch norm", GREY),
     ]
-    start = 238
-    for x, width, name, colour in layers:
-        draw_arrow(ax, (start, SHORTCUT_Y), (x - width / 2 - 2, SHORTCUT_Y))
-        draw_block(ax, x, SHORTCUT_Y, width, 50, name, colour, 10.5)
-        start = x + width / 2
-    draw_arrow(ax, (start, SHORTCUT_Y), (768, SHORTCUT_Y), (768, MAIN_Y - 15))
+    end = draw_chain(ax, 238, SHORTCUT_Y, 50, layers)
+    draw_arrow(ax, (end, SHORTCUT_Y), (768, SHORTCUT_Y), (768, MAIN_Y - 15))
     write_text(ax, 387, SHORTCUT_Y + 44, format_shape(IN_WIDTH, half), 11, GREY)
     write_text(ax, 616, SHORTCUT_Y + 44, format_shape(OUT_WIDTH, half), 11, GREY)
     words = "the shortcut:\nwhat is there already"

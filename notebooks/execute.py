@@ -50,19 +50,23 @@ def execute_notebook(path: Path) -> None:
     Raises CellExecutionError, and writes nothing, if a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
+    make_client(notebook, path.parent).execute()
+    clean_notebook(notebook)
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(nbformat.writes(notebook).encode() + b"\n")
+
+
+def make_client(notebook: nbformat.NotebookNode, folder: Path) -> NotebookClient:
+    """Make what runs a notebook in a folder, with a fresh kernel and without saved widgets."""
+    return NotebookClient(
         notebook,
         kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
         timeout=None,
         store_widget_state=False,
         record_timing=False,
         coalesce_streams=True,
     )
-    client.execute()
-    clean_notebook(notebook)
-    with replace_when_done(path) as temporary:
-        temporary.write_bytes(nbformat.writes(notebook).encode() + b"\n")
 
 
 def clean_notebook(notebook: nbformat.NotebookNode) -> None:

@@ -1,10 +1,12 @@
 """A small drawn dataset for the tests, in a folder of its own: no test writes into data/."""
 
 import dataclasses
+import sys
 
 import pytest
 
 from clipnb import RECIPES, load_dataset, scenes
+from clipnb.datasets.image_files import enable_heic
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +53,12 @@ def recipe():
         colour=0.3,
         token_dropout=0.2,
     )
+
+
+@pytest.fixture
+def no_heic(monkeypatch):
+    """Pretend that pillow-heif is not installed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    enable_heic.cache_clear()
+    yield
+    enable_heic.cache_clear()

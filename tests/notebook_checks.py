@@ -8,16 +8,13 @@ and definitions that differ from their twins in `clipnb`.
 import ast
 import itertools
 import re
-import sys
 from pathlib import Path
 
+from execute import METADATA
 from notebook_course import find_course_problems
 from notebook_drift import find_drift
 
 from clipnb.runtime import ROOT
-
-sys.path.insert(0, str(ROOT / "notebooks"))
-from execute import METADATA  # noqa: E402 - it is a script beside the notebooks, not a module
 
 MAX_LINES = 25
 MAX_IGNORED = 1 / 6

@@ -6,7 +6,7 @@ import re
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from execute import make_client
 
 from clipnb import scenes
 from clipnb.runtime import ROOT, data_dir
@@ -43,14 +43,7 @@ def run_notebook(path, dataset, environment):
             cell.source, n = re.subn(r'^DATASET = "\w+"', line, cell.source, flags=re.MULTILINE)
             n_changed += n
     assert n_changed == 1, "one line of the notebook says which dataset it uses"
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        timeout=None,
-        store_widget_state=False,
-    )
-    client.execute(env=os.environ | environment)
+    make_client(notebook, path.parent).execute(env=os.environ | environment)
     return notebook.cells
 
 
