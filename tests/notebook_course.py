@@ -15,6 +15,7 @@ EXERCISE = re.compile(
 )
 MIN_EXERCISES = 3
 MIN_SHORT_EXERCISES = 2
+PLACEHOLDER = re.compile(r"\b(TODO|TBD|FIXME|LATER|XXX|[A-Z]+_HERE|MILLIONS)\b")
 FOLDED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's name for a heading whose section is folded
 
 
@@ -26,6 +27,7 @@ def find_course_problems(notebook):
     yield from find_prediction_problems(notebook)
     yield from find_alt_problems(notebook)
     yield from find_exercise_problems(sections)
+    yield from find_placeholders(notebook)
 
 
 def divide(notebook):
@@ -80,6 +82,13 @@ def measure_reading_minutes(cells):
         else:
             lines += sum(bool(line.strip()) for line in cell.source.splitlines())
     return words / WORDS_PER_MINUTE + lines * SECONDS_PER_CODE_LINE / 60
+
+
+def find_placeholders(notebook):
+    """Yield words that stand for text which nobody has written yet."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (word := PLACEHOLDER.search(cell.source)):
+            yield f"The text holds the placeholder {word[1]!r}."
 
 
 # ---- Deeper ----------------------------------------------------------------------------------

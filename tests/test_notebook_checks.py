@@ -290,6 +290,11 @@ def test_a_preview_that_tells_the_answer_is_found(notebook, check):
     check("preview of a hidden output")
 
 
+def test_a_placeholder_is_found(notebook, check):
+    notebook.cells[PREDICTION].source += " It has MILLIONS of digits."
+    check("placeholder 'MILLIONS'")
+
+
 def test_a_prediction_without_an_answer_is_found(notebook, check):
     notebook.cells[-1].source += "\n\n**Predict first.** What comes next?"
     check("no cell that answers it")
