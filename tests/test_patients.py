@@ -61,6 +61,35 @@ def test_a_high_loss_stays_inside_the_plot(lab):
     assert ",-" not in lab.curve.value, "a point lies above the plot"
 
 
+def test_a_run_that_breaks_is_drawn_up_to_there_and_said(calls):
+    broken = ShortRun([4.2, 9.0, math.nan, math.inf], [14.3] * 4, 1.0)
+    lab = PatientLab(lambda rate, warmup: broken, math.log(64))
+    assert "The loss of step 3 is not a number any more" in lab.status.value
+    assert "not a number" in lab.curve.value
+    assert "nan" not in lab.curve.value and "inf" not in lab.curve.value
+
+
+def test_an_error_while_training_is_said_and_the_next_run_works(lab):
+    good = lab.train
+
+    def fail(rate, warmup):
+        raise RuntimeError("no memory")
+
+    lab.train = fail
+    with pytest.raises(RuntimeError):
+        lab.rate.value = 5e-2
+    assert "stopped with an error" in lab.status.value
+    lab.train = good
+    lab.rate.value = 1e-2
+    assert "First loss" in lab.status.value
+
+
+def test_a_table_lists_all_runs(lab):
+    lab.warmup.value = 0.0
+    assert lab.curve.value.count("<tr>") == 1 + 2
+    assert "<td>0.002</td><td>0 %</td>" in lab.curve.value
+
+
 def test_sliders_have_names(lab):
     assert lab.rate.description == "learning rate"
     assert lab.warmup.description == "warm-up"

@@ -123,6 +123,13 @@ def test_a_very_long_sentence_is_cut(lens):
     assert lens.tokens[-1] == "[EOS]"
 
 
+def test_a_cut_sentence_is_said(lens):
+    lens.sentence.value = "dog " * 18
+    assert "long" not in lens.status.value
+    lens.sentence.value = "dog " * 19
+    assert "only its first 18 tokens count" in lens.status.value
+
+
 @pytest.mark.parametrize("attack", ["<b>dog</b>", "{}", "a {0} dog", "&amp;"])
 def test_a_sentence_cannot_inject_html(lens, attack):
     lens.sentence.value = attack

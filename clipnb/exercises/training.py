@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -126,20 +127,21 @@ def large_batch(answer: Callable) -> Properties:
         )
         difference = (read_gradients(model) - whole).norm() / whole.norm()
         yield "The gradient is that of the whole batch.", difference.item() < 1e-3
-    again = model.logit_scale.grad.item()
+    first = model.logit_scale.grad.item()
     answer(model, images, tokens, 16)
-    same = is_close(model.logit_scale.grad.item(), again, 1e-2)
+    same = is_close(model.logit_scale.grad.item(), first, 1e-2)
     yield "A second call gives the same gradient, not twice as much.", same
 
 
 # ---- the milestone ---------------------------------------------------------------------------
 
 
-def forgets_gradients(answer: Callable) -> bool:
-    """Tell whether a loop leaves the gradients of its last batch, or none, and not a sum.
+def try_two_steps(answer: Callable) -> tuple[Any, bool]:
+    """Run a loop for two steps. Returns what it returns, and whether it forgets old gradients.
 
-    Two steps see the same batch, at a rate so small that nothing changes. So both have the same
-    gradient, and a loop that does not forget the first one ends with twice as much.
+    It forgets them if it leaves those of its last batch, or none, and not a sum. Two steps see the
+    same batch, at a rate so small that nothing changes. So both have the same gradient, and a loop
+    that does not forget the first one ends with twice as much.
     """
     recipe = dataclasses.replace(
         PRACTICE, epochs=2, learning_rate=1e-12, clip_norm=1e9, captions_per_image=1
@@ -150,14 +152,20 @@ def forgets_gradients(answer: Callable) -> bool:
     twin = copy.deepcopy(model).train()
     images = torch.tensor(batch.images).to(get_device())
     clip_loss(*twin(images, tokens[:, 0].to(get_device()))).backward()
-    answer(model, batch, tokens, recipe)
+    losses = answer(model, batch, tokens, recipe)
     left = [p.grad.norm() for p in model.parameters() if p.grad is not None]
-    return not left or bool(torch.stack(left).norm() < 1.5 * read_gradients(twin).norm())
+    forgets = not left or bool(torch.stack(left).norm() < 1.5 * read_gradients(twin).norm())
+    return losses, forgets
 
 
 def training_loop(answer: Callable) -> Properties:
     """Yield the properties of a training loop that takes the place of the package's."""
-    yield "A step uses the gradients of its own batch alone.", forgets_gradients(answer)
+    losses, forgets = try_two_steps(answer)
+    yield "It returns the loss of each step.", hasattr(losses, "__len__") and len(losses) == 2
+    yield (
+        "A step uses the gradients of its own batch alone, and the recipe's learning rate.",
+        forgets,
+    )
     model, train_set, tokenizer = make_model(PRACTICE, seed=0)
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
     n_steps = PRACTICE.epochs * (len(train_set) // PRACTICE.batch_size)

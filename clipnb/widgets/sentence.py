@@ -18,6 +18,7 @@ from clipnb.widgets.images import format_image
 from clipnb.widgets.token_weights import attention_of_layers, divide_cosine, leave_one_out
 
 MOST_TOKENS = 20  # longer sentences are cut, so that the table of attention fits on a page
+LEAST_FULL_BAR = 0.25  # of the cosine; smaller weights do not fill the width of a bar
 STYLE = """
 .clipnb-sentence .widget-html-content { color: var(--jp-ui-font-color1, #222); line-height: 1.4; }
 .clipnb-sentence th { font-weight: normal; text-align: left; padding: 0 6px 0 0; }
@@ -30,7 +31,7 @@ TABLE = "<table><caption>{}</caption>{}</table>"
 HEAD = '<th scope="{}">{}</th>'
 PAGE = '<div style="display:flex;flex-wrap:wrap;gap:16px;align-items:flex-start">{}</div>'
 SHARE = (
-    '<tr><th scope="row">{}</th><td>{:+.2f}</td>'
+    '<tr><th scope="row">{}</th><td>{:+.3f}</td>'
     '<td style="text-align:left;min-width:150px"><i style="{}"></i></td></tr>'
 )
 BAR = "background:{};margin-left:{:.0f}px;width:{:.0f}px"
@@ -97,8 +98,16 @@ class SentenceLens(ipywidgets.VBox):
         shown = format_image(self.images[i], self.captions[i])
         tables = f"<div>{shown}</div>{self._format_weights()}{self._format_attention()}"
         self.results.value = PAGE.format(tables)
-        empty = " The model has no word or letter of this sentence." if ids.shape[1] == 2 else ""
-        self.status.value = f"The cosine of sentence and image is {self.cosine:.2f}.{empty}"
+        self.status.value = self._tell(n_tokens=ids.shape[1])
+
+    def _tell(self, n_tokens: int) -> str:
+        """Say in words what the sentence and the image have given."""
+        cosine = f"The cosine of sentence and image is {self.cosine:.3f}."
+        if n_tokens == 2:  # [SOS] and [EOS] alone
+            return f"{cosine} The model has no word or letter of this sentence."
+        if len(self.tokenizer.encode(self.sentence.value)) + 2 > MOST_TOKENS:
+            return f"{cosine} The sentence is long: only its first {MOST_TOKENS - 2} tokens count."
+        return cosine
 
     def _read_attention(self, tokens: Tensor) -> Tensor:
         """Return the attention (T, T) of the chosen layer and head."""
@@ -107,7 +116,7 @@ class SentenceLens(ipywidgets.VBox):
 
     def _format_weights(self) -> str:
         """Format the weights as a table: token, number, and a bar to the right (+) or left (-)."""
-        largest = self.weights.abs().max().item() or 1
+        largest = max(LEAST_FULL_BAR, self.weights.abs().max().item())
         rows = []
         for token, share in zip(self.tokens, self.weights.tolist(), strict=True):
             width = 70 * abs(share) / largest

@@ -22,7 +22,8 @@ def divide_cosine(model: CLIP, tokens: Tensor, image_feature: Tensor) -> Tensor:
 def leave_one_out(model: CLIP, tokens: Tensor, image_feature: Tensor) -> Tensor:
     """Return what the cosine of a text and an image loses without each of the tokens: (T,).
 
-    The arguments are those of `divide_cosine`. It works for any text encoder.
+    The arguments are those of `divide_cosine`. [SOS] and [EOS] are left out in their turn as well,
+    which makes sense for the text encoders of this package: they take the mean of all tokens.
     """
     T = tokens.shape[1]
     others = ~torch.eye(T, dtype=torch.bool, device=tokens.device)
@@ -45,7 +46,10 @@ def attention_of_layers(encoder: TextTransformer, tokens: Tensor) -> Tensor:
 
 
 def measure_attention(attention: MultiHeadAttention, x: Tensor) -> Tensor:
-    """Return the share (B, heads, T, T) that each token of x (B, T, D) takes from each other."""
+    """Return the share (B, heads, T, T) that each token of x (B, T, D) takes from each other.
+
+    x holds no padding.
+    """
     B, T, D = x.shape
     size = D // attention.heads
     q, k, _ = attention.in_proj(x).view(B, T, 3, attention.heads, size).permute(2, 0, 3, 1, 4)
