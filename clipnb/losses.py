@@ -42,3 +42,19 @@ def siglip_loss(
     logits = logit_scale * image_features @ text_features.T + logit_bias  # (N, N)
     signs = 2 * torch.eye(len(logits), device=logits.device) - 1  # +1 on the diagonal, else -1
     return -F.logsigmoid(signs * logits).sum() / len(logits)
+
+
+def shared_text_loss(
+    image_features: Tensor, text_features: Tensor, is_right: Tensor, logit_scale: Tensor | float
+) -> Tensor:
+    """Compute the cross-entropy of texts that may be right for several images of a batch, in nats.
+
+    image_features: (N, D) and text_features: (M, D), of unit length. is_right: bool (N, M), with at
+    least one True in each column. Each text has to find its images among all N. The target is
+    spread evenly over the right ones (as in Khosla et al. 2020, Supervised Contrastive Learning,
+    equation 2). Returns a scalar, the mean over the texts, and 0 if there is no text.
+    """
+    logits = logit_scale * image_features @ text_features.T  # (N, M)
+    target = is_right / is_right.sum(dim=0)  # (N, M), each column sums to 1
+    losses = -(target * logits.log_softmax(dim=0)).sum(dim=0)  # (M,)
+    return losses.mean() if len(losses) else logits.sum()

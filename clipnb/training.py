@@ -15,14 +15,13 @@ from clipnb import runs
 from clipnb.augment import augment, drop_tokens
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.features import encode_dataset, sample_captions, tokenize
-from clipnb.losses import clip_loss, siglip_loss
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, check_encoders, create_model
+from clipnb.objective import compute_loss
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import Recipe, find_recipe
 from clipnb.runs import Run
 from clipnb.runtime import (
-    autocast,
     display_path,
     get_device,
     keep_freed_memory,
@@ -106,42 +105,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
     """Set the learning rate of every parameter group, times the group's own `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group.get("lr_scale", 1)
-
-
-def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) -> Tensor:
-    """Compute the loss of a recipe for images (B, 3, S, S) and tokens (C, B, T), a scalar.
-
-    The images are encoded once and compared with each of the C sets of captions in turn. More
-    captions cost little where the text encoder is small.
-    """
-    with autocast(images.device):
-        image_features = model.encode_image(images, normalize=True).float()  # (B, D)
-        text_features = [model.encode_text(texts, normalize=True).float() for texts in tokens]
-    scale = model.logit_scale.exp()
-    losses = []
-    for features in text_features:  # C times (B, D)
-        if recipe.loss == "siglip":
-            loss = siglip_loss(image_features, features, scale, model.logit_bias)
-        else:
-            loss = clip_loss(image_features, features, scale, recipe.label_smoothing)
-        losses.append(loss)
-    loss = torch.stack(losses).mean()
-    if recipe.text_loss:
-        loss = loss + recipe.text_loss * compute_text_loss(text_features, scale, recipe)
-    return loss
-
-
-def compute_text_loss(text_features: list[Tensor], scale: Tensor, recipe: Recipe) -> Tensor:
-    """Compute the loss between captions of one image: the first and the second, and so on.
-
-    text_features: C tensors (B, D). The last captions are compared with the first ones.
-    """
-    following = text_features[1:] + text_features[:1]
-    losses = [
-        clip_loss(features, others, scale, recipe.label_smoothing)
-        for features, others in zip(text_features, following, strict=True)
-    ]
-    return torch.stack(losses).mean()
 
 
 def update_weights(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from clipnb import clip_loss, siglip_loss
+from clipnb.losses import shared_text_loss
 
 
 def random_features(*shape, seed):
@@ -126,3 +127,33 @@ def test_the_scale_gets_a_gradient(features):
     clip_loss(*features, scale.exp()).backward()
     assert torch.isfinite(scale.grad)
     assert scale.grad != 0
+
+
+# ---- texts that are right for several images -------------------------------------------------
+
+
+def test_a_shared_text_by_hand():
+    images = torch.eye(3)
+    texts = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+    is_right = torch.tensor([[True, True], [False, True], [False, False]])
+    loss = shared_text_loss(images, texts, is_right, logit_scale=2.0)
+    own, other = math.exp(2), 1
+    first = -math.log(own / (own + 2))  # one right image
+    second = -(math.log(other / (own + 2)) + math.log(own / (own + 2))) / 2  # two right images
+    assert loss.item() == pytest.approx((first + second) / 2, abs=1e-6)
+
+
+def test_with_one_right_image_each_it_is_the_text_side_of_clip_loss():
+    torch.manual_seed(0)
+    images, texts = (F.normalize(torch.randn(6, 4), dim=-1) for _ in range(2))
+    loss = shared_text_loss(images, texts, torch.eye(6).bool(), logit_scale=7.0)
+    expected = F.cross_entropy(7 * texts @ images.T, torch.arange(6))
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_without_a_text_it_is_zero_and_has_a_gradient():
+    images = torch.randn(3, 4, requires_grad=True)
+    loss = shared_text_loss(images, torch.zeros(0, 4), torch.zeros(3, 0).bool(), 5.0)
+    assert loss.item() == 0
+    loss.backward()
+    assert (images.grad == 0).all()

@@ -1,0 +1,79 @@
+"""The loss of a recipe: what it adds to the loss between images and captions."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from clipnb.model import create_model
+from clipnb.objective import compute_loss, compute_word_loss, find_words
+from clipnb.recipes import RECIPES
+
+SOS, EOS = 1, 2
+# Two captions of each of four images. Word 7 is in all of them, 8 in two images, 9 and 5 in one.
+TOKENS = torch.tensor(
+    [
+        [[SOS, 7, 8, EOS], [SOS, 7, 9, EOS], [SOS, 7, EOS, 0], [SOS, 7, EOS, 0]],
+        [[SOS, 7, 8, EOS], [SOS, 8, EOS, 0], [SOS, 7, EOS, 0], [SOS, 7, 5, EOS]],
+    ]
+)  # (C, B, T)
+
+
+def make_model(**changes):
+    recipe = dataclasses.replace(
+        RECIPES["quick"], vocab_size=20, embed_dim=8, image_width=16, batch_size=4, **changes
+    )
+    torch.manual_seed(0)
+    return create_model(recipe), recipe
+
+
+def test_words_of_a_batch(monkeypatch):
+    monkeypatch.setattr("clipnb.objective.MOST_IMAGES", 0.5)
+    words, is_right = find_words(TOKENS)
+    assert words.tolist() == [5, 8, 9]
+    assert is_right.T.tolist() == [
+        [False, False, False, True],
+        [True, True, False, False],
+        [False, True, False, False],
+    ]
+
+
+def test_a_word_in_too_many_images_says_little():
+    words, _ = find_words(TOKENS)
+    assert words.tolist() == [5, 9], "8 is in half of the images"
+
+
+def test_the_text_of_a_word_is_the_word_between_start_and_end(monkeypatch):
+    model, _ = make_model()
+    seen = []
+    encode = model.encode_text
+    monkeypatch.setattr(
+        model,
+        "encode_text",
+        lambda tokens, **options: seen.append(tokens) or encode(tokens, **options),
+    )
+    loss = compute_word_loss(model, torch.randn(4, 8), TOKENS, torch.tensor(5.0))
+    assert seen[0].tolist() == [[SOS, 5, EOS], [SOS, 9, EOS]]
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize("tower", ["bag_of_words", "transformer"])
+def test_a_recipe_adds_its_word_loss(tower):
+    model, recipe = make_model(text_encoder=tower, dropout=0.0)
+    model.eval()
+    images = torch.rand(4, 3, 32, 32)
+    plain = compute_loss(model, images, TOKENS, recipe)
+    word_loss = compute_word_loss(
+        model, model.encode_image(images, normalize=True), TOKENS, model.logit_scale.exp()
+    )
+    weighted = dataclasses.replace(recipe, word_loss=0.5)
+    both = compute_loss(model, images, TOKENS, weighted)
+    assert both.item() == pytest.approx((plain + 0.5 * word_loss).item(), abs=1e-5)
+
+
+def test_a_batch_without_a_telling_word_trains_all_the_same():
+    model, recipe = make_model(word_loss=1.0)
+    tokens = torch.tensor([[[SOS, 7, EOS]] * 4])  # (1, 4, 3)
+    loss = compute_loss(model, torch.rand(4, 3, 32, 32), tokens, recipe)
+    loss.backward()
+    assert loss.isfinite()
