@@ -7,10 +7,11 @@ imported when the name is first used, so `import clipnb` itself costs next to no
 import importlib
 from typing import Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 PUBLIC_NAMES = {
     "datasets": ["CaptionDataset", "load_dataset"],
+    "datasets.photos": ["PhotoFolder"],
     "encoders": [
         "BagOfWords",
         "MultiHeadAttention",
@@ -32,6 +33,8 @@ PUBLIC_NAMES = {
     "retrieval": ["Hit", "ImageIndex"],
     "runs": ["Run", "load_run", "run_folder"],
     "runtime": ["get_device", "progress", "seed_everything"],
+    "search.bank": ["CaptionBank", "load_bank"],
+    "search.query": ["Query", "parse_query"],
     "tokenizer": ["Tokenizer", "clip_tokenizer", "padding_mask", "train_tokenizer"],
     "training": ["evaluate", "load_or_train", "train"],
     "widgets.prompt_lab": ["PromptLab"],

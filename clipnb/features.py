@@ -1,6 +1,7 @@
 """From images and captions to features, batch by batch, for training, evaluation and search."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -120,3 +121,12 @@ def encode_dataset(
     tokens = tokenize(tokenizer, dataset.captions)  # (N, K, T)
     text_features = encode_texts(model, tokens.flatten(0, 1), 4 * batch_size)  # (N*K, D)
     return image_features, text_features.view(*tokens.shape[:2], -1)
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Return sixteen hexadecimal digits that change when any weight of a model does."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

@@ -171,6 +171,7 @@ def create_model(recipe: Recipe) -> CLIP:
     image_encoder = create_image_encoder(recipe)
     text_encoder = create_text_encoder(recipe)
     model = CLIP(image_encoder, text_encoder, recipe.embed_dim)
+    model.image_size = recipe.image_size  # for a search in photos of any size
     if recipe.loss == "siglip":  # one of batch_size captions belongs to an image
         model.logit_bias = nn.Parameter(torch.tensor(-math.log(recipe.batch_size - 1)))
     return model

@@ -118,24 +118,30 @@ def _published_row(system: dict) -> list[str]:
 
 
 def bench_table() -> str:
-    """Return a Markdown table of ratios for each machine that has a record in results/bench/."""
+    """Return a Markdown table of training's ratios for each machine with a record."""
     paths = sorted((results_dir() / "bench").glob("*.json"))
-    return "\n\n".join(_machine_table(read_json(path)) for path in paths)
+    training = [path for path in paths if not path.name.startswith("search-")]
+    return "\n\n".join(_machine_table(read_json(path)) for path in training)
 
 
 def _machine_table(record: dict) -> str:
-    machine = record["machine"]
-    processor = machine["gpu"] or machine["cpu"]
-    bf16 = "with bf16" if machine["bf16"] else "without bf16"
-    header = [f"{processor}, {machine['cores']} cores, {bf16}", "ratio", "lowest to highest round"]
+    header = [name_machine(record), "ratio", "lowest to highest round"]
     rows = []
     for title, finding in iterate_findings(record):
         if isinstance(finding, dict):
-            rows.append([title, f"{finding['ratio']:.2f}", _format_rounds(finding)])
+            rows.append([title, f"{finding['ratio']:.2f}", format_rounds(finding)])
     return markdown_table(header, rows)
 
 
-def _format_rounds(finding: dict) -> str:
+def name_machine(record: dict) -> str:
+    """Name the machine of a benchmark's record."""
+    machine = record["machine"]
+    processor = machine["gpu"] or machine["cpu"]
+    bf16 = "with bf16" if machine["bf16"] else "without bf16"
+    return f"{processor}, {machine['cores']} cores, {bf16}"
+
+
+def format_rounds(finding: dict) -> str:
     """Format the lowest and the highest ratio. Peak memory is measured once and has none."""
     if "lowest" not in finding:
         return ""
@@ -157,9 +163,11 @@ def iterate_findings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 # ---- results/README.md -----------------------------------------------------------------------
 
-# A table's place: `<!-- results: DATASET -->`, `<!-- claims -->` or `<!-- bench -->`, then the
-# table, then `<!-- end -->`.
-TABLE = re.compile(r"<!-- (results: (\w+)|claims|bench) -->\n.*?<!-- end -->", re.DOTALL)
+# A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
+# `<!-- end -->`.
+TABLE = re.compile(
+    r"<!-- (results: (\w+)|claims|bench|search|matches|words) -->\n.*?<!-- end -->", re.DOTALL
+)
 
 
 def render_tables(text: str) -> str:
@@ -168,15 +176,18 @@ def render_tables(text: str) -> str:
 
 
 def _render_table(match: re.Match) -> str:
+    from clipnb import search_report
     from clipnb.experiments.verdicts import claims_table  # this loads every experiment
 
     what, dataset = match.groups()
-    if what == "claims":
-        table = claims_table()
-    elif what == "bench":
-        table = bench_table()
-    else:
-        table = results_table(dataset)
+    makers = {
+        "claims": claims_table,
+        "bench": bench_table,
+        "search": search_report.speed_table,
+        "matches": search_report.matches_table,
+        "words": search_report.words_table,
+    }
+    table = results_table(dataset) if dataset else makers[what]()
     return f"<!-- {what} -->\n{table}\n<!-- end -->"
 
 

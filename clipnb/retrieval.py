@@ -1,8 +1,9 @@
 """Search: encode every image once, then compare any text, image or vector with all of them."""
 
-import hashlib
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipnb.features import encode_dataset, encode_images, encode_texts
+from clipnb.features import digest_weights, encode_dataset, encode_images, encode_texts
 from clipnb.runtime import display_path, replace_when_done
+from clipnb.search.nearest import find_nearest
+from clipnb.search.query import Query
 
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
+    from clipnb.datasets.photos import PhotoFolder
+    from clipnb.search.bank import CaptionBank
+    from clipnb.search.page import Page
+    from clipnb.search.store import Report
     from clipnb.tokenizer import Tokenizer
 
 
@@ -24,7 +31,7 @@ class Hit:
     """One image found.
 
     score: its cosine with the query, in [-1, 1]. caption: the one of the image's own captions that
-    lies nearest to the query.
+    lies nearest to the query, or "" if the image has none.
     """
 
     score: float
@@ -33,10 +40,15 @@ class Hit:
 
 
 class ImageIndex:
-    """N images with their captions, encoded, and the model that encodes a query.
+    """N images, encoded, and the model that encodes a query.
 
-    Make one with `build` or `load`. image_features: float32 (N, D) and text_features: (N, K, D),
-    of unit length. images: uint8 (N, 3, S, S).
+    Make one with `build` or `load`. image_features: float32 (N, D), of unit length.
+
+    The rest is there if the images have it. text_features: (N, K, D), the captions encoded, and
+    captions: N lists of K strings. images: uint8 (N, 3, S, S). paths: N files. taken: N dates.
+    make_thumbnail: returns the thumbnail of an image id, as WebP. unreadable: the images that were
+    left out, and why. hashes: uint64 (N,), for `find_near_duplicates`. bank: tells whether anything
+    matches a query at all (`has_match`).
     """
 
     def __init__(
@@ -44,10 +56,16 @@ class ImageIndex:
         model: nn.Module,
         tokenizer: "Tokenizer",
         image_features: Tensor,
-        text_features: Tensor,
-        images: np.ndarray,
-        image_ids: Sequence[str],
-        captions: Sequence[Sequence[str]],
+        text_features: Tensor | None = None,
+        images: np.ndarray | None = None,
+        image_ids: Sequence[str] = (),
+        captions: Sequence[Sequence[str]] | None = None,
+        paths: Sequence[Path] = (),
+        taken: Sequence[datetime] = (),
+        make_thumbnail: Callable[[str], bytes] | None = None,
+        unreadable: dict[str, str] | None = None,
+        hashes: np.ndarray | None = None,
+        bank: "CaptionBank | None" = None,
     ):
         self.model = model
         self.tokenizer = tokenizer
@@ -56,30 +74,90 @@ class ImageIndex:
         self.images = images
         self.image_ids = list(image_ids)
         self.captions = captions
+        self.paths = list(paths)
+        self.taken = list(taken)
+        self.unreadable = unreadable or {}
+        self.hashes = hashes
+        self.bank = bank
+        self.report: Report | None = None  # of a folder: what has changed since the last time
+        if bank is not None and bank.weights != self.weights:
+            raise ValueError("this bank belongs to another model; make one with load_bank(run).")
         self.row = {image_id: i for i, image_id in enumerate(self.image_ids)}
+        self.thumbnail = functools.lru_cache(maxsize=2000)(make_thumbnail or self._make_thumbnail)
 
     @classmethod
     def build(
-        cls, model: nn.Module, tokenizer: "Tokenizer", dataset: "CaptionDataset"
+        cls,
+        model: nn.Module,
+        tokenizer: "Tokenizer",
+        photos: "CaptionDataset | PhotoFolder",
+        bank: "CaptionBank | None" = None,
     ) -> "ImageIndex":
-        """Encode all images and captions of a `CaptionDataset`."""
-        features = encode_dataset(model, tokenizer, dataset)
-        return cls(model, tokenizer, *features, dataset.images, dataset.image_ids, dataset.captions)
+        """Encode all images, and their captions if there are any.
+
+        photos: a `CaptionDataset`, or a `PhotoFolder`. What is known about a folder is kept in the
+        cache, so a second call encodes only what is new or has changed (see `update_store`).
+        """
+        if hasattr(photos, "captions"):
+            image_features, text_features = encode_dataset(model, tokenizer, photos)
+            return cls(
+                model,
+                tokenizer,
+                image_features,
+                text_features,
+                photos.images,
+                photos.image_ids,
+                photos.captions,
+                paths=photos.paths,
+                bank=bank,
+            )
+        from clipnb.search.store import update_store
+
+        store = update_store(photos, model)
+        index = cls(
+            model,
+            tokenizer,
+            store.image_features,
+            image_ids=store.image_ids,
+            paths=store.paths,
+            taken=store.taken,
+            make_thumbnail=store.get_thumbnail,
+            unreadable=store.unreadable,
+            hashes=store.hashes,
+            bank=bank,
+        )
+        index.report = store.report
+        return index
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    @functools.cached_property
+    def weights(self) -> str:
+        """The digest of the model's weights. Another model cannot read these features."""
+        return digest_weights(self.model)
+
+    # ---- queries -----------------------------------------------------------------------------
+
     def encode(self, query: Any) -> Tensor | None:
         """Encode a query as a feature, float32 (D,) of unit length.
 
-        query: a text; an image, as a PIL image or uint8 (3, H, W); or a vector (D,) of any length
-        but zero. Returns None if the query holds nothing that the model knows. Raises ValueError
-        for an array of another shape.
+        query: a text; an image, as a PIL image, uint8 (3, H, W) or the path of a file; a vector
+        (D,) of any length but zero; or a `Query` that adds and subtracts such terms. Returns None
+        if the query holds nothing that the model knows. Raises ValueError for an array of another
+        shape, OSError for a file that cannot be read.
         """
+        if isinstance(query, Query):
+            return self._encode_terms(query)
         if isinstance(query, str):
             if not self.tokenizer.encode(query):  # empty, or in a script without a token
                 return None
+            expanded = None if self.bank is None else self.bank.expand(query)
+            if expanded is not None:  # of one or two words
+                return expanded
             return encode_texts(self.model, self.tokenizer([query]))[0]
+        if isinstance(query, Path):
+            query = self._read_file(query)
         if hasattr(query, "convert"):
             query = self._resize(query)
         query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
@@ -93,12 +171,48 @@ class ImageIndex:
             )
         return F.normalize(query.float().cpu(), dim=0)
 
+    def _encode_text(self, text: str) -> Tensor:
+        """Encode a text. For a short one the bank, if there is one, knows a better direction."""
+        expanded = None if self.bank is None else self.bank.expand(text)
+        if expanded is not None:
+            return expanded
+        return encode_texts(self.model, self.tokenizer([text]))[0]
+
+    def _encode_terms(self, query: Query) -> Tensor | None:
+        """Add the features of all terms, each times its weight."""
+        total = torch.zeros(self.image_features.shape[1])
+        for term in query.terms:
+            feature = self.encode(term.content)
+            if feature is not None:
+                total += term.weight * feature
+        return F.normalize(total, dim=0) if total.any() else None
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the images that the model sees."""
+        if self.images is not None:
+            return self.images.shape[-1]
+        return getattr(self.model, "image_size", 64)
+
+    def _read_file(self, path: Path) -> np.ndarray:
+        """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""
+        from clipnb.datasets import read_image
+
+        image = read_image(path.expanduser(), self.image_size)
+        if isinstance(image, Exception):
+            raise OSError(f"{path} cannot be read as an image ({image}).")
+        return image.transpose(2, 0, 1)
+
     def _resize(self, image: Any) -> np.ndarray:
-        """Turn a PIL image into uint8 (3, S, S), as large as the images of the index."""
+        """Turn a PIL image into uint8 (3, S, S), as large as the model's images."""
         from PIL import ImageOps
 
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-        return np.asarray(upright.resize(self.images.shape[-2:])).transpose(2, 0, 1)
+        from clipnb.datasets import convert_to_rgb
+
+        upright = convert_to_rgb(ImageOps.exif_transpose(image))
+        return np.asarray(upright.resize((self.image_size,) * 2)).transpose(2, 0, 1)
+
+    # ---- answers -----------------------------------------------------------------------------
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """Find the k images nearest to a query (see `encode`), best first.
@@ -109,35 +223,91 @@ class ImageIndex:
         feature = self.encode(query)
         if feature is None or k < 1:
             return []
-        scores, rows = (self.image_features @ feature).topk(min(k, len(self)))
-        nearest = (self.text_features[rows] @ feature).argmax(dim=1)  # (k,) caption of each image
-        found = zip(scores.tolist(), rows.tolist(), nearest.tolist(), strict=True)
-        return [Hit(score, self.image_ids[i], self.captions[i][j]) for score, i, j in found]
+        scores, rows = find_nearest(self.image_features, feature, k)
+        captions = self._find_captions(feature, rows)
+        found = zip(scores.tolist(), rows.tolist(), captions, strict=True)
+        return [Hit(score, self.image_ids[i], caption) for score, i, caption in found]
+
+    def _find_captions(self, feature: Tensor, rows: Tensor) -> list[str]:
+        """Return for each row the caption of the image that lies nearest to a feature (D,)."""
+        if self.captions is None:
+            return [""] * len(rows)
+        nearest = (self.text_features[rows] @ feature).argmax(dim=1)  # (k,)
+        return [self.captions[i][j] for i, j in zip(rows.tolist(), nearest.tolist(), strict=True)]
 
     def search_captions(self, query: Any, k: int = 5) -> list[Hit]:
-        """Find the k captions nearest to a query, best first: the way from an image to text."""
+        """Find the k captions nearest to a query, best first: the way from an image to text.
+
+        There are none if the images have no captions.
+        """
         feature = self.encode(query)
-        if feature is None or k < 1:
+        if feature is None or k < 1 or self.captions is None:
             return []
         n_captions = self.text_features.shape[1]
-        similarities = self.text_features.flatten(0, 1) @ feature  # (N*K,)
-        scores, rows = similarities.topk(min(k, len(similarities)))
+        scores, rows = find_nearest(self.text_features.flatten(0, 1), feature, k)
         hits = []
         for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
             image, caption = divmod(row, n_captions)
             hits.append(Hit(score, self.image_ids[image], self.captions[image][caption]))
         return hits
 
+    def has_match(self, query: Any) -> bool | None:
+        """Tell whether any image matches a text, by the calibrated threshold of the bank.
+
+        Returns None where that is not known: there is no bank, or the query is no text.
+        """
+        if self.bank is None or not isinstance(query, str):
+            return None
+        return self.bank.has_match(self.image_features, query)
+
+    # ---- the images --------------------------------------------------------------------------
+
+    def feature(self, image_id: str) -> Tensor:
+        """Return the feature of an image of the index, float32 (D,) of unit length."""
+        return self.image_features[self.row[image_id]]
+
     def image(self, image_id: str) -> np.ndarray:
-        """Return an image of the index by its id: uint8 (3, S, S)."""
-        return self.images[self.row[image_id]]
+        """Return an image of the index by its id, as the model sees it: uint8 (3, S, S).
+
+        Raises OSError if it must be read from its file and that is gone.
+        """
+        row = self.row[image_id]
+        return self._read_file(self.paths[row]) if self.images is None else self.images[row]
+
+    def _make_thumbnail(self, image_id: str) -> bytes:
+        """Return an image as WebP of at most 5 KB."""
+        from clipnb.search.thumbnails import encode_array_thumbnail
+
+        return encode_array_thumbnail(self.image(image_id))
+
+    def find_near_duplicates(self) -> list[list[str]]:
+        """Find images that show nearly the same. Returns groups of image ids."""
+        from clipnb.search.duplicates import find_near_duplicates, hash_images
+
+        if self.hashes is None:
+            self.hashes = hash_images(np.stack([self.image(each) for each in self.image_ids]))
+        return find_near_duplicates(self.image_ids, self.image_features, self.hashes)
+
+    def save_html(self, path: str | Path, **options: Any) -> "Page":
+        """Write a page that searches these images offline (see `clipnb.search.page.save_html`)."""
+        from clipnb.search.page import save_html
+
+        return save_html(self, path, **options)
+
+    # ---- on disk -----------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Write features, images and captions as one .npz file.
 
         The model is not in it, but a digest of its weights is, so that `load` can tell another
-        model from this one.
+        model from this one. The index of a `PhotoFolder` is in the cache already. Raises ValueError
+        for it.
         """
+        if self.images is None or self.captions is None:
+            raise ValueError(
+                "this index has no images or captions of its own to save. The index of a folder is "
+                "kept in the cache: ImageIndex.build(model, tokenizer, PhotoFolder(path)) opens it."
+            )
         with replace_when_done(path) as temporary, open(temporary, "wb") as file:
             np.savez(
                 file,
@@ -146,7 +316,7 @@ class ImageIndex:
                 images=self.images,
                 image_ids=np.array(self.image_ids),
                 captions=np.array(self.captions),
-                weights_digest=np.array(digest_weights(self.model)),
+                weights_digest=np.array(self.weights),
             )
 
     @classmethod
@@ -175,12 +345,3 @@ class ImageIndex:
                 data["image_ids"].tolist(),
                 data["captions"].tolist(),
             )
-
-
-def digest_weights(model: nn.Module) -> str:
-    """Return sixteen hexadecimal digits that change when any weight of a model does."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]

@@ -1,7 +1,5 @@
 """A classifier made of words: each class is the mean feature of sentences about it (paper §3.1)."""
 
-import re
-import unicodedata
 import warnings
 from collections.abc import Iterable
 
@@ -10,11 +8,17 @@ from torch import Tensor
 
 from clipnb.features import encode_images, encode_texts
 from clipnb.model import CLIP
+from clipnb.search.words import find_unknown_words, find_words
 from clipnb.tokenizer import Tokenizer
 
+__all__ = [
+    "DEFAULT_TEMPLATES",
+    "build_zero_shot_classifier",
+    "find_unknown_words",
+    "find_words",
+    "zero_shot_scores",
+]
 DEFAULT_TEMPLATES = ("a photo of a {}",)
-# The end of "dog's" is a piece of its own in the vocabulary, and no word.
-WORD = re.compile(r"(?<!['’])[^\W\d_]+")
 
 
 def build_zero_shot_classifier(
@@ -86,25 +90,6 @@ def warn_of_unknown_words(tokenizer: Tokenizer, classnames: list[str]) -> None:
                 "means nothing.",
                 stacklevel=3,
             )
-
-
-def find_words(text: str) -> list[str]:
-    """Find the words of a text, each once, in lower case. Digits and punctuation are no words."""
-    normalized = unicodedata.normalize("NFC", text.lower())
-    return list(dict.fromkeys(WORD.findall(normalized)))
-
-
-def find_unknown_words(tokenizer: Tokenizer, text: str) -> list[str]:
-    """Find the words of a text that are no single token.
-
-    The vocabulary spells them in pieces, or not at all, so the model has hardly met them.
-    """
-    unknown = []
-    for word in find_words(text):
-        ids = tokenizer.encode(word)
-        if len(ids) != 1 or tokenizer.decode(ids) != word:  # a letter without a token is dropped
-            unknown.append(word)
-    return unknown
 
 
 def zero_shot_scores(

@@ -100,10 +100,11 @@ class Lab:
 
 
 @contextlib.contextmanager
-def start_lab(folder):
+def start_lab(folder, app="jupyterlab"):
     """Start a JupyterLab on a copy of notebooks/ and figures/ in `folder`, and stop it at the end.
 
-    Raises RuntimeError with its log if it does not start.
+    app: "notebook" starts the Notebook application in its place. Raises RuntimeError with its log
+    if it does not start.
     """
     no_hidden_files = shutil.ignore_patterns(".*")
     for part in ("notebooks", "figures"):
@@ -116,7 +117,7 @@ def start_lab(folder):
     command = [
         sys.executable,
         "-m",
-        "jupyterlab",
+        app,
         "--no-browser",
         "--allow-root",
         "--ip=127.0.0.1",

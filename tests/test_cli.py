@@ -12,21 +12,25 @@ import pytest
 
 from clipnb import RECIPES, __version__, cli, recipes, runtime
 
+FOUND_OR_NOT = (0, 1)  # the exit status of a search, in which so small a model may find nothing
+
 
 @pytest.fixture
 def clipnb(small, recipe, monkeypatch, capsys):
-    """Run a command line; return its exit message or code, and what it printed."""
+    """Run a command line; return its exit status, or its message on stderr after an error.
+
+    Also return what it printed.
+    """
     monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(recipe, epochs=2))
     monkeypatch.setattr(recipes, "ENOUGH_IMAGES", 48)  # the recipe is used as it is
 
     def run(command):
         monkeypatch.setattr(sys, "argv", ["clipnb", *shlex.split(command)])
-        try:
+        with pytest.raises(SystemExit) as stop:
             cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, capsys.readouterr().out
+        printed = capsys.readouterr()
+        failed = stop.value.code == cli.FAILED
+        return printed.err.removesuffix("\n") if failed else stop.value.code, printed.out
 
     return run
 
@@ -41,18 +45,14 @@ def test_train_evaluate_search(clipnb, small_root):
     assert "image to text" in printed
     assert "only 20 images: the 95 % interval of the mean recall is" in printed
     code, printed = clipnb("search 'a red dog' --recipe tiny --seed 1 -k 3")
-    assert code == 0
+    assert code in FOUND_OR_NOT
     lines = printed.splitlines()
-    assert len(lines) == 5
-    for line in lines[:3]:
-        score, path, caption = line.split(maxsplit=2)
+    assert len(lines) == 3
+    for line in lines:
+        score, path, caption = line.split("\t")
         assert -1 <= float(score) <= 1
         assert (small_root / "small" / "Images").samefile(os.path.dirname(path))
         assert len(caption.split()) > 1
-    assert lines[3] == "These are the best 3 of the 20 images in the split test of small."
-    assert lines[4].startswith("Among so few images there may be none that fits.")
-    _, printed = clipnb("search '' --recipe tiny --seed 1")
-    assert printed.startswith("There is nothing to search for")
 
 
 def test_ctrl_c_then_resume(clipnb, monkeypatch):
@@ -141,7 +141,7 @@ def test_changed_fields_make_another_run(clipnb):
     assert "Train one with: clipnb train --recipe tiny --dataset small --seed 0\n" in message
     options = "--recipe tiny --dataset small --set epochs=1 --set learning_rate=0.002"
     assert f"The finished runs are:\n  {options} --set flip=False --seed 0" in message
-    assert clipnb(f"search 'a dog' {options} --set flip=False --seed 0")[0] == 0
+    assert clipnb(f"search 'a dog' {options} --set flip=False --seed 0")[0] in FOUND_OR_NOT
 
 
 def test_a_recipe_is_fitted_to_a_small_folder_unless_its_fields_are_set(clipnb, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_run_may_start_from_another(clipnb):
     assert clipnb("train --recipe tiny")[0] == 0
     for command in ("train", "evaluate", "search 'a dog'"):
         code, printed = clipnb(f"{command} --recipe tiny --seed 1 --init small-tiny-0")
-        assert code == 0
+        assert code in FOUND_OR_NOT
         assert "from small-tiny-0-" in printed or command.startswith("search")
     assert (
         "no run of --recipe tiny --dataset small --seed 1."
@@ -210,7 +210,7 @@ def test_k_below_one_is_refused(capsys):
 
 
 MISTAKES = {
-    "train --recipe nope": "no recipe 'nope'; there are quick, baseline",
+    "train --recipe nope": "no recipe 'nope'; there are quick, ",
     "evaluate --recipe tiny": "Train one with",
     "train --recipe baseline": "download flickr8k",
     "experiment zero-shot": "no experiment 'zero-shot'; there are zero_shot",

@@ -24,6 +24,7 @@ OTHER_SUFFIXES = {  # images all the same, but nothing here reads them: cameras'
     ".arw", ".cr2", ".cr3", ".dng", ".jxl", ".nef", ".orf", ".raf", ".rw2", ".svg",
 }
 # fmt: on
+CACHE_FOLDERS = {"__pycache__", "node_modules", "$RECYCLE.BIN", "lost+found"}
 ALL_SUFFIXES = IMAGE_SUFFIXES | HEIC_SUFFIXES | OTHER_SUFFIXES
 
 
@@ -65,15 +66,25 @@ def find_images(folder: str | Path) -> ImageFiles:
 def list_files(folder: str | Path) -> Iterator[str]:
     """Yield the path of every file below a folder, as "sub/name", without hidden ones.
 
-    Links to folders are followed, each folder once. Links that lead nowhere are left out.
+    Links to folders are followed, each folder once. Links that lead nowhere are left out, and so
+    are the caches of other programs.
     """
     visited = set()
     for place, folders, names in os.walk(folder, followlinks=True):
-        visited.add(os.path.realpath(place))
+        real = os.path.realpath(place)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
         folders[:] = sorted(
-            name
-            for name in folders
-            if not is_hidden(name) and os.path.realpath(os.path.join(place, name)) not in visited
+            (
+                name
+                for name in folders
+                if not is_hidden(name)
+                and not is_cache(os.path.basename(place), name)
+                and os.path.realpath(os.path.join(place, name)) not in visited
+            ),
+            key=lambda name: (os.path.islink(os.path.join(place, name)), name),  # links last
         )
         relative = Path(place).relative_to(folder)
         for name in sorted(names):
@@ -84,6 +95,13 @@ def list_files(folder: str | Path) -> Iterator[str]:
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder belongs to the system and not to the reader."""
     return name.startswith((".", "__MACOSX", "@eaDir"))
+
+
+def is_cache(parent: str, name: str) -> bool:
+    """Tell whether a folder in the folder `parent` holds copies that a program made for itself."""
+    if parent.endswith(".photoslibrary"):  # of macOS: all but the photos as they were taken
+        return name not in ("originals", "Masters")
+    return name in CACHE_FOLDERS or name.endswith(".lrdata")  # previews of Lightroom
 
 
 def get_suffix(name: str) -> str:

@@ -47,7 +47,7 @@ def noun_truth(
     An image shows a noun if at least `votes` of its captions hold the noun, in the singular or the
     plural.
     """
-    forms = [_noun_forms(name) for name in classes]
+    forms = [noun_forms(name) for name in classes]
     truth = np.zeros((len(dataset.captions), len(classes)), dtype=bool)
     for i, captions in enumerate(dataset.captions):
         words = [set(re.findall("[a-z]+", caption.lower())) for caption in captions]
@@ -57,7 +57,7 @@ def noun_truth(
     return truth
 
 
-def _noun_forms(noun: str) -> set[str]:
+def noun_forms(noun: str) -> set[str]:
     """Return the singular of a noun and the spellings that its plural may have."""
     return {noun, IRREGULAR_PLURALS.get(noun, f"{noun}s"), f"{noun}es"}
 

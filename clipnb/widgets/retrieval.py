@@ -1,60 +1,44 @@
 """The retrieval widget: type and see the images change, click one to search by it.
 
-It works by setting traits alone.
+It works by setting traits alone. Parts that only some readers want are folded away.
 """
 
-import functools
 import html
-from collections.abc import Callable
+from typing import Any
 
 import ipywidgets
 import numpy as np
+import torch
 
 from clipnb.retrieval import Hit, ImageIndex
+from clipnb.search.words import UnknownWord, explain_unknown_words, find_unknown_words
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
-from clipnb.widgets.images import format_image
+from clipnb.widgets.cards import Card, make_button, name_hit, name_image, shorten
+from clipnb.widgets.details import Details, load_large
+from clipnb.widgets.gallery import Gallery
+from clipnb.widgets.history import Asked, History, Part, make_query
+from clipnb.widgets.options import Options
+from clipnb.widgets.status import (
+    is_arithmetic,
+    tell_found,
+    tell_nothing_found,
+    tell_words,
+    write_query,
+)
 from clipnb.widgets.style import RETRIEVAL_STYLE
-from clipnb.zero_shot import find_unknown_words, find_words
-
-ECHOED = 80  # characters of a query or caption that the status repeats
-
-
-class Card(ipywidgets.Box):
-    """One hit: image, score, caption, and `pick`, a transparent button over the image.
-
-    Its content changes with every search. on_pick: called with the button at a click.
-    """
-
-    def __init__(self, on_pick: Callable[[ipywidgets.Button], None]):
-        super().__init__()
-        self.text = ipywidgets.HTML()
-        self.pick = ipywidgets.Button()
-        self.pick.on_click(on_pick)
-        self.pick.add_class("clipnb-pick")
-        self.add_class("clipnb-hit")
-        self.children = [self.text, self.pick]
-
-    def show(self, hit: Hit, image: np.ndarray) -> None:
-        """Show a hit and its image uint8 (3, S, S)."""
-        words = hit.caption.strip(" .")
-        caption = html.escape(words)
-        filled = 100 * min(1, max(0, hit.score))  # percent of the bar
-        self.text.value = (
-            format_image(image)  # the caption and the button's name stand for it
-            + f'<span class="clipnb-bar"><i style="width:{filled:.0f}%"></i></span>'
-            + f'<p title="{caption}"><b>{hit.score:.2f}</b> {caption}</p>'
-        )
-        self.pick.description = f"More like “{shorten(words)}”"
-        self.pick.tooltip = self.pick.description
+from clipnb.widgets.suggestions import Suggestions, suggest_texts
 
 
 class RetrievalWidget(ipywidgets.VBox):
     """A search box over an `ImageIndex`: type and the images change, click one to search by it.
 
-    All of it can be done from code: set `query.value` or `k.value`, click `cards[i].pick` or
-    `back`, or call `search`. `hits` are the images now shown, and `status.value` says what was
-    asked. query, k: what it starts with. most: the largest k. shown: larger images uint8
-    (N, 3, S, S) in the order of the index, to show in place of the index's own.
+    All of it can be done from code: set `query.value` or `k.value`, click `cards[i].pick`, `back`,
+    `forward` or `more`, or call `search`. `hits` are the images now shown, and `status.value` says
+    what was asked. `options` holds what is folded away.
+
+    query, k: what it starts with. most: the largest k. shown: larger images uint8 (N, 3, S, S) in
+    the order of the index, to show in place of the index's own. others: indexes of the same images
+    by other models, by their names, to switch to. Raises ValueError if their images differ.
     """
 
     def __init__(
@@ -64,19 +48,22 @@ class RetrievalWidget(ipywidgets.VBox):
         k: int = 6,
         most: int = 24,
         shown: np.ndarray | None = None,
+        others: dict[str, ImageIndex] | None = None,
     ):
         super().__init__()
         most = max(1, min(most, len(index)))
+        self.indexes = {"this model": index, **(others or {})}
+        check_same_images(index, others or {})
         self.index = index
-        self.shown = index.images if shown is None else shown
+        self.first_index = index  # the one whose images are shown
         self.hits: list[Hit] = []
-        self.last_query: str | np.ndarray = query
-        self.last_caption = ""
-        self.left: list[tuple[str | np.ndarray, str]] = []  # queries and captions before a click
+        self.n_extra = 0  # images beyond k that were asked for
+        self.asked = Asked(query)
+        self.past = History(self.asked)
         self.query = ipywidgets.Text(
             query,
             description="Search",
-            placeholder=f"for example: {index.captions[0][0].strip(' .')}",
+            placeholder=make_placeholder(index),
             style={"description_width": "initial"},
         )
         self.k = ipywidgets.IntSlider(
@@ -85,136 +72,241 @@ class RetrievalWidget(ipywidgets.VBox):
             max=most,
             description="images",
             style={"description_width": "initial"},
-            layout={"width": "260px"},
+            layout={"width": "240px"},
         )
-        self.back = ipywidgets.Button(
-            description="Back",
-            disabled=True,
-            tooltip="Back to the search before the click",
-            layout={"width": "auto"},
+        self.back = make_button("Back", "Back to the search before")
+        self.forward = make_button("Forward", "Forward to the search after")
+        self.only_text = make_button("Without images", "Take the images out of the query")
+        self.which = ipywidgets.ToggleButtons(
+            options=list(self.indexes), tooltips=[f"Search with {name}" for name in self.indexes]
         )
+        self.tools = ipywidgets.ToggleButton(
+            description="More", tooltip="More ways to search", layout={"width": "auto"}
+        )
+        self.options = Options(self)
         self.status = ipywidgets.HTML()
-        self.gallery = ipywidgets.Box()
-        # Cards are made once and filled anew. New ones for each letter typed would pile up in the
-        # browser.
-        self.cards = [Card(functools.partial(self.search_by_card, i)) for i in range(most)]
+        self.suggestions = Suggestions(lambda text: self.ask(Asked(text, self.asked.parts)))
+        self.details = Details()
+        self.gallery = Gallery(index, shown, self.act)
+        self.more = make_button("More images", "Show more of the images found")
+        self._arrange()
+        self._connect()
+        self._run(self.asked)
 
-        controls = ipywidgets.Box([self.query, self.k, self.back])
+    def _arrange(self) -> None:
+        """Put the parts in their places."""
+        controls = ipywidgets.Box([self.query, self.k, self.back, self.forward, self.tools])
+        suggested = ipywidgets.Box([self.suggestions, self.only_text])
+        parts = [controls, self.options, self.status, suggested, self.details, self.gallery]
+        if len(self.indexes) > 1:
+            parts.insert(1, self.which)
         self.add_class("clipnb-retrieval")
+        self.add_class(OWN_KEYS)
         controls.add_class("clipnb-controls")
+        suggested.add_class("clipnb-controls")
         self.query.add_class("clipnb-query")
-        self.gallery.add_class("clipnb-gallery")
-        self.gallery.add_class(OWN_KEYS)
+        self.which.add_class("clipnb-which")
         self.status.add_class("clipnb-status")
         self.status.add_class(LIVE)
+        self.more.add_class("clipnb-more")
+        self.options.layout.display = "none"
+        self.children = [make_helper(RETRIEVAL_STYLE), *parts, self.more]
+
+    def _connect(self) -> None:
+        """Say what happens when a reader acts."""
         self.query.observe(self._follow_typing, "value")
-        self.k.observe(self._search_again, "value")
+        self.k.observe(self.show_again, "value")
         self.back.on_click(self.go_back)
-        self.children = [make_helper(RETRIEVAL_STYLE), controls, self.status, self.gallery]
-        self.search(query)
+        self.forward.on_click(self.go_forward)
+        self.more.on_click(self.show_more)
+        self.only_text.on_click(lambda button: self.ask(Asked(self.asked.text)))
+        self.tools.observe(self._unfold, "value")
+        self.which.observe(self._switch, "value")
 
     def __repr__(self) -> str:  # the default one prints the children, images and all
         return f"RetrievalWidget({len(self.index)} images)"
 
-    def _follow_typing(self, change: dict) -> None:
-        """Search for what the box now holds, unless the program has changed it after a search."""
-        text = change["new"]
-        asked = self.last_query if isinstance(self.last_query, str) else ""
-        if text == asked:
-            return
-        self.left.clear()
-        self.back.disabled = True
-        self.search(text)
+    @property
+    def cards(self) -> list[Card]:
+        """The cards that were made so far, in the order of the hits."""
+        return self.gallery.cards
 
-    def _search_again(self, change: dict) -> None:
-        self.search(self.last_query, self.last_caption)
+    # ---- what a reader does ------------------------------------------------------------------
 
-    def search_by_card(self, i: int, button: ipywidgets.Button | None = None) -> None:
-        """Search by the image on card i, and empty the box, whose text is no longer the query."""
-        self.left.append((self.last_query, self.last_caption))
-        self.back.disabled = False
-        hit = self.hits[i]
-        self.search(self.index.image(hit.image_id), hit.caption.strip(" ."))
-        self.query.value = ""
-
-    def go_back(self, button: ipywidgets.Button | None = None) -> None:
-        """Search for what was asked before the last click on an image. Typing forgets it."""
-        if not self.left:
-            return
-        query, caption = self.left.pop()
-        self.back.disabled = not self.left
-        self.search(query, caption)
-        self.query.value = query if isinstance(query, str) else ""
-
-    def search(self, query: str | np.ndarray, caption: str = "") -> None:
-        """Show what the index finds for a text or an image uint8 (3, S, S).
+    def search(self, query: Any, caption: str = "") -> None:
+        """Show what the index finds for a query: a text, an image, a vector or a `Query`.
 
         An image is not shown as a hit of itself. caption: stands beside it.
         """
-        self.last_query = query
-        self.last_caption = caption
         if isinstance(query, str):
-            self.hits = self.index.search(query, self.k.value)
+            self.ask(Asked(query))
         else:
-            self.hits = self._find_others(query)
-        for card, hit in zip(self.cards, self.hits, strict=False):  # there may be fewer hits
-            card.show(hit, self.shown[self.index.row[hit.image_id]])
-        self.gallery.children = self.cards[: len(self.hits)]
-        # The status comes last, so that a reader who sees it sees its hits too.
-        self.status.value = self._tell_text() if isinstance(query, str) else self._tell_image()
+            self.ask(Asked("", (Part(1, query, None, caption),), replaced_by_text=True))
 
-    def _find_others(self, image: np.ndarray) -> list[Hit]:
-        """Find the images nearest to an image, but not the image itself."""
-        hits = self.index.search(image, self.k.value + 1)
-        others = [hit for hit in hits if not np.array_equal(self.index.image(hit.image_id), image)]
-        return others[: self.k.value]
+    def ask(self, asked: Asked) -> None:
+        """Search, and remember it as a step of its own."""
+        self.past.visit(asked)
+        self._run(asked)
 
-    def _tell_text(self) -> str:
-        """Say in HTML what a search for a text has found."""
-        asked = f"“{html.escape(shorten(self.last_query.strip()))}”"
-        if self.hits:
-            return self._count_hits(asked) + self._tell_unknown_words()
-        if not self.last_query.strip():
-            return "Type a few words to search."
-        return f"Nothing to search by: the model has no word or letter of {asked}. Try other words."
+    def _follow_typing(self, change: dict) -> None:
+        """Search for what the box now holds, unless the program has changed it after a search."""
+        if change["new"] == self.asked.text:
+            return
+        asked = self.asked.type(change["new"])
+        self.past.type(asked)
+        self._run(asked)
 
-    def _tell_image(self) -> str:
-        """Say in HTML what a search by an image has found."""
+    def act(self, name: str, i: int) -> None:
+        """Do what a button of card i asks for: "pick", "add", "subtract" or "open"."""
+        hit = self.hits[i]
+        if name == "open":
+            self.open_details(i)
+        elif name == "pick":
+            self.ask(Asked("", (self._make_part(hit, 1),), replaced_by_text=True))
+        else:
+            self.ask(self.asked.add(self._make_part(hit, 1 if name == "add" else -1)))
+
+    def _make_part(self, hit: Hit, weight: int) -> Part:
+        return Part(weight, image_id=hit.image_id, caption=name_hit(hit))
+
+    def take_image(self, name: str, image: Any) -> None:
+        """Search by an image of the reader's own. Words that are typed then join it."""
+        self.ask(Asked("", (Part(1, image, None, name),)))
+
+    def go_back(self, button: ipywidgets.Button | None = None) -> None:
+        """Search for what was asked before."""
+        self._run(self.past.move(-1))
+
+    def go_forward(self, button: ipywidgets.Button | None = None) -> None:
+        """Search for what was asked after this, before the reader went back."""
+        self._run(self.past.move(1))
+
+    def show_more(self, button: ipywidgets.Button | None = None) -> None:
+        """Show k more images below those that are shown."""
+        self.n_extra += self.k.value
+        self._run(self.asked, keep_extra=True)
+
+    def open_details(self, i: int) -> None:
+        """Show the image on card i large, with its captions and why it was found."""
+        hit = self.hits[i]
+        query = self._make_query(self.asked)
+        text = query if isinstance(query, str) else ""
+        array = self.gallery.find_array(hit.image_id)
+        large = load_large(self.first_index, hit.image_id, array)
+        feature = self.index.encode(query)
+        self.details.show(self.index, hit, text, feature, large, self.cards[i].open)
+
+    def go_to(self, position: int) -> None:
+        """Search for one of the searches that the history holds."""
+        self._run(self.past.move(position - self.past.position))
+
+    def pick_image(self, image_id: str) -> None:
+        """Search by an image of the collection, and empty the box."""
+        part = Part(1, image_id=image_id, caption=name_image(self.index, image_id))
+        self.ask(Asked("", (part,), replaced_by_text=True))
+
+    def show_again(self, change: dict | None = None) -> None:
+        """Search again after a setting has changed."""
+        self._run(self.asked, keep_extra=True)
+
+    def _unfold(self, change: dict) -> None:
+        self.options.layout.display = None if change["new"] else "none"
+
+    def _switch(self, change: dict) -> None:
+        self.index = self.indexes[change["new"]]
+        self.options.start_temperature()
+        self._run(self.asked, keep_extra=True)
+
+    # ---- searching ---------------------------------------------------------------------------
+
+    def _make_query(self, asked: Asked) -> Any:
+        return make_query(asked, self.index, self.options.template.value)
+
+    def _run(self, asked: Asked, keep_extra: bool = False) -> None:
+        """Search and show what is found. The status comes last: who sees it sees its hits too."""
+        new_text = asked.text != self.asked.text
+        self.asked = asked
+        if not keep_extra:
+            self.n_extra = 0
+        unknown = []
+        try:
+            query = self._make_query(asked)
+            self.hits = self._find(query)
+            status, unknown, matched = self._tell(query)
+        except (ValueError, OSError) as error:
+            # What was found before stays, since a query may be wrong while it is being typed.
+            status, matched = html.escape(shorten(str(error), 300)), None
+        self.details.hide()
+        self._show_hits(matched)
+        self.suggestions.show(suggest_texts(asked.text, unknown))
+        if new_text and self.query.value != asked.text:  # else a reader may be typing already
+            self.query.value = asked.text
+        self.back.disabled = not self.past.has_past
+        self.forward.disabled = not self.past.has_future
+        joined = asked.parts and not asked.replaced_by_text
+        self.only_text.layout.display = None if joined else "none"
+        self.options.list_history()
+        self.status.value = status
+
+    def _find(self, query: Any) -> list[Hit]:
+        """Find the nearest images, but none that the query itself consists of."""
+        wanted = self.k.value + self.n_extra
+        own = {part.image_id for part in self.asked.parts}
+        pixels = [part.image for part in self.asked.parts if isinstance(part.image, np.ndarray)]
+        hits = self.index.search(query, wanted + len(self.asked.parts))
+        others = [hit for hit in hits if hit.image_id not in own]
+        if pixels and self.index.images is not None:
+            others = [hit for hit in others if not self._is_one_of(hit, pixels)]
+        return others[:wanted]
+
+    def _is_one_of(self, hit: Hit, pixels: list[np.ndarray]) -> bool:
+        image = self.index.image(hit.image_id)
+        return any(np.array_equal(image, other) for other in pixels)
+
+    # ---- showing -----------------------------------------------------------------------------
+
+    def _show_hits(self, matched: bool | None) -> None:
+        self.gallery.show(self.hits, self._share_out(), matched)
+        all_shown = len(self.hits) < self.k.value + self.n_extra
+        all_shown = all_shown or len(self.hits) == len(self.index)
+        self.more.layout.display = "none" if all_shown else None
+
+    def _share_out(self) -> list[float | None]:
+        """Return each hit's share of the softmax over the hits, if the reader wants to see it."""
+        if not self.options.shows_softmax or not self.hits:
+            return [None] * len(self.hits)
+        scores = torch.tensor([hit.score for hit in self.hits])
+        return (scores / self.options.temperature.value).softmax(dim=0).tolist()
+
+    def _tell(self, query: Any) -> tuple[str, list[UnknownWord], bool | None]:
+        """Say in HTML what was found. Returns also unknown words, and whether anything matches."""
         if not self.hits:
-            return "The index holds no other image."
-        caption = html.escape(shorten(self.last_caption))
-        words = f"“{caption}”" if caption else "this image"
-        return self._count_hits(f"{format_image(self.last_query, size=36)} {words}")
-
-    def _count_hits(self, asked: str) -> str:
-        return (
-            f"{len(self.hits)} of {len(self.index):,} images, those nearest to {asked} first. "
-            "Click one to search by it."
-        )
-
-    def _tell_unknown_words(self) -> str:
-        """Say in HTML which words of the query the model has not learned.
-
-        The last word may still be growing: it counts once no word of the vocabulary begins so.
-        """
-        text = self.last_query
-        unknown = find_unknown_words(self.index.tokenizer, text)
-        if unknown and text.lower().endswith(unknown[-1]):
-            entries = self.index.tokenizer.bpe.get_vocab()
-            if any(entry.startswith(unknown[-1]) for entry in entries):
-                unknown.pop()
-        if not unknown:
-            return ""
-        named = ", ".join(f"“{html.escape(shorten(word))}”" for word in unknown[:3])
-        words = f"the word {named}" if len(unknown) == 1 else f"the words {named}"
-        if len(unknown) > 3:
-            words += f" and {len(unknown) - 3} more"
-        means = ""
-        if len(unknown) == len(find_words(text)):
-            means = ", so this order means little"
-        return f"<br>This model has seldom or never read {words}{means}."
+            return tell_nothing_found(self.asked), [], None
+        text = self.asked.text
+        tokenizer = self.index.tokenizer
+        known = None if self.index.bank is None else self.index.bank.words
+        unknown = explain_unknown_words(tokenizer, text, known, still_typing=True)
+        asked = write_query(self.asked, self.gallery.format_part, {word.word for word in unknown})
+        matched = None
+        if len(find_unknown_words(tokenizer, text, known)) == len(unknown):
+            matched = self.index.has_match(query)  # the last word is not still being typed
+        arithmetic = is_arithmetic(query)
+        found = tell_found(len(self.hits), len(self.index), asked, matched, arithmetic)
+        return found + tell_words(text, unknown), unknown, matched
 
 
-def shorten(text: str, most: int = ECHOED) -> str:
-    """Cut a text after `most` characters, and mark the cut with an ellipsis."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+def make_placeholder(index: ImageIndex) -> str:
+    """Return what stands in the box while it is empty."""
+    example = "a dog on the beach"
+    if index.captions is not None:
+        example = index.captions[0][0].strip(" .")
+    return f"for example: {example}"
+
+
+def check_same_images(index: ImageIndex, others: dict[str, ImageIndex]) -> None:
+    """Raise ValueError if another index holds other images."""
+    for name, other in others.items():
+        if set(other.image_ids) != set(index.image_ids):
+            raise ValueError(
+                f"the index {name!r} holds other images; build it on the same images as the first."
+            )

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from clipnb.features import encode_images, evaluation_mode
 from clipnb.model import CLIP
+from clipnb.search.explain import divide_cosine, leave_one_out
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
 from clipnb.widgets.images import format_image
-from clipnb.widgets.token_weights import attention_of_layers, divide_cosine, leave_one_out
+from clipnb.widgets.token_weights import attention_of_layers
 
 MOST_TOKENS = 20  # longer sentences are cut, so that the table of attention fits on a page
 LEAST_FULL_BAR = 0.25  # of the cosine; smaller weights do not fill the width of a bar

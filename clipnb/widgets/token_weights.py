@@ -1,35 +1,10 @@
-"""What each token adds to the cosine of a text and an image, and where the tokens look."""
+"""Where the tokens of a text look: the attention of a text transformer."""
 
 import torch
 from torch import Tensor
 
 from clipnb.encoders import MultiHeadAttention, TextTransformer
-from clipnb.model import CLIP
 from clipnb.tokenizer import padding_mask
-
-
-def divide_cosine(model: CLIP, tokens: Tensor, image_feature: Tensor) -> Tensor:
-    """Divide the cosine of a bag of words and an image among the words: shares (T,).
-
-    tokens: int64 (1, T), without padding. image_feature: (D,), of unit length. The shares add up
-    to the cosine exactly, because mean and projection are linear.
-    """
-    projected = model.text_projection(model.text_encoder.token_embedding(tokens[0]))  # (T, D)
-    length = projected.mean(dim=0).norm()
-    return projected @ image_feature / (len(projected) * length)
-
-
-def leave_one_out(model: CLIP, tokens: Tensor, image_feature: Tensor) -> Tensor:
-    """Return what the cosine of a text and an image loses without each of the tokens: (T,).
-
-    The arguments are those of `divide_cosine`. [SOS] and [EOS] are left out in their turn as well,
-    which makes sense for the text encoders of this package: they take the mean of all tokens.
-    """
-    T = tokens.shape[1]
-    others = ~torch.eye(T, dtype=torch.bool, device=tokens.device)
-    without = tokens.expand(T, T)[others].view(T, T - 1)  # row t lacks token t
-    whole = model.encode_text(tokens, normalize=True) @ image_feature  # (1,)
-    return whole - model.encode_text(without, normalize=True) @ image_feature
 
 
 def attention_of_layers(encoder: TextTransformer, tokens: Tensor) -> Tensor:

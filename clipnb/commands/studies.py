@@ -1,0 +1,86 @@
+"""The commands download, experiment, ladder, bench and report."""
+
+from argparse import Namespace
+
+from clipnb.commands.options import AddCommand, add_seeds_option
+
+
+def add_commands(add_command: AddCommand) -> None:
+    """Add the commands of this module to the parser."""
+    download = add_command("download", handle_download, "Fetch a dataset.")
+    download.add_argument("name", choices=["flickr8k"])
+
+    experiment = add_command(
+        "experiment",
+        handle_experiment,
+        "Put a claim of the paper to the test in full, into results/claims/. This takes minutes; "
+        "an interrupted run goes on seed by seed.",
+    )
+    experiment.add_argument("name", help="the name of an experiment, or `all`")
+    add_seeds_option(experiment)
+
+    ladder = add_command(
+        "ladder",
+        handle_ladder,
+        "Train the steps from baseline to improved on Flickr8k, into results/trials/. Most take "
+        "two minutes, the last ones longer; an interrupted run goes on where it stopped.",
+    )
+    add_seeds_option(ladder)
+
+    bench = add_command(
+        "bench",
+        handle_bench,
+        "Measure the speed of training or of search against others', into results/bench/. "
+        "Training takes 15 minutes.",
+    )
+    bench.add_argument("what", choices=["train", "search"])
+
+    add_command("report", handle_report, "Write the tables of results/README.md anew.")
+
+
+def handle_download(arguments: Namespace) -> None:
+    """Fetch a dataset."""
+    from clipnb.datasets.download import download_flickr8k
+    from clipnb.runtime import data_dir
+
+    download_flickr8k(data_dir() / "flickr8k")
+
+
+def handle_experiment(arguments: Namespace) -> None:
+    """Record one experiment, or all of them.
+
+    With `all`, an experiment whose dataset is missing is left out and named.
+    """
+    from clipnb.experiments import EXPERIMENTS, record_experiment
+
+    if arguments.name != "all":
+        print(f"wrote {record_experiment(arguments.name, arguments.seeds)}")
+        return
+    for name in EXPERIMENTS:
+        try:
+            print(f"wrote {record_experiment(name, arguments.seeds)}", flush=True)
+        except FileNotFoundError as error:
+            print(f"left out {name}: {error}", flush=True)
+
+
+def handle_ladder(arguments: Namespace) -> None:
+    """Train the steps from baseline to improved that are not on record yet."""
+    from clipnb.experiments.ladder import train_ladder
+
+    train_ladder(arguments.seeds)
+
+
+def handle_bench(arguments: Namespace) -> None:
+    """Measure the speed of training or of search."""
+    if arguments.what == "train":
+        from clipnb.bench import run_benchmark as measure
+    else:
+        from clipnb.bench.search import run_search_benchmark as measure
+    print(f"wrote {measure()}")
+
+
+def handle_report(arguments: Namespace) -> None:
+    """Write the tables of results/README.md anew."""
+    from clipnb.report import update_results_readme
+
+    update_results_readme()

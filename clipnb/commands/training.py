@@ -1,0 +1,123 @@
+"""The commands train and evaluate."""
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from clipnb.commands.options import (
+    KNOWN_DATASETS,
+    AddCommand,
+    add_recipe_options,
+    read_recipe_options,
+)
+from clipnb.commands.runs import load_selected_run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from clipnb.datasets import CaptionDataset
+    from clipnb.runs import Run
+
+
+def add_commands(add_command: AddCommand) -> None:
+    """Add the commands of this module to the parser."""
+    train = add_command(
+        "train", handle_train, "Train a recipe and say how well it retrieves on dev."
+    )
+    add_recipe_options(train)
+    train.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted run of this recipe"
+    )
+    train.add_argument(
+        "--trial",
+        action="store_true",
+        help="also add recipe and dev result to results/trials/; a search keeps its losers too",
+    )
+
+    evaluate = add_command(
+        "evaluate", handle_evaluate, "Print the recall of a trained run, both ways, beside chance."
+    )
+    add_recipe_options(evaluate)
+    evaluate.add_argument(
+        "--split",
+        default="dev",
+        help="which images: dev while you try things out, test once at the end (default: dev)",
+    )
+    evaluate.add_argument(
+        "--record",
+        action="store_true",
+        help="also write dev and test into results/runs/, and the errors into results/errors/",
+    )
+
+
+def handle_train(arguments: Namespace) -> None:
+    """Train a recipe and print how well it retrieves on dev."""
+    from clipnb import chance, load_dataset, train
+    from clipnb.records import record_trial
+
+    recipe = read_recipe_options(arguments)
+    run = train(recipe, arguments.seed or 0, resume=arguments.resume, init=arguments.init)
+    print(
+        f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after "
+        f"{run.metrics['train_seconds']:.0f} s of training:"
+    )
+    if arguments.trial:
+        print(f"added a line to {record_trial(run)}")
+    dev = load_dataset(recipe.dataset, "dev", recipe.image_size)
+    print_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
+
+
+def handle_evaluate(arguments: Namespace) -> None:
+    """Print recall and the precision of one-word queries of a trained run, or record them."""
+    from clipnb import bootstrap_intervals, chance, encode_dataset, load_dataset, retrieval_ranks
+    from clipnb.experiments.abstention import record_abstention
+    from clipnb.experiments.word_precision import record_word_precision
+    from clipnb.metrics import summarize_ranks
+    from clipnb.records import record_errors, record_run
+    from clipnb.runs import FEW_DEV_IMAGES
+
+    run = load_selected_run(arguments)
+    if arguments.record:
+        print(f"wrote {record_run(run)} and {record_errors(run)}")
+        if run.recipe.dataset in KNOWN_DATASETS:  # where it is known what an image shows
+            print(f"wrote {record_word_precision(run)} and {record_abstention(run)}")
+        return
+    dataset = load_dataset(run.recipe.dataset, arguments.split, run.recipe.image_size)
+    print(f"{run} on {dataset}:")
+    image_features, text_features = encode_dataset(run.model, run.tokenizer, dataset)
+    ranks = retrieval_ranks(image_features, text_features)
+    print_metrics(summarize_ranks(*ranks), chance(len(dataset), len(dataset.captions[0])))
+    print_word_precision(run, dataset, image_features)
+    if len(dataset) < FEW_DEV_IMAGES:
+        low, high = bootstrap_intervals(*ranks)["mean_recall"]
+        print(
+            f"These are only {len(dataset)} images: the 95 % interval of the mean recall is "
+            f"{low:.1f} to {high:.1f}."
+        )
+
+
+def print_metrics(metrics: dict[str, float], chance: dict[str, float]) -> None:
+    """Print recalls both ways as a small table, chance beside them."""
+    print(f"{'':16}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'median rank':>13}")
+    for direction in ("image_to_text", "text_to_image"):
+        for label, values in ((direction.replace("_", " "), metrics), ("  chance", chance)):
+            recalls = "".join(f"{values[f'{direction}_R@{k}']:7.1f}" for k in (1, 5, 10))
+            print(f"{label:16}{recalls}{values[f'{direction}_median_rank']:13.0f}")
+    print(f"mean recall {metrics['mean_recall']:.1f} (chance {chance['mean_recall']:.1f})")
+
+
+def print_word_precision(run: "Run", dataset: "CaptionDataset", image_features: "Tensor") -> None:
+    """Print for one-word queries the share of right images among the first ten."""
+    from clipnb.features import encode_texts
+    from clipnb.search.precision import find_truth, measure_word_precision
+
+    def encode(text: str) -> "Tensor":
+        return encode_texts(run.model, run.tokenizer([text]))[0]
+
+    truth = find_truth(dataset)
+    for category in ("kinds", "colours", "places", "words"):  # of one word each
+        own = {category: truth.get(category, {})}
+        for name, found in measure_word_precision(image_features, own, encode).items():
+            print(
+                f"{len(found['texts'])} queries of one word, {name}: {found['precision']:.0f} % of "
+                f"the first 10 are right (chance {found['chance']:.0f})"
+            )

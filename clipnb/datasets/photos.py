@@ -1,0 +1,212 @@
+"""A folder of photos without captions: which images it holds, and how to read any file safely."""
+
+import contextlib
+import io
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from clipnb.datasets import convert_to_rgb
+from clipnb.datasets.image_files import (
+    HEIC_SUFFIXES,
+    IMAGE_SUFFIXES,
+    OTHER_SUFFIXES,
+    enable_heic,
+    get_suffix,
+    list_files,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 178_956_970  # Pillow's own limit: a small file can claim to be a huge image
+LARGE = 40_000_000  # images of more pixels are decoded one at a time, whatever number of threads
+EXIF_FOLDER, DATE_TIME_ORIGINAL = 0x8769, 0x9003
+FORMATS_READ = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, and HEIC with pillow-heif"
+
+_one_large_image = threading.Lock()
+
+
+class PhotoFolder:
+    """The images of a folder and of all its sub-folders. They need no captions.
+
+    Hidden folders and the caches of other programs are left out. A linked folder is entered once.
+    Nothing is written into the folder. Raises FileNotFoundError or NotADirectoryError if `path` is
+    no folder.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(os.path.expanduser(path))
+        self._check()
+        self._files: tuple[dict[str, Path], dict[str, str], int] | None = None
+
+    def _check(self) -> None:
+        """Raise an error in one sentence if there is no such folder."""
+        if os.path.isdir(self.path):
+            return
+        if os.path.exists(self.path):
+            raise NotADirectoryError(f"{self.path} is a file; give the folder that holds it.")
+        raise FileNotFoundError(f"there is no folder {self.path}.")
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The file of each image id, sorted. An id is the path below the folder: "2019/a.jpg"."""
+        return self._find()[0]
+
+    @property
+    def unsupported(self) -> dict[str, str]:
+        """The ids of images that cannot be read here, each with the reason and what to do."""
+        return self._find()[1]
+
+    @property
+    def n_other_files(self) -> int:
+        """The number of files that are no images."""
+        return self._find()[2]
+
+    def refresh(self) -> None:
+        """Look into the folder again. Raises FileNotFoundError if it is gone."""
+        self._check()
+        self._files = None
+
+    def _find(self) -> tuple[dict[str, Path], dict[str, str], int]:
+        """List the folder when it is first asked for."""
+        if self._files is None:
+            paths, unsupported, n_other_files = {}, {}, 0
+            for name in list_files(self.path):
+                suffix = get_suffix(name)
+                if suffix not in IMAGE_SUFFIXES | HEIC_SUFFIXES | OTHER_SUFFIXES:
+                    n_other_files += 1
+                elif reason := explain_unsupported(name):
+                    printable = name.encode("utf-8", "backslashreplace").decode()
+                    unsupported[printable] = reason
+                else:
+                    paths[name] = self.path / name
+            self._files = dict(sorted(paths.items())), unsupported, n_other_files
+        return self._files
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"PhotoFolder({str(self.path)!r}: {len(self):,} images)"
+
+
+def explain_unsupported(name: str) -> str | None:
+    """Return why an image file of this name cannot be read here, or None if it can."""
+    suffix = get_suffix(name)
+    if suffix in HEIC_SUFFIXES and not enable_heic():
+        return "HEIC needs pillow-heif: pip install pillow-heif"
+    if suffix == ".svg":
+        return "SVG is not read: save it as PNG"
+    if suffix == ".jxl":
+        return "JPEG XL is not read: save it as JPEG or PNG"
+    if suffix in OTHER_SUFFIXES:
+        return "a camera's raw format is not read: save it as JPEG or TIFF"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "its name is not valid Unicode: rename it"
+    return None
+
+
+# ---- reading one file ------------------------------------------------------------------------
+
+
+class UnreadableImageError(ValueError):
+    """A file holds no image that can be shown. The message is a short reason without the name."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One image, read from its file.
+
+    image: RGB and upright, perhaps smaller than the file's own. width, height: upright, of the
+    file's own image. taken: the date that the camera wrote into the file, if any.
+    """
+
+    image: "Image.Image"
+    width: int
+    height: int
+    taken: datetime | None
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open an ordinary file. Raises OSError, also for pipes, which could be waited for forever."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is no ordinary file")
+    return open(path, "rb")
+
+
+def read_photo(file: BinaryIO, least_side: int) -> Photo:
+    """Decode an image of any supported format. An animation gives its first frame.
+
+    least_side: pixels. A JPEG is shrunk while it is decoded, but no side below this number. Raises
+    UnreadableImageError.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            check_header(image)
+            is_large = image.width * image.height > LARGE
+            with _one_large_image if is_large else contextlib.nullcontext():
+                return _decode(image, least_side)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # decoders of broken files raise nearly anything
+        raise UnreadableImageError(explain(error, file)) from None
+
+
+def _decode(image: "Image.Image", least_side: int) -> Photo:
+    """Decode an opened image, turn it upright and convert it to RGB."""
+    from PIL import ImageOps
+
+    width, height = image.size
+    image.draft("RGB", (least_side, least_side))  # only the JPEG decoder knows how to
+    image.load()  # before the EXIF data: asking a PNG file for them would hide that it is broken
+    taken = read_date(image)
+    shape = image.size
+    with contextlib.suppress(Exception):  # broken EXIF is no reason to lose the image
+        ImageOps.exif_transpose(image, in_place=True)  # phones store images on their side
+    if image.size != shape:
+        width, height = height, width
+    return Photo(convert_to_rgb(image), width, height, taken)
+
+
+def check_header(image: "Image.Image") -> None:
+    """Refuse an image by what its header says, before anything is decoded."""
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"its {image.width:,} x {image.height:,} pixels are too many to decode safely"
+        )
+    if min(image.size) < 2:
+        raise UnreadableImageError(f"it has only {image.width} x {image.height} pixels")
+    if image.format == "EPS":  # Pillow would start Ghostscript
+        raise UnreadableImageError("it is a PostScript file")
+
+
+def explain(error: Exception, file: BinaryIO) -> str:
+    """Say in a few words why a file could not be decoded."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, Image.DecompressionBombError):
+        return "its pixels are too many to decode safely"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty" if not file.seek(0, io.SEEK_END) else "it holds no image"
+    reason = " ".join(str(error).split())[:100] or type(error).__name__
+    return f"it is damaged or incomplete ({reason})"
+
+
+def read_date(image: "Image.Image") -> datetime | None:
+    """Return when a photo was taken, from its EXIF data: the camera's local time."""
+    try:
+        text = image.getexif().get_ifd(EXIF_FOLDER).get(DATE_TIME_ORIGINAL)
+        return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # none, or nonsense
+        return None

@@ -1,0 +1,1 @@
+"""Searching images: an index of any folder, queries, abstention, explanations, pages, speed."""

@@ -1,0 +1,123 @@
+"""The SQLite file of a folder's index: its tables, and errors in words.
+
+A row of `files` is one file of the folder. A row of `contents` is what such a file holds, whatever
+its name. A row of `vectors` is what one model makes of it, or NULL if that is no finite vector.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+SECONDS_TO_WAIT = 30  # for another process that writes at this moment
+VERSION = 1  # raise it when the tables change
+TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS files
+  (image_id TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, digest TEXT, error TEXT);
+CREATE TABLE IF NOT EXISTS contents
+  (digest TEXT PRIMARY KEY, width INTEGER, height INTEGER, taken TEXT, hash BLOB);
+CREATE TABLE IF NOT EXISTS thumbnails (digest TEXT PRIMARY KEY, webp BLOB);
+CREATE TABLE IF NOT EXISTS vectors
+  (digest TEXT, weights TEXT, vector BLOB, PRIMARY KEY (digest, weights));
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class DamagedIndexError(Exception):
+    """The file is no database, or not one of ours, or parts of it are wrong."""
+
+
+class BusyIndexError(RuntimeError):
+    """Another process writes into the same index for longer than we wait."""
+
+
+@contextlib.contextmanager
+def open_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database for the length of a block, and make its tables if there are none.
+
+    Raises DamagedIndexError, BusyIndexError, or OSError if the disk is full or cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with errors_in_words(path):
+        database = connect(path)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+@contextlib.contextmanager
+def errors_in_words(path: Path) -> Iterator[None]:
+    """Tell apart what SQLite can complain about (see `open_database`)."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # without its finer distinctions
+        if code in DAMAGED:
+            raise DamagedIndexError(str(error)) from None
+        if code in BUSY:
+            raise BusyIndexError("another process is writing the same index") from None
+        raise OSError(f"the index {path} cannot be used: {error}.") from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Connect to a database. An empty one gets its tables, one of another version is refused."""
+    # Threads may share a connection, as long as they take turns.
+    database = sqlite3.connect(path, timeout=SECONDS_TO_WAIT, check_same_thread=False)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            with contextlib.suppress(sqlite3.OperationalError):  # another process does the same
+                database.execute("PRAGMA journal_mode = WAL")  # readers need not wait for a writer
+            database.executescript(TABLES)
+        elif version != VERSION:
+            raise DamagedIndexError("another version of clipnb wrote it")
+        database.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def remove_database(path: Path) -> None:
+    """Delete a database with the files that SQLite keeps beside it."""
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+class SavedThumbnails:
+    """The thumbnails in a database, by digest. Threads may share one.
+
+    The connection stays open, since closing the last one makes SQLite tidy up, which takes as long
+    as making a few thumbnails. A database that cannot be used is passed over: a thumbnail can
+    always be made again.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lock = threading.Lock()
+        self.database: sqlite3.Connection | None = None
+
+    def load(self, digest: str) -> bytes | None:
+        """Return a thumbnail, or None if it is not there."""
+        found = self._execute("SELECT webp FROM thumbnails WHERE digest = ?", [digest])
+        return found[0][0] if found else None
+
+    def save(self, digest: str, thumbnail: bytes) -> None:
+        """Keep a thumbnail."""
+        self._execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?)", [digest, thumbnail])
+
+    def _execute(self, command: str, values: list) -> list[tuple]:
+        usual = (DamagedIndexError, BusyIndexError, OSError)
+        with self.lock, contextlib.suppress(*usual), errors_in_words(self.path):
+            if self.database is None:
+                self.database = connect(self.path)
+            with self.database:
+                return self.database.execute(command, values).fetchall()
+        return []

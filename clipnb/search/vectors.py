@@ -1,0 +1,102 @@
+"""The vectors of an index as one array on disk, which a search maps into memory."""
+
+import contextlib
+import hashlib
+import shutil
+import sqlite3
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipnb.runtime import replace_when_done
+from clipnb.search.database import DamagedIndexError
+
+VECTORS_AT_ONCE = 1000  # read from the database
+
+
+def load_features(
+    database: sqlite3.Connection, folder: Path, weights: str, digests: Sequence[str]
+) -> Tensor:
+    """Map the features of some contents into memory: float32 (N, D).
+
+    The name of the file says which contents it holds. It is written if it is not there yet.
+    """
+    order = hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+    path = folder / f"vectors-{weights}-{order}.npy"
+    if path.exists():
+        try:
+            return map_features(path, len(digests))
+        except (ValueError, OSError, EOFError):
+            warnings.warn(f"{path.name} is damaged; it is made anew.", stacklevel=2)
+    remove_old_arrays(folder, weights)
+    write_features(database, path, weights, digests)
+    return map_features(path, len(digests))
+
+
+def write_features(
+    database: sqlite3.Connection, path: Path, weights: str, digests: Sequence[str]
+) -> None:
+    """Write the vectors of some contents as one array, in this order.
+
+    Raises DamagedIndexError if one is missing or is not of unit length.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, digest in enumerate(digests):  # copies share a digest
+        rows.setdefault(digest, []).append(row)
+    command = "SELECT digest, vector FROM vectors WHERE weights = ? AND vector IS NOT NULL"
+    found = database.execute(command, [weights])
+    features = None
+    with replace_when_done(path) as temporary:
+        while batch := found.fetchmany(VECTORS_AT_ONCE):
+            vectors = join_vectors([vector for _, vector in batch])  # (B, D)
+            if features is None:
+                shape = (len(digests), vectors.shape[1])
+                features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+            for (digest, _), vector in zip(batch, vectors, strict=True):
+                for row in rows.get(digest, []):
+                    features[row] = vector
+        features.flush()
+        del features  # Windows does not rename a file that is still mapped
+
+
+def join_vectors(vectors: list[bytes]) -> np.ndarray:
+    """Turn the vectors of a database into one array float32 (B, D), and check them."""
+    lengths = {len(vector) for vector in vectors}
+    if len(lengths) > 1 or lengths.pop() % 4:
+        raise DamagedIndexError("vectors have different lengths")
+    array = np.frombuffer(bytearray().join(vectors), np.float32).reshape(len(vectors), -1)
+    if not is_unit(torch.from_numpy(array)).all():
+        raise DamagedIndexError("a vector is not of unit length")
+    return array
+
+
+def map_features(path: Path, n: int) -> Tensor:
+    """Map an array of n unit vectors into memory. Raises ValueError if it is anything else."""
+    features = np.load(path, mmap_mode="c")  # torch asks for writable memory; writes stay private
+    if features.ndim != 2 or len(features) != n or features.dtype != np.float32:
+        raise ValueError(f"{path.name} has the shape {features.shape}")
+    features = torch.from_numpy(features)
+    if not all(is_unit(rows).all() for rows in features.split(10_000)):
+        raise ValueError(f"{path.name} holds vectors that are not of unit length")
+    return features
+
+
+def is_unit(features: Tensor) -> Tensor:
+    """Tell which features (..., D) have unit length: bool (...). NaN and infinity have none."""
+    return (features.norm(dim=-1) - 1).abs() < 0.01
+
+
+def remove_old_arrays(folder: Path, weights: str) -> None:
+    """Delete arrays of the same model for what the folder held earlier.
+
+    Another process may be about to map a recent one, so those stay for an hour.
+    """
+    for path in folder.glob(f"*vectors-{weights}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > 3600:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
