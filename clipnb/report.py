@@ -2,13 +2,13 @@
 
 import re
 import statistics
-from collections.abc import Iterator
-from typing import Any
 
+from clipnb.bench_report import bench_table, search_bench_table
 from clipnb.markdown import markdown_table
 from clipnb.metrics import RECALL_AT, chance
 from clipnb.records import load_records, read_json
 from clipnb.runtime import ROOT, results_dir
+from clipnb.search_report import matches_table, words_table
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 
@@ -114,53 +114,6 @@ def _published_row(system: dict) -> list[str]:
     ]
 
 
-# ---- benchmarks ------------------------------------------------------------------------------
-
-
-def bench_table() -> str:
-    """Return a Markdown table of training's ratios for each machine with a record."""
-    paths = sorted((results_dir() / "bench").glob("*.json"))
-    training = [path for path in paths if not path.name.startswith("search-")]
-    return "\n\n".join(_machine_table(read_json(path)) for path in training)
-
-
-def _machine_table(record: dict) -> str:
-    header = [name_machine(record), "ratio", "lowest to highest round"]
-    rows = []
-    for title, finding in iterate_findings(record):
-        if isinstance(finding, dict):
-            rows.append([title, f"{finding['ratio']:.2f}", format_rounds(finding)])
-    return markdown_table(header, rows)
-
-
-def name_machine(record: dict) -> str:
-    """Name the machine of a benchmark's record."""
-    machine = record["machine"]
-    processor = machine["gpu"] or machine["cpu"]
-    bf16 = "with bf16" if machine["bf16"] else "without bf16"
-    return f"{processor}, {machine['cores']} cores, {bf16}"
-
-
-def format_rounds(finding: dict) -> str:
-    """Format the lowest and the highest ratio. Peak memory is measured once and has none."""
-    if "lowest" not in finding:
-        return ""
-    return f"{finding['lowest']:.2f} to {finding['highest']:.2f}"
-
-
-def iterate_findings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Iterate over a benchmark's nested results as pairs (title, value).
-
-    A dict with a "ratio" is one value. All other dicts are taken apart. path: the keys that lead
-    to `value`.
-    """
-    if isinstance(value, dict) and "ratio" not in value:
-        for key, inner in value.items():
-            yield from iterate_findings(inner, (*path, str(key)))
-    else:
-        yield ": ".join(path), value
-
-
 # ---- results/README.md -----------------------------------------------------------------------
 
 # A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
@@ -176,16 +129,15 @@ def render_tables(text: str) -> str:
 
 
 def _render_table(match: re.Match) -> str:
-    from clipnb import search_report
     from clipnb.experiments.verdicts import claims_table  # this loads every experiment
 
     what, dataset = match.groups()
     makers = {
         "claims": claims_table,
         "bench": bench_table,
-        "search": search_report.speed_table,
-        "matches": search_report.matches_table,
-        "words": search_report.words_table,
+        "search": search_bench_table,
+        "matches": matches_table,
+        "words": words_table,
     }
     table = results_table(dataset) if dataset else makers[what]()
     return f"<!-- {what} -->\n{table}\n<!-- end -->"

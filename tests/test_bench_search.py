@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipnb import create_model, report
+from clipnb import bench_report, create_model
 from clipnb.bench import approximate, search
 from clipnb.bench.approximate import compare_ways, grow
 from clipnb.runs import Run
@@ -163,11 +163,11 @@ def test_a_record_is_written_and_its_tables_are_printed(run, tmp_path, monkeypat
     assert "| keystroke: search, 8,000 images | | | 1.2 milliseconds | |" in printed
     assert "| exact search: time | 1.25 | 1.00 to 1.50 | 120 milliseconds | 96.0 |" in printed
     assert "| small, tiny | 60 | signs | 1.000 | 1.000 |" in printed
-    assert report.search_bench_table() == report.search_tables(record)
-    assert not report.bench_table(), "the other table is of training alone"
+    assert bench_report.search_bench_table() == bench_report.search_tables(record)
+    assert not bench_report.bench_table(), "the other table is of training alone"
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_the_readme_shows_what_a_record_says(path):
     record = json.loads(path.read_text(encoding="utf-8"))
-    assert report.search_tables(record) in (ROOT / "results" / "README.md").read_text("utf-8")
+    assert bench_report.search_tables(record) in (ROOT / "results" / "README.md").read_text("utf-8")

@@ -12,9 +12,13 @@ from clipnb import scenes
 from clipnb.runtime import ROOT, data_dir
 
 PREFIXES = ("00", "01", "02", "03", "04", "05", "11")
-NOTEBOOKS = [next((ROOT / "notebooks").glob(f"{prefix}_*.ipynb")) for prefix in PREFIXES]
+ON_FLICKR8K = ("00", "01", "02", "03", "05")  # 04 and 11 train there for many minutes
 N_IMAGES = 150
 HAS_FLICKR8K = (data_dir() / "flickr8k").is_dir()
+
+
+def find_notebook(prefix):
+    return next((ROOT / "notebooks").glob(f"{prefix}_*.ipynb"))
 
 
 def write_folder(folder):
@@ -55,13 +59,13 @@ def own_environment(tmp_path_factory):
     return {"CLIPNB_DATA": str(root / "data"), "CLIPNB_CACHE": str(root / "cache")}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=PREFIXES)
-def test_a_notebook_runs_on_a_folder_of_150_images(path, own_environment):
-    cells = run_notebook(path, "my_folder", own_environment)
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_notebook_runs_on_a_folder_of_150_images(prefix, own_environment):
+    cells = run_notebook(find_notebook(prefix), "my_folder", own_environment)
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
 
 @pytest.mark.skipif(not HAS_FLICKR8K, reason="needs Flickr8k: see data/README.md")
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=PREFIXES)
-def test_a_notebook_runs_on_flickr8k(path):
-    run_notebook(path, "flickr8k", {})
+@pytest.mark.parametrize("prefix", ON_FLICKR8K)
+def test_a_notebook_runs_on_flickr8k(prefix):
+    run_notebook(find_notebook(prefix), "flickr8k", {})

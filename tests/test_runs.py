@@ -378,5 +378,7 @@ def test_a_recipe_with_a_choice_of_another_version_is_refused(short_run):
 
 
 def test_an_unknown_recipe_name_gets_the_list_of_names():
-    with pytest.raises(ValueError, match="no recipe 'quik'; there are quick, baseline"):
+    with pytest.raises(
+        ValueError, match="no recipe 'quik'; there are quick, quick_words, baseline"
+    ):
         load_or_train("quik")

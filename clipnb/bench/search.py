@@ -21,13 +21,13 @@ from clipnb.bench.approximate import K, compare_indexes, load_everything, time_c
 from clipnb.bench.jpegs import temporary_photos
 from clipnb.bench.processes import run_python
 from clipnb.bench.timing import summarize_ratios
+from clipnb.bench_report import search_tables
 from clipnb.datasets import CaptionDataset, read_image
 from clipnb.datasets.photos import PhotoFolder
 from clipnb.features import encode_images
 from clipnb.model import create_model
 from clipnb.recipes import RECIPES
 from clipnb.records import write_record
-from clipnb.report import search_tables
 from clipnb.retrieval import ImageIndex
 from clipnb.runs import Run, is_finished, run_folder
 from clipnb.runtime import (

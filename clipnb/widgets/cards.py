@@ -10,7 +10,7 @@ import ipywidgets
 from clipnb.retrieval import Hit, ImageIndex
 
 ECHOED = 80  # characters of a text that a message or a button repeats
-MOST_PICTURES = 300  # images that stay in the browser after they were shown
+MOST_PICTURES = 1000  # images that stay in the browser after they were shown: 5 MB at most
 
 
 def shorten(text: str, most: int = ECHOED) -> str:

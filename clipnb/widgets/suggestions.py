@@ -31,8 +31,9 @@ class Suggestions(ipywidgets.Box):
         for i, button in enumerate(self.children):
             button.layout.display = None if i < len(self.texts) else "none"
         for button, text in zip(self.children, self.texts, strict=False):
-            button.description = f"Search for “{shorten(text, 50)}”"
-            button.tooltip = button.description
+            with button.hold_sync():  # one message in place of two
+                button.description = f"Search for “{shorten(text, 50)}”"
+                button.tooltip = button.description
 
     def _click(self, button: ipywidgets.Button) -> None:
         self.choose(self.texts[self.children.index(button)])

@@ -1,0 +1,129 @@
+"""The tables of results/README.md about speed, from the records in results/bench/."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from clipnb.markdown import markdown_table
+from clipnb.records import read_json
+from clipnb.runtime import results_dir
+
+# ---- training --------------------------------------------------------------------------------
+
+
+def bench_table() -> str:
+    """Return a Markdown table of training's ratios for each machine with a record."""
+    paths = sorted((results_dir() / "bench").glob("*.json"))
+    training = [path for path in paths if not path.name.startswith("search-")]
+    return "\n\n".join(_machine_table(read_json(path)) for path in training)
+
+
+def _machine_table(record: dict) -> str:
+    header = [name_machine(record), "ratio", "lowest to highest round"]
+    rows = []
+    for title, finding in iterate_findings(record):
+        if isinstance(finding, dict):
+            rows.append([title, f"{finding['ratio']:.2f}", format_rounds(finding)])
+    return markdown_table(header, rows)
+
+
+def name_machine(record: dict) -> str:
+    """Name the machine of a benchmark's record."""
+    machine = record["machine"]
+    processor = machine["gpu"] or machine["cpu"]
+    bf16 = "with bf16" if machine["bf16"] else "without bf16"
+    return f"{processor}, {machine['cores']} cores, {bf16}"
+
+
+def format_rounds(finding: dict) -> str:
+    """Format the lowest and the highest ratio. Peak memory is measured once and has none."""
+    if "lowest" not in finding:
+        return ""
+    return f"{finding['lowest']:.2f} to {finding['highest']:.2f}"
+
+
+def iterate_findings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Iterate over a benchmark's nested results as pairs (title, value).
+
+    A dict with a "ratio" is one value. All other dicts are taken apart. path: the keys that lead
+    to `value`.
+    """
+    if isinstance(value, dict) and "ratio" not in value:
+        for key, inner in value.items():
+            yield from iterate_findings(inner, (*path, str(key)))
+    else:
+        yield ": ".join(path), value
+
+
+# ---- search ----------------------------------------------------------------------------------
+
+
+def search_bench_table() -> str:
+    """Return the Markdown tables of search's speed for each machine with a record."""
+    paths = sorted((results_dir() / "bench").glob("search-*.json"))
+    return "\n\n".join(search_tables(read_json(path)) for path in paths)
+
+
+def search_tables(record: dict) -> str:
+    """Return two Markdown tables of a record of `clipnb bench search`: speed, and ways to search.
+
+    "times as fast" compares with the exact search of the same features.
+    """
+    keystroke = record["keystroke"]
+    images = f"{keystroke['images']:,} images"
+    own = [
+        [f"keystroke: {part}, {images}", "", "", f"{value:.1f} {unit}", ""]
+        for part, unit, value in _split_keystroke(keystroke)
+    ]
+    ratios = [
+        [
+            title,
+            f"{finding['ratio']:.2f}",
+            format_rounds(finding),
+            f"{_format_quantity(finding['ours'])} {finding['unit']}",
+            _format_quantity(finding["theirs"]),
+        ]
+        for title, finding in iterate_findings(record)
+        if isinstance(finding, dict)
+    ]
+    header = [name_machine(record), "ratio", "lowest to highest round", "ours", "theirs"]
+    ways = [_format_way(row) for row in record["indexes"]]
+    return markdown_table(header, own + ratios) + "\n\n" + markdown_table(WAYS_HEADER, ways)
+
+
+WAYS_HEADER = [
+    "features of",
+    "features",
+    "way",
+    "recall@10, texts",
+    "recall@10, images",
+    "times as fast",
+    "milliseconds",
+    "bytes each",
+    "seconds to make",
+]
+
+
+def _split_keystroke(keystroke: dict) -> list[tuple[str, str, float]]:
+    """Return what was timed at a keystroke as (part, unit, value)."""
+    parts = [(name.split(", "), value) for name, value in keystroke.items() if ", " in name]
+    return [(part, unit, value) for (part, unit), value in parts]
+
+
+def _format_quantity(value: float) -> str:
+    """Format a number of milliseconds, images per second or megabytes."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _format_way(row: dict) -> list[str]:
+    """Format one row about a way to search."""
+    return [
+        row["gallery"],
+        f"{row['features']:,}",
+        row["way"],
+        f"{row['recall, texts']:.3f}",
+        f"{row['recall, images']:.3f}",
+        f"{row['times as fast']:.1f}",
+        f"{row['milliseconds']:.1f}",
+        str(row["bytes each"]),
+        f"{row['seconds to make']:.1f}" if "seconds to make" in row else "",
+    ]
