@@ -47,8 +47,9 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
-    """Print an error on stderr and exit."""
-    print(f"clipnb: {message}", file=sys.stderr)
+    """Print an error on stderr and exit. A name in it must not act on the terminal."""
+    lines = [galleries.escape(line) for line in message.split("\n")]
+    print("clipnb:", "\n".join(lines), file=sys.stderr)
     sys.exit(FAILED)
 
 
@@ -61,7 +62,7 @@ def describe_error(error: Exception) -> str:
 
 def print_warning(message: Warning | str, *details: object) -> None:
     """Print a warning in one line, without the place in the code that it comes from."""
-    print(f"clipnb: {message}", file=sys.stderr)
+    print(f"clipnb: {galleries.escape(str(message))}", file=sys.stderr)
 
 
 # ---- the parser ------------------------------------------------------------------------------

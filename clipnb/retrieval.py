@@ -1,5 +1,6 @@
 """Search: encode every image once, then compare any text, image or vector with all of them."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from clipnb.search.page import Page
     from clipnb.search.store import Report
     from clipnb.tokenizer import Tokenizer
+
+SMALLEST_SUM = 1e-4  # a sum of unit vectors that is shorter than this consists of rounding errors
 
 
 @dataclass(frozen=True)
@@ -145,17 +148,14 @@ class ImageIndex:
         query: a text; an image, as a PIL image, uint8 (3, H, W) or the path of a file; a vector
         (D,) of any length but zero; or a `Query` that adds and subtracts such terms. Returns None
         if the query holds nothing that the model knows. Raises ValueError for an array of another
-        shape, OSError for a file that cannot be read.
+        shape and for terms that cancel each other, OSError for a file that cannot be read.
         """
         if isinstance(query, Query):
             return self._encode_terms(query)
         if isinstance(query, str):
             if not self.tokenizer.encode(query):  # empty, or in a script without a token
                 return None
-            expanded = None if self.bank is None else self.bank.expand(query)
-            if expanded is not None:  # of one or two words
-                return expanded
-            return encode_texts(self.model, self.tokenizer([query]))[0]
+            return self._encode_text(query)
         if isinstance(query, Path):
             query = self._read_file(query)
         if hasattr(query, "convert"):
@@ -180,12 +180,14 @@ class ImageIndex:
 
     def _encode_terms(self, query: Query) -> Tensor | None:
         """Add the features of all terms, each times its weight."""
-        total = torch.zeros(self.image_features.shape[1])
-        for term in query.terms:
-            feature = self.encode(term.content)
-            if feature is not None:
-                total += term.weight * feature
-        return F.normalize(total, dim=0) if total.any() else None
+        features = [(term.weight, self.encode(term.content)) for term in query.terms]
+        known = [weight * feature for weight, feature in features if feature is not None]
+        if not known:
+            return None
+        total = torch.stack(known).sum(dim=0)
+        if total.norm() < SMALLEST_SUM:
+            raise ValueError("the terms of this query cancel each other: there is nothing left.")
+        return F.normalize(total, dim=0)
 
     @property
     def image_size(self) -> int:
@@ -196,12 +198,13 @@ class ImageIndex:
 
     def _read_file(self, path: Path) -> np.ndarray:
         """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""
-        from clipnb.datasets import read_image
+        from clipnb.datasets.photos import UnreadableImageError, open_file, read_photo
 
-        image = read_image(path.expanduser(), self.image_size)
-        if isinstance(image, Exception):
-            raise OSError(f"{path} cannot be read as an image ({image}).")
-        return image.transpose(2, 0, 1)
+        try:
+            with open_file(path.expanduser()) as file:
+                return self._resize(read_photo(file, self.image_size).image)
+        except UnreadableImageError as error:
+            raise OSError(f"{path} cannot be read: {error}.") from None
 
     def _resize(self, image: Any) -> np.ndarray:
         """Turn a PIL image into uint8 (3, S, S), as large as the model's images."""
@@ -209,8 +212,10 @@ class ImageIndex:
 
         from clipnb.datasets import convert_to_rgb
 
-        upright = convert_to_rgb(ImageOps.exif_transpose(image))
-        return np.asarray(upright.resize((self.image_size,) * 2)).transpose(2, 0, 1)
+        with contextlib.suppress(Exception):  # broken EXIF is no reason to refuse the image
+            image = ImageOps.exif_transpose(image)
+        square = convert_to_rgb(image).resize((self.image_size, self.image_size))
+        return np.asarray(square).transpose(2, 0, 1)
 
     # ---- answers -----------------------------------------------------------------------------
 
@@ -254,8 +259,11 @@ class ImageIndex:
     def has_match(self, query: Any) -> bool | None:
         """Tell whether any image matches a text, by the calibrated threshold of the bank.
 
-        Returns None where that is not known: there is no bank, or the query is no text.
+        query: a text, or a `Query` of one text. Returns None where the answer is not known: for
+        any other query, or without a bank.
         """
+        if isinstance(query, Query):
+            query = query.text
         if self.bank is None or not isinstance(query, str):
             return None
         return self.bank.has_match(self.image_features, query)

@@ -117,7 +117,9 @@ def find_run(run: str | Path) -> Path:
     found = [folder for folder in runs if folder.name == name]
     found = found or [folder for folder in runs if folder.name.startswith(f"{name}-")]
     if not found:
-        found = [folder for folder in runs if read_start(folder)["recipe"]["name"] == name]
+        found = [
+            folder for folder in runs if read_start(folder).get("recipe", {}).get("name") == name
+        ]
     if not found:
         raise FileNotFoundError(f"there is no finished run {name!r}. {describe_runs(runs)}")
     if len(found) > 1:
@@ -263,7 +265,7 @@ def read_recipe(folder: str | Path) -> tuple[Recipe, int]:
     stored = read_start(folder)
     try:
         return Recipe(**stored["recipe"]), stored["seed"]
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{display_path(path)} was written by another version of clipnb ({error}). Nothing "
             "was loaded; delete the folder and train again."

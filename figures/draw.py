@@ -3,8 +3,8 @@
 `python figures/draw.py model roadmap` draws model.png and all roadmaps. Most figures are drawn in
 seconds, an animation in a minute. hero.png shows what the `quick` recipe's model finds, which is
 trained now if it is not there. ladder.png and verdicts.png show what is on record in results/, and
-matrix_training.gif what is on record in matrix_training.json. search.gif is not drawn but recorded
-in a browser: `python figures/search.py`.
+matrix_training.gif what is on record in matrix_training.json. search.gif and page.png are not drawn
+but recorded in a browser: `python figures/search.py`, `python figures/page.py`.
 """
 
 import sys

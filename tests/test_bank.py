@@ -95,6 +95,8 @@ def test_the_threshold_is_the_kth_lowest_score():
 def test_without_enough_scores_there_is_no_threshold():
     assert conformal_threshold(torch.arange(8.0), 0.1) is None
     assert conformal_threshold(torch.arange(9.0), 0.1) == 0.0
+    for useless in (-math.inf, math.inf, math.nan):
+        assert conformal_threshold(torch.tensor([useless] * 19), 0.1) is None
     assert conformal_threshold(torch.tensor([-math.inf] * 3 + [1.0] * 16), 0.1) is None
 
 
@@ -142,6 +144,17 @@ def test_a_collection_equal_to_the_bank_scores_zero():
     here = F.normalize(torch.randn(200, 4), dim=1)
     bank = make_bank(here, {"dog": torch.tensor([1.0, 0, 0, 0])})
     assert bank.score_words(here.flip(0), ["dog"]).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_images_of_a_collapsed_model_are_compared():
+    same = torch.tensor([1.0, 0]).expand(20, 2)
+    bank = make_bank(same, {"dog": torch.tensor([1.0, 0])}, words=["dog"])
+    assert bank.score(same[:5], "dog") == 0
+
+
+def test_a_collection_without_images_fits_no_word():
+    bank = make_bank(torch.eye(2), {"dog": torch.tensor([1.0, 0])}, words=["dog"])
+    assert bank.score(torch.zeros(0, 2), "dog") == -math.inf
 
 
 def test_the_worst_word_decides():
@@ -237,6 +250,18 @@ def test_few_dev_images_give_no_threshold(bank, small):
     assert all(threshold is not None for threshold in thresholds.values())
 
 
+def test_a_diverged_model_has_a_bank_without_a_threshold(bank, small, tmp_path):
+    with torch.no_grad():
+        bank.model.text_projection.weight.fill_(torch.nan)
+    diverged = fit_bank(bank.model, bank.tokenizer, small("train"), small("dev"))
+    assert diverged.thresholds == {"short": None, "long": None}
+    save_bank(diverged, tmp_path / "bank.safetensors")
+    read = read_bank(tmp_path / "bank.safetensors", bank.model, bank.tokenizer)
+    assert read.has_match(bank.image_features, "dog") is None
+    with pytest.raises(ValueError):  # JSON has no NaN
+        save_bank(dataclasses.replace(bank, thresholds={"short": math.nan}), tmp_path / "other")
+
+
 def test_a_stored_bank_gives_the_same_answers(bank, small, tmp_path):
     save_bank(bank, tmp_path / "bank.safetensors")
     read = read_bank(tmp_path / "bank.safetensors", bank.model, bank.tokenizer)
@@ -250,11 +275,34 @@ def change_weights(model):
         model.text_projection.weight.mul_(1.1)
 
 
-def change_version(path):
+def change_settings(path, change):
+    """Write a stored bank anew, with the settings that `change` makes of its own."""
     with safetensors.safe_open(path, "pt") as file:
-        settings = json.loads(file.metadata()["bank"]) | {"version": 0}
+        settings = change(json.loads(file.metadata()["bank"]))
     tensors = safetensors.torch.load_file(path)
     safetensors.torch.save_file(tensors, path, {"bank": json.dumps(settings)})
+
+
+DAMAGES = {
+    "a field is missing": lambda settings: {
+        name: value for name, value in settings.items() if name != "weights"
+    },
+    "words are missing": lambda settings: {
+        name: value for name, value in settings.items() if name != "words"
+    },
+    "a field too many": lambda settings: {**settings, "nope": 1},
+    "words are a number": lambda settings: {**settings, "words": 7},
+    "a list": lambda settings: [settings],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_bank_with_other_settings_is_damaged(damage, bank, tmp_path):
+    path = tmp_path / "bank.safetensors"
+    save_bank(bank, path)
+    change_settings(path, DAMAGES[damage])
+    with pytest.raises(ValueError, match="is damaged; load_bank"):
+        read_bank(path, bank.model, bank.tokenizer)
 
 
 def test_a_bank_that_does_not_fit_is_refused(bank, tmp_path):
@@ -268,7 +316,7 @@ def test_a_bank_that_does_not_fit_is_refused(bank, tmp_path):
         with pytest.raises(ValueError, match="damaged"):
             read_bank(path, bank.model, bank.tokenizer)
     path.write_bytes(whole)
-    change_version(path)
+    change_settings(path, lambda settings: {**settings, "version": 0})
     with pytest.raises(ValueError, match="another version"):
         read_bank(path, bank.model, bank.tokenizer)
     path.write_bytes(whole)
@@ -291,3 +339,9 @@ def test_a_run_keeps_its_bank_and_replaces_one_of_other_weights(
     assert third.weights != first.weights
     assert not torch.equal(third.features, first.features)
     assert [path.name for path in run.folder.iterdir()] == ["bank.safetensors"]
+
+
+def test_a_bank_is_not_lost_if_it_cannot_be_kept(bank, small, recipe, tmp_path):
+    (tmp_path / "file").write_text("")  # no folder can be made in it
+    run = Run(bank.model, bank.tokenizer, recipe, seed=0, folder=tmp_path / "file" / "run")
+    assert load_bank(run).captions == bank.captions

@@ -48,7 +48,7 @@ def root(tmp_path_factory):
 def clipnb(root, tmp_path, monkeypatch, capsys):
     """Run a command line in an empty folder; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ImageIndex, "has_match", lambda self, text: text and True)
+    monkeypatch.setattr(ImageIndex, "has_match", lambda self, query: query.text and True)
 
     def run(command):
         monkeypatch.setattr(sys, "argv", ["clipnb", *shlex.split(command)])
@@ -88,7 +88,9 @@ def test_a_folder_is_indexed_and_searched(clipnb, photos):
     assert scores == sorted(scores, reverse=True)
     assert "small-tiny-0" in said.splitlines()[0]
     assert "12 added, 1 unreadable" in said
-    assert said.splitlines()[-1] == "These are the best of the 12 photos in Pictures:"
+    assert said.splitlines()[-1] == (
+        "These are the best for “a red dog” of the 12 photos in Pictures:"
+    )
     again = clipnb("search Pictures -k 3 'a red dog'")
     assert again[1] == printed, "words may stand behind options"
     assert "added" not in again[2]
@@ -96,7 +98,7 @@ def test_a_folder_is_indexed_and_searched(clipnb, photos):
 
 
 def test_without_a_match_it_says_so(clipnb, photos, monkeypatch):
-    monkeypatch.setattr(ImageIndex, "has_match", lambda self, text: None if text is None else False)
+    monkeypatch.setattr(ImageIndex, "has_match", lambda self, query: query.text and False)
     status, printed, said = clipnb("search Pictures 'a red dog'")
     assert status == 1, "as grep"
     assert "Nothing here matches “a red dog”. These are the nearest" in said
@@ -170,6 +172,9 @@ def test_unknown_words_and_negations_are_explained(clipnb, photos):
     said = clipnb("search Pictures zzyzx with no people")[2]
     assert "does not know the word “zzyzx”" in said
     assert "zzyzx - people" in said
+    said = clipnb("search Pictures zzyzx with no people + 'Pictures/photo 5.jpg'")[2]
+    assert "is: zzyzx - people + ./Pictures/photo 5.jpg" in said
+    assert "know the word “jpg”" not in said
 
 
 def test_a_name_does_not_act_on_the_terminal(clipnb, photos):
@@ -177,6 +182,43 @@ def test_a_name_does_not_act_on_the_terminal(clipnb, photos):
     printed = clipnb("search Pictures dog -k 20")[1]
     assert len(printed.splitlines()) == 12
     assert "red\\x1b[31m\\n.jpg" in printed
+
+
+def test_nothing_said_acts_on_the_terminal(clipnb, photos):
+    photos.rename("red\x1b[31m")
+    for command in (
+        "search 'red\x1b[31m' 'dog \x1b[7m'",
+        "search 'red\x1b[31m' dog --split dev",
+        "index 'red\x1b[31m'",
+        "page 'red\x1b[31m' 'page\x1b[31m.html'",
+        "page 'red\x1b[31m' 'page\x1b[31m.txt'",
+    ):
+        _, printed, said = clipnb(command)
+        assert "\x1b" not in printed + said, command
+        assert printed or said
+
+
+def test_the_sheet_of_a_long_query_has_a_short_title(clipnb, photos, monkeypatch):
+    monkeypatch.setattr(sheet, "has_display", lambda: False)
+    said = clipnb(f"search Pictures --open '{'dog ' * 2500}'")[2]
+    page = Path(said.splitlines()[-1].removeprefix("The page is ")).read_text(encoding="utf-8")
+    title = page.split("<h1>")[1].split("</h1>")[0]
+    assert title.startswith("dog dog") and len(title) <= 60
+    assert "dog " * 100 not in page
+
+
+def test_it_is_said_where_a_name_that_is_no_folder_was_searched_for(clipnb):
+    said = clipnb("search gone dog")[2].splitlines()[-1]
+    assert said == "These are the best for “gone dog” of the 20 images in the split test of small:"
+
+
+def test_a_bank_that_fails_without_words_is_told(monkeypatch, capsys):
+    def fail(run):
+        raise OSError
+
+    monkeypatch.setattr("clipnb.load_bank", fail)
+    assert galleries.find_bank(None) is None
+    assert capsys.readouterr().err == "Whether anything matches cannot be told: OSError\n"
 
 
 def test_a_contact_sheet_opens(clipnb, photos, monkeypatch):
@@ -195,6 +237,22 @@ def test_a_contact_sheet_opens(clipnb, photos, monkeypatch):
     monkeypatch.setattr(sheet, "has_display", lambda: False)
     clipnb("search Pictures dog --open")
     assert len(opened) == 1
+
+
+def test_a_contact_sheet_leaves_out_what_is_gone(clipnb, photos, monkeypatch):
+    shown = ImageIndex.search
+
+    def lose_two(self, query, k):
+        hits = shown(self, query, k)
+        for hit in hits[:2]:
+            self.paths[self.row[hit.image_id]].unlink()
+        return hits
+
+    monkeypatch.setattr(ImageIndex, "search", lose_two)
+    monkeypatch.setattr(sheet, "has_display", lambda: False)
+    said = clipnb("search Pictures dog --open")[2]
+    page = Path(said.splitlines()[-1].removeprefix("The page is ")).read_text(encoding="utf-8")
+    assert page.count("<img src=") == 10
 
 
 def test_an_interrupted_index_goes_on(clipnb, photos, monkeypatch):
@@ -244,6 +302,7 @@ def test_export_lists_its_files(clipnb, monkeypatch):
 
     monkeypatch.setattr("clipnb.search.onnx.export_onnx", export)
     assert clipnb("export --onnx towers --int8")[1] == "towers/int8-True.onnx\n"
+    assert "int8 instead of float32" in " ".join(clipnb("export --help")[1].split())
 
 
 def test_bench_search(clipnb, monkeypatch):
@@ -292,6 +351,21 @@ def test_runs_are_listed(clipnb, more_runs):
 def test_the_run_of_a_named_recipe_comes_before_a_later_trial(clipnb, more_runs):
     assert json.loads(clipnb("search dog --json")[1])["run"] == more_runs
     assert json.loads(clipnb("search dog --json --run trial")[1])["run"] == "small-trial-0"
+
+
+def test_a_run_without_a_recipe_stops_no_command(clipnb, more_runs, tmp_path):
+    junk = tmp_path / "cache" / "runs" / "junk"
+    junk.mkdir()
+    for content in ("{}", '{"recipe": null, "seed": 0}', '{"recipe": {"name": "tiny"}}'):
+        (junk / "recipe.json").write_text(content)
+        (junk / "metrics.json").write_text("{}")
+        lines = clipnb("runs")[1].splitlines()
+        assert any("junk" in line and "of another version" in line for line in lines)
+        said = clipnb("search dog --recipe quick --seed 7")[2]
+        assert "junk (of another version of clipnb)" in said
+        assert json.loads(clipnb("search dog --json")[1])["run"] == more_runs
+    (junk / "recipe.json").write_text("{}")
+    assert "no finished run 'nope'" in clipnb("search dog --run nope")[2]
 
 
 def test_without_a_run_it_says_how_to_train_one(clipnb, photos, tmp_path, monkeypatch):

@@ -112,6 +112,28 @@ def test_a_click_searches_by_the_image(index):
     assert picked == [index.image_ids[i]]
 
 
+def test_cells_whose_files_are_gone_are_left_out(index):
+    pytest.importorskip("anywidget")
+    whole = CollectionMap(index).layout_of_images.cells
+    shown = index.thumbnail
+    gone = [index.image_ids[i] for i in list(whole.values())[:40]]
+
+    def lose_some(image_id):
+        if image_id in gone:
+            raise OSError("gone")
+        return shown(image_id)
+
+    index.thumbnail = lose_some
+    widget = CollectionMap(index)
+    cells = widget.layout_of_images.cells
+    assert cells == dict(list(whole.items())[40:])
+    assert len(widget.describe()["cells"]) == len(cells)
+    widget.pick(*next(iter(cells)))
+    nearest = index.search(index.feature(index.image_ids[next(iter(cells.values()))]), 9)
+    left = [hit for hit in nearest if hit.image_id not in gone]
+    assert widget.found.value.count("<img") == len(left) < 9
+
+
 def test_alone_it_shows_the_nearest_images_and_captions_are_no_html(index):
     widget = CollectionMap(index)
     widget.pick(*next(iter(widget.layout_of_images.cells)))

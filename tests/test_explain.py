@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from page_index import add_bank, make_index
 from torch import nn
 
 from clipnb.encoders import BagOfWords, ResidualCNN, TextTransformer, TinyCNN, ViT
@@ -20,6 +21,7 @@ from clipnb.search.explain import (
     leave_one_out,
     occlusion_map,
     shares_add_up,
+    short_query_shares,
     word_shares,
 )
 from clipnb.tokenizer import clip_tokenizer, train_tokenizer
@@ -145,6 +147,29 @@ def test_surrogates_and_markup_are_words_like_others(feature):
     model = make_model(tokenizer)
     shares = word_shares(model, tokenizer, "<script>\ud83d dog's", feature)
     assert [word for word, _ in shares] == ["script", "dog", "'s", REST]
+
+
+# ---- short queries ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoder", ["bag", "transformer"])
+def test_the_shares_of_a_short_query_are_what_its_direction_loses(encoder):
+    index = add_bank(make_index(encoder), 0)
+    feature = index.image_features[0]
+    text = "A red dog, dog"
+    shares = short_query_shares(index.bank, text, feature)
+    assert [word for word, _ in shares] == ["a", "red", "dog"]
+    whole = index.encode(text) @ feature
+    for (_, share), rest in zip(shares, ["red dog", "a dog", "a red"], strict=True):
+        assert share == pytest.approx((whole - index.encode(rest) @ feature).item(), abs=1e-6)
+
+
+def test_a_single_word_has_the_whole_cosine():
+    index = add_bank(make_index(), 0)
+    [(word, share)] = short_query_shares(index.bank, "dog!", index.image_features[1])
+    cosine = index.encode("dog!") @ index.image_features[1]
+    assert (word, share) == ("dog", pytest.approx(cosine.item(), abs=1e-6))
+    assert short_query_shares(index.bank, "собака", index.image_features[1]) == []
 
 
 # ---- regions ---------------------------------------------------------------------------------

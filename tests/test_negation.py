@@ -1,9 +1,12 @@
 """Texts that a model misreads, and the queries that say what they mean."""
 
+from pathlib import Path
+
 import pytest
 
-from clipnb.search.negation import explain_negation, rewrite_negation
-from clipnb.search.query import parse_query
+from clipnb.search.negation import explain_negation, explain_terms, rewrite_negation, rewrite_terms
+from clipnb.search.query import Query, Term, parse_query
+from clipnb.tokenizer import train_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,50 @@ def test_no_false_alarm(text):
 
 def test_a_long_text_takes_no_long_time():
     assert rewrite_negation("a dog and no cat " * 600).count("- cat") == 600
+
+
+# ---- whole queries ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(["a dog and a cat in the snow with no boat without a tree"] * 9, 200)
+
+
+@pytest.mark.parametrize(
+    "text, query",
+    [
+        ("dog without cat + snow", "dog - cat + snow"),
+        ("snow + without people", "snow - people"),
+        ("2:dog and no cat - 3:boat", "2:dog - cat - 3:boat"),
+        ("snow - a dog without a leash", "snow - a dog without a leash"),
+        ("dog + snow", "dog + snow"),
+    ],
+)
+def test_the_texts_of_a_query_are_rewritten(text, query):
+    assert rewrite_terms(parse_query(text).terms) == query
+
+
+def test_the_words_of_all_texts_are_explained_at_once(tokenizer):
+    terms = parse_query("dog without cat + zzyzx - quagga").terms
+    unknown, sentences = explain_terms(tokenizer, terms)
+    assert [word.word for word in unknown] == ["zzyzx", "quagga"]
+    assert sentences[0].count("does not know") == 2
+    assert sentences[1].endswith(
+        "“cat” as well. " + ("A query that leaves this out is: dog - cat + zzyzx - quagga")
+    )
+    assert explain_terms(tokenizer, parse_query("dog + snow").terms) == ([], [])
+    assert explain_terms(tokenizer, ()) == ([], [])
+
+
+def test_the_explanation_of_one_text_is_the_same(tokenizer):
+    [sentence] = explain_terms(tokenizer, parse_query("dog and no cat").terms)[1]
+    assert sentence == explain_negation("dog and no cat")
+
+
+def test_paths_and_images_have_no_words(tokenizer):
+    terms = (Term(1.0, Path("zzyzx.jpg")), Term(1.0, "quagga no cat"), Term(-1.0, object()))
+    unknown, sentences = explain_terms(tokenizer, terms)
+    assert [word.word for word in unknown] == ["quagga"]
+    assert "knows no other word" not in sentences[0], "the order comes from the images too"
+    assert sentences[1].endswith(f"is: {Query(terms[:1])} + quagga - cat")

@@ -27,7 +27,7 @@ def test_everything_left_out_is_counted_and_named_in_one_warning(tmp_path, monke
     assert message.startswith(
         "mine leaves out 5 images without a caption (new_0.jpg, new_1.jpg, new_2.jpg, …); "
         "1 captioned name without an image file (gone.jpg); 1 image in an unreadable format "
-        "(c.heic: for HEIC install pillow-heif, `pip install 'clipnb[heic]'`); 1 unreadable image "
+        "(c.heic: for HEIC run `pip install pillow-heif`); 1 unreadable image "
         "file (0.jpg: cannot identify image file"
     )
     assert "\n" not in message

@@ -9,6 +9,7 @@ import html.parser
 import json
 import re
 import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,16 +20,16 @@ from torch import nn
 
 from clipnb import RECIPES, ImageIndex
 from clipnb.runtime import ROOT
+from clipnb.search import packing
 from clipnb.search import page as page_module
-from clipnb.search.page import (
-    describe_run,
+from clipnb.search.packing import (
     pack_bank,
     pack_encoder,
     pack_matrix,
     pack_thumbnail,
     pack_tokenizer,
-    save_html,
 )
+from clipnb.search.page import check_target, describe_run, save_html, write_json
 from clipnb.search.thumbnails import encode_array_thumbnail
 
 
@@ -144,13 +145,6 @@ def test_an_index_without_captions_shows_names(tmp_path):
     assert data["examples"] and set(data["examples"]) <= set(index.bank.captions)
 
 
-def test_an_empty_index_makes_a_page(tmp_path):
-    model, tokenizer = make_model("bag")
-    index = ImageIndex(model, tokenizer, torch.zeros(0, 48), image_ids=[])
-    save_html(index, tmp_path / "a.html")
-    assert read_data(tmp_path / "a.html")["ids"] == []
-
-
 # ---- its parts -------------------------------------------------------------------------------
 
 
@@ -220,6 +214,45 @@ def test_an_encoder_of_ones_own_is_refused_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def check_refused(index, path, message):
+    with pytest.raises(ValueError, match=message) as error:
+        save_html(index, path)
+    assert "\n" not in str(error.value)
+    assert not path.exists()
+
+
+def test_an_empty_index_is_refused(tmp_path):
+    model, tokenizer = make_model("bag")
+    index = ImageIndex(model, tokenizer, torch.zeros(0, 48), image_ids=[])
+    check_refused(index, tmp_path / "a.html", "there are no features")
+
+
+@pytest.mark.parametrize("encoder", ["bag", "transformer"])
+def test_what_a_diverged_training_leaves_is_refused(encoder, tmp_path):
+    index = make_index(encoder)
+    with torch.no_grad():
+        index.model.text_encoder.token_embedding.weight[3, 0] = torch.inf
+    check_refused(index, tmp_path / "a.html", "its training diverged; train it again")
+    index = make_index(encoder)
+    index.image_features[3] = torch.nan
+    check_refused(index, tmp_path / "a.html", "feature 3 holds NaN or infinity")
+    with pytest.raises(ValueError):
+        write_json({"threshold": float("nan")})  # no browser could read it
+
+
+def test_a_page_that_is_too_large_is_refused_early(tmp_path, monkeypatch):
+    index = make_index(n_images=40)
+    size = save_html(index, tmp_path / "whole.html").sizes["images"]
+    asked = []
+    thumbnail = index.thumbnail
+    index.thumbnail = lambda image_id: asked.append(image_id) or thumbnail(image_id)
+    monkeypatch.setattr(packing, "MOST", size // 4)
+    check_refused(index, tmp_path / "a.html", "a page of 40 images .* make several pages of fewer")
+    assert len(asked) < 20
+    monkeypatch.setattr(packing, "MOST", size + 1000)  # too little for all the rest
+    check_refused(index, tmp_path / "a.html", "make several pages")
+
+
 @pytest.mark.parametrize("name", ["page", "page.htm", "page.txt"])
 def test_a_name_without_html_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="ends in .html"):
@@ -246,10 +279,25 @@ def test_a_file_of_somebody_else_is_not_replaced_and_a_page_is(tmp_path):
     assert read_page(path).texts["h1"] == ["Second"]
 
 
+def test_the_file_that_is_there_is_closed(tmp_path, monkeypatch):
+    path = tmp_path / "a.html"
+    save_html(make_index(), path)
+    opened = []
+    open_path = Path.open
+
+    def remember(self, *arguments, **options):
+        opened.append(open_path(self, *arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(Path, "open", remember)
+    check_target(path)
+    assert len(opened) == 1 and opened[0].closed
+
+
 def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch):
     path = tmp_path / "a.html"
     save_html(make_index(), path, "First")
-    monkeypatch.setattr(page_module, "fill_template", lambda title, data: 1 / 0)
+    monkeypatch.setattr(page_module, "fill_template", lambda title, parts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_html(make_index(), path, "Second")
     assert read_page(path).texts["h1"] == ["First"]

@@ -1,5 +1,7 @@
 import os
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -7,8 +9,9 @@ from messy_folder import claim_size, draw_scene, encode, write_messy_folder
 from own_folder import draw
 from PIL import Image
 
-from clipnb.datasets import convert_to_rgb
+from clipnb.datasets import convert_to_rgb, read_image
 from clipnb.datasets import photos as module
+from clipnb.datasets.image_files import enable_heic
 from clipnb.datasets.photos import PhotoFolder, UnreadableImageError, open_file, read_photo
 
 
@@ -86,8 +89,6 @@ def test_a_messy_folder_is_sorted_out(tmp_path):
             found.add(image_id)
         except UnreadableImageError as error:
             assert len(str(error)) < 150 and "\n" not in str(error)
-        except OSError as error:
-            assert "ordinary" in str(error)  # the pipe
     assert found == set(readable)
     assert set(photos.paths) | set(photos.unsupported) == set(readable) | set(bad)
     assert photos.n_other_files == 4
@@ -201,14 +202,32 @@ def test_cmyk_keeps_its_colours(tmp_path):
 
 
 def test_heic(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
-    pillow_heif.register_heif_opener()
+    pytest.importorskip("pillow_heif").register_heif_opener()
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2019:05:03 10:20:30"
     draw_scene(1).save(tmp_path / "a.HEIC", exif=exif, quality=95)
     assert list(PhotoFolder(tmp_path).paths) == ["a.HEIC"]
     assert str(read(tmp_path / "a.HEIC").taken) == "2019-05-03 10:20:30"
     assert np.abs(read_pixels(tmp_path / "a.HEIC") - np.asarray(draw_scene(1))).mean() < 5
+
+
+@pytest.mark.parametrize("read", [read, lambda path: read_image(path, 8)])
+def test_heic_is_read_although_no_folder_was_listed(tmp_path, no_heic, monkeypatch, read):
+    """An image by which to search is the first thing that is read."""
+    calls = []
+    fake = types.SimpleNamespace(register_heif_opener=lambda: calls.append(1))
+    monkeypatch.setitem(sys.modules, "pillow_heif", fake)
+    enable_heic.cache_clear()
+    draw(tmp_path, "a.jpg")
+    for _ in range(2):
+        read(tmp_path / "a.jpg")
+    assert calls == [1]
+
+
+def test_heic_under_another_name_says_what_to_install(tmp_path, no_heic):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(UnreadableImageError, match="^HEIC needs pillow-heif: pip install pillow"):
+        read(tmp_path / "a.jpg")
 
 
 # ---- what cannot be read ---------------------------------------------------------------------
@@ -243,6 +262,16 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     assert time.perf_counter() - start < 1
 
 
+def test_too_little_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def fail(image, least_side):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "_decode", fail)
+    draw(tmp_path, "a.jpg")
+    with pytest.raises(OSError, match="^it needs more memory than there is$"):
+        read(tmp_path / "a.jpg")
+
+
 def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     held = []
 
@@ -259,5 +288,5 @@ def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
-    with pytest.raises(OSError, match="no ordinary file"):
+    with pytest.raises(UnreadableImageError, match="no ordinary file"):
         open_file(tmp_path / "a.jpg")

@@ -70,6 +70,12 @@ def test_captions_tell_what_is_right_without_labels(small):
     assert list_forms("bus") == {"bus", "buss", "buses"}
 
 
+def test_the_end_of_a_genitive_is_no_word(small):
+    captions = [["the man's dog"]] + [["a boat"]] * 4
+    dataset = dataclasses.replace(small("dev").subset(range(5)), labels=None, captions=captions)
+    assert list(find_truth(dataset)["words"]) == ["dog", "man"]
+
+
 def test_frequent_words_are_neither_rare_nor_everywhere():
     said = [{"the", "dog", "image"}] * 3 + [{"image", "cat"}] * 2 + [{"image"}] * 5
     assert find_frequent_words(said) == ["dog", "cat"]

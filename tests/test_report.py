@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb import CaptionDataset, create_model, evaluate, load_or_train, records, report
+from clipnb import (
+    CaptionDataset,
+    bench_report,
+    create_model,
+    evaluate,
+    load_or_train,
+    records,
+    report,
+)
 from clipnb.metrics import RECALL_AT
 from clipnb.recipes import Recipe
 from clipnb.runtime import ROOT
@@ -69,7 +77,7 @@ def test_a_single_seed_has_a_bootstrap_interval():
 
 def test_findings_are_ratios_whole_and_all_else_number_by_number():
     results = {"import": {"ratio": 1.5, "rounds": 2}, "first use": {"64": {"seconds": 3.0}}}
-    assert list(report.iterate_findings(results)) == [
+    assert list(bench_report.iterate_findings(results)) == [
         ("import", {"ratio": 1.5, "rounds": 2}),
         ("first use: 64: seconds", 3.0),
     ]

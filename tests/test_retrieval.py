@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from clipnb import ImageIndex, create_model, train_tokenizer
+from clipnb import ImageIndex, PhotoFolder, create_model, parse_query, train_tokenizer
 from clipnb.recipes import RECIPES
+from clipnb.search.bank import fit_bank
+from clipnb.search.thumbnails import MOST_BYTES
 
 
 @pytest.fixture
@@ -108,3 +110,97 @@ def test_an_index_of_another_model_is_refused(index, tmp_path):
     for other in narrower, trained_on:
         with pytest.raises(ValueError, match="built with another model.*ImageIndex.build"):
             ImageIndex.load(tmp_path / "index.npz", other, index.tokenizer)
+
+
+# ---- queries of several terms ----------------------------------------------------------------
+
+
+def test_terms_are_added_and_subtracted(index):
+    found = index.encode(parse_query("2:dog + boat - tree"))
+    by_hand = 2 * index.encode("dog") + index.encode("boat") - index.encode("tree")
+    assert torch.allclose(found, by_hand / by_hand.norm(), atol=1e-6)
+
+
+def test_an_image_file_is_a_term(index, tmp_path):
+    path = tmp_path / "query.png"
+    Image.fromarray(index.image(index.image_ids[5]).transpose(1, 2, 0)).save(path)
+    assert index.search(path, k=1)[0].image_id == index.image_ids[5]
+    assert index.search(parse_query(f"{path} + dog"), k=1)
+
+
+def test_terms_without_a_known_token_are_left_out(index):
+    found = index.encode(parse_query("狗 + dog"))
+    assert torch.allclose(found, index.encode("dog"), atol=1e-6)
+    assert index.search(parse_query("狗 + 犬"), 3) == []
+
+
+@pytest.mark.parametrize("text", ["dog - dog", "0.5:dog + 0.5:dog - dog"])
+def test_terms_that_cancel_are_told(index, text):
+    with pytest.raises(ValueError, match="cancel each other"):
+        index.search(parse_query(text))
+
+
+def test_a_query_file_that_cannot_be_read_is_told(index, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no image")
+    with pytest.raises(OSError, match=r"broken\.jpg cannot be read: it holds no image"):
+        index.search(broken)
+    with pytest.raises(FileNotFoundError):
+        index.search(tmp_path / "gone.jpg")
+
+
+# ---- a folder without captions ---------------------------------------------------------------
+
+
+@pytest.fixture
+def folder_index(index, tmp_path, monkeypatch):
+    """The index of a folder that holds the images of `index` as files."""
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, image_id in enumerate(index.image_ids):
+        Image.fromarray(index.image(image_id).transpose(1, 2, 0)).save(folder / f"{i:02}.png")
+    index.model.image_size = 32
+    return ImageIndex.build(index.model, index.tokenizer, PhotoFolder(folder))
+
+
+def test_a_folder_is_searched_like_a_dataset(index, folder_index):
+    assert torch.allclose(folder_index.image_features, index.image_features, atol=1e-5)
+    found = folder_index.search("a red dog", 4)
+    expected = index.search("a red dog", 4)
+    rows = [index.row[hit.image_id] for hit in expected]
+    assert [hit.image_id for hit in found] == [f"{row:02}.png" for row in rows]
+    assert {hit.caption for hit in found} == {""}
+    assert folder_index.search_captions("a red dog") == []
+
+
+def test_its_images_and_thumbnails_come_from_the_files(index, folder_index):
+    assert (folder_index.image("03.png") == index.image(index.image_ids[3])).all()
+    assert 0 < len(folder_index.thumbnail("03.png")) <= MOST_BYTES
+    assert 0 < len(index.thumbnail(index.image_ids[3])) <= MOST_BYTES
+
+
+def test_an_index_without_captions_is_not_saved(folder_index, tmp_path):
+    with pytest.raises(ValueError, match="kept in the cache"):
+        folder_index.save(tmp_path / "index.npz")
+
+
+# ---- the bank --------------------------------------------------------------------------------
+
+
+def test_a_bank_answers_texts_and_nothing_else(index, small):
+    bank = fit_bank(index.model, index.tokenizer, small("train"), small("dev"))
+    with_bank = ImageIndex.build(index.model, index.tokenizer, small("test"), bank)
+    assert with_bank.has_match("dog") in (True, False)
+    assert with_bank.has_match(parse_query("2:dog")) == with_bank.has_match("dog")
+    assert with_bank.has_match(parse_query("dog - cat")) is None
+    assert with_bank.has_match(index.image_features[0]) is None
+    assert index.has_match("dog") is None
+    assert torch.equal(with_bank.encode("dog"), bank.expand("dog"))
+
+
+def test_a_bank_of_another_model_is_refused(index, small):
+    bank = fit_bank(index.model, index.tokenizer, small("train"), small("dev"))
+    other = create_model(RECIPES["quick"])
+    with pytest.raises(ValueError, match="another model"):
+        ImageIndex.build(other, index.tokenizer, small("test"), bank)

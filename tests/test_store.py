@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,10 @@ from torch import nn
 
 import clipnb.search.database as database
 import clipnb.search.reading as reading
+import clipnb.search.store as store_module
 import clipnb.search.updates as updates
+import clipnb.search.vectors as vectors
+from clipnb.datasets import image_files, photos
 from clipnb.datasets.photos import PhotoFolder
 from clipnb.runtime import ROOT, cache_dir
 from clipnb.search.store import find_database, update_store
@@ -73,9 +77,9 @@ def decoded(monkeypatch):
     return names
 
 
-def update(folder, model=None, **options):
+def update(folder, model=None):
     with warnings.catch_warnings(action="error"):  # a warning is asked for where it is expected
-        return update_store(PhotoFolder(folder), model or Means(), **options)
+        return update_store(PhotoFolder(folder), model or Means())
 
 
 def check_is_whole(store, folder, model=None):
@@ -107,7 +111,7 @@ def test_a_folder_gets_one_vector_an_image(folder):
         expected = model.encode_image(pixels, normalize=True)[0]
         assert expected @ feature > 0.9999, image_id
     assert str(store.report) == "12 images (12 added)."
-    assert len(store) == store.report.encoded == 12
+    assert len(store.image_ids) == store.report.encoded == 12
 
 
 def test_the_vectors_are_mapped_into_memory(folder):
@@ -135,7 +139,7 @@ def test_a_folder_that_is_read_only(folder):
     for path in [*folder.rglob("*"), folder]:
         path.chmod(stat.S_IRUSR | stat.S_IXUSR if path.is_dir() else stat.S_IRUSR)
     try:
-        assert len(update(folder)) == 12
+        assert len(update(folder).image_ids) == 12
     finally:
         for path in [folder, *folder.rglob("*")]:
             path.chmod(stat.S_IRWXU)
@@ -233,7 +237,6 @@ def test_another_model_needs_only_vectors(folder):
     first = update(folder, Means(1.0))
     second = update(folder, Means(2.0))
     assert second.report.encoded == 12 and second.report.added == 0
-    assert second.weights != first.weights
     assert not torch.allclose(first.image_features, second.image_features)
     model = Means(1.0)
     again = update(folder, model)  # both are kept
@@ -242,7 +245,9 @@ def test_another_model_needs_only_vectors(folder):
 
 
 def test_another_image_size_makes_other_vectors(folder):
-    first, second = update(folder), update(folder, image_size=16)
+    model = Means()
+    model.image_size = 16
+    first, second = update(folder), update(folder, model)
     assert second.report.encoded == 12
     assert not torch.equal(first.image_features, second.image_features)
     assert update(folder).report.encoded == 0
@@ -257,6 +262,41 @@ def test_hundreds_of_files_with_every_fault(tmp_path):
     again = update(tmp_path / "photos")
     assert str(again.report) == f"{len(readable)} images ({len(bad)} unreadable)."
     assert again.report.encoded == 0
+
+
+def count_rows(store, table):
+    with contextlib.closing(sqlite3.connect(store.database)) as connection:
+        return connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608
+
+
+def test_only_the_last_three_models_are_kept(folder):
+    for weight in (1.0, 2.0, 3.0, 1.0, 4.0):  # the second is the one used longest ago
+        store = update(folder, Means(weight))
+    assert count_rows(store, "vectors") == 36
+    assert count_rows(store, "models") == 3
+    assert [update(folder, Means(weight)).report.encoded for weight in (1.0, 3.0, 4.0)] == [0, 0, 0]
+    arrays = list(store.database.parent.glob("vectors-*.npy"))
+    assert len(arrays) == 4  # another process may be about to map the one that is not needed
+    for array in arrays:
+        os.utime(array, (1e9, 1e9))
+    assert update(folder, Means(5.0)).report.encoded == 12
+    names = {array.name for array in store.database.parent.glob("vectors-*.npy")}
+    assert len(names) == 3
+    assert count_rows(store, "vectors") == 36
+
+
+def test_a_model_that_was_used_last_writes_nothing(folder):
+    store = update(folder)
+    with contextlib.closing(sqlite3.connect(store.database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert update(folder).report.encoded == 0
+
+
+def test_an_index_of_before_models_were_counted_stays_valid(folder):
+    store = update(folder)
+    with contextlib.closing(sqlite3.connect(store.database)) as connection, connection:
+        connection.execute("DROP TABLE models")
+    assert update(folder).report.encoded == 0
 
 
 # ---- interruptions ---------------------------------------------------------------------------
@@ -361,6 +401,34 @@ def test_an_index_that_stays_busy(folder, monkeypatch):
     assert update(folder).report.added == 1
 
 
+def delete_vectors(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM vectors")
+
+
+def test_an_update_reads_one_state_while_another_process_deletes(folder, monkeypatch):
+    def delete_and_load(connection, place, *arguments):
+        delete_vectors(place / "index.sqlite")
+        return vectors.load_features(connection, place, *arguments)
+
+    monkeypatch.setattr(store_module, "load_features", delete_and_load)
+    store = update(folder)
+    monkeypatch.setattr(store_module, "load_features", vectors.load_features)
+    check_is_whole(store, folder)
+
+
+def test_vectors_that_another_process_just_deleted(folder, monkeypatch):
+    def delete_and_load(connection, photos, key):
+        delete_vectors(find_database(photos.path))
+        return load_rows(connection, photos, key)
+
+    load_rows = store_module.load_rows
+    monkeypatch.setattr(store_module, "load_rows", delete_and_load)
+    monkeypatch.setattr(store_module, "one_state", lambda _: contextlib.nullcontext())
+    with pytest.raises(RuntimeError, match="another process is writing the index"):
+        update(folder)
+
+
 # ---- damage ----------------------------------------------------------------------------------
 
 
@@ -441,6 +509,36 @@ def test_a_damaged_array_is_made_anew(folder, content):
     check_is_whole(store, folder)
 
 
+@pytest.mark.parametrize("is_one_left", [True, False])
+def test_a_missing_vector_is_noticed_and_nothing_damaged_stays(folder, is_one_left):
+    store = update(folder)
+    (array,) = store.database.parent.glob("vectors-*.npy")
+    key = array.name.removeprefix("vectors-").rsplit("-", 1)[0]
+    replace(array, b"damaged")
+    with database.open_database(store.database) as connection:
+        if is_one_left:
+            connection.execute("DELETE FROM vectors WHERE digest != ?", [store.digests[5]])
+        else:
+            connection.execute("DELETE FROM vectors")
+        with (
+            pytest.warns(UserWarning, match="is damaged"),
+            pytest.raises(database.DamagedIndexError, match="a vector is missing"),
+        ):
+            vectors.load_features(connection, array.parent, key, store.digests)
+    assert not list(array.parent.glob("*vectors-*"))
+
+
+def test_damage_that_cannot_be_healed_is_an_error_in_words(folder, monkeypatch):
+    """A command prints a RuntimeError in one line, and anything else as a traceback."""
+
+    def fail(*arguments):
+        raise database.DamagedIndexError("no such column: x")
+
+    monkeypatch.setattr(store_module, "load_rows", fail)
+    with pytest.warns(UserWarning, match="made anew"), pytest.raises(RuntimeError, match="column"):
+        update_store(PhotoFolder(folder), Means())
+
+
 def replace(path, content):
     """Write a file anew. An array that is still mapped stays as it was."""
     path.unlink()
@@ -465,8 +563,10 @@ def test_arrays_of_earlier_are_deleted_after_an_hour(folder):
 
 def test_an_empty_folder(tmp_path):
     (tmp_path / "photos").mkdir()
+    with pytest.raises(ValueError, match=r"holds no image .*JPEG, PNG.*\): it is empty\.$"):
+        update(tmp_path / "photos")
     (tmp_path / "photos/notes.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"holds no image .*JPEG, PNG.*, only 1 other file\.") as e:
+    with pytest.raises(ValueError, match=r"JPEG, PNG.*\): only 1 other file\.$") as e:
         update(tmp_path / "photos")
     assert "\n" not in str(e.value)
     (tmp_path / "photos/a.svg").write_text("x")
@@ -479,8 +579,11 @@ def test_an_empty_folder(tmp_path):
 def test_a_folder_without_a_readable_image(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_text("text")
-    with pytest.raises(ValueError, match=r"none of 1 image in .* a\.jpg: it holds no image\.$"):
+    with pytest.raises(
+        ValueError, match=r"the only image in .*, a\.jpg, cannot be searched: it holds"
+    ):
         update(tmp_path / "photos")
+    (tmp_path / "photos/z.jpg").write_text("text")
     (tmp_path / "photos/a.jpg").rename(tmp_path / "photos/two\nlines.jpg")
     with pytest.raises(ValueError, match=r"the first, 'two\\nlines\.jpg': it holds no image\.$"):
         update(tmp_path / "photos")
@@ -517,7 +620,7 @@ def test_a_drive_that_is_taken_out_is_not_forgotten(folder):
     folder.rmdir()
     folder.with_name("away").rename(folder)
     model = Means()
-    assert len(update(folder, model)) == 12
+    assert len(update(folder, model).image_ids) == 12
     assert model.n_encoded == 0
 
 
@@ -551,7 +654,7 @@ def test_a_file_that_vanishes_while_it_is_read(folder, monkeypatch, was_known):
 
     monkeypatch.setattr(updates, "read_file", remove_and_read)
     store = update(folder)
-    assert len(store) == 11 and not store.unreadable
+    assert len(store.image_ids) == 11 and not store.unreadable
     check_is_whole(store, folder)
 
 
@@ -561,7 +664,7 @@ def test_a_file_without_permission_is_tried_again(folder):
     store = update(folder)
     assert store.unreadable == {"0/00.jpg": "there is no permission to read it"}
     (folder / "0/00.jpg").chmod(0o600)
-    assert len(update(folder)) == 12
+    assert len(update(folder).image_ids) == 12
 
 
 def test_a_file_that_could_not_be_opened_is_tried_again(folder, monkeypatch):
@@ -579,6 +682,110 @@ def test_a_file_that_could_not_be_opened_is_tried_again(folder, monkeypatch):
     assert store.report.encoded == 1 and not store.unreadable
 
 
+def test_a_known_file_that_cannot_be_opened_for_now_is_not_decoded_again(folder, monkeypatch):
+    update(folder)
+    os.utime(folder / "0/00.jpg", (1, 1))
+
+    def refuse(path):
+        raise OSError("the network is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "open_file", refuse)
+        (folder / "1/01.jpg").unlink()  # so that something is forgotten
+        assert update(folder).unreadable == {"0/00.jpg": "the network is down"}
+    store = update(folder)
+    assert store.report.encoded == 0 and len(store.image_ids) == 11
+
+
+@pytest.mark.parametrize("place", ["read_photo", "resize", "encode_thumbnail"])
+def test_a_file_that_needs_too_much_memory_is_tried_again(folder, monkeypatch, place):
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    draw_scene(0).resize((1600, 1300)).save(folder / "0/00.jpg")  # gets its thumbnail at once
+    target = {"read_photo": photos, "resize": Image.Image, "encode_thumbnail": reading}[place]
+    name = "_decode" if place == "read_photo" else place
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="more memory than there"):
+        for path in folder.rglob("*.jpg"):
+            if path.name != "00.jpg":
+                path.unlink()
+        patch.setattr(target, name, fail)
+        update(folder)
+    assert len(update(folder).image_ids) == 1
+
+
+def forbid(monkeypatch, function, path):
+    """Let a function of `os` refuse a path and what lies below it, as without permission."""
+    real = getattr(os, function)
+
+    def check(place, *arguments, **options):
+        if isinstance(place, (str, os.PathLike)) and f"{os.fspath(place)}/".startswith(f"{path}/"):
+            raise PermissionError(13, "Permission denied", os.fspath(place))
+        return real(place, *arguments, **options)
+
+    monkeypatch.setattr(os, function, check)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_not_forgotten(folder, monkeypatch):
+    update(folder)
+    draw_scene(20).save(folder / "new.jpg")
+    with monkeypatch.context() as patch:
+        forbid(patch, "scandir", folder / "1")
+        store = update(folder)
+    assert store.unreadable == {"1/": "the folder cannot be listed (Permission denied)"}
+    assert str(store.report) == "9 images (1 added, 1 unreadable)."
+    store = update(folder)
+    assert str(store.report) == "13 images (nothing has changed)."
+    check_is_whole(store, folder)
+
+
+def test_files_that_may_not_be_looked_at_are_not_forgotten(folder, monkeypatch):
+    update(folder)
+    with monkeypatch.context() as patch:
+        forbid(patch, "stat", folder / "1")
+        store = update(folder)
+    names = [f"1/{i:02d}.jpg" for i in (1, 4, 7, 10)]
+    assert store.unreadable == dict.fromkeys(names, "there is no permission to read it")
+    assert str(store.report) == "8 images (4 unreadable)."
+    store = update(folder)
+    assert store.report.encoded == 0
+    check_is_whole(store, folder)
+
+
+def test_folders_that_cannot_be_listed_and_nothing_else(folder, monkeypatch):
+    update(folder)
+    with monkeypatch.context() as patch:
+        for name in "012":
+            forbid(patch, "scandir", folder / name)
+        with pytest.raises(ValueError, match=r"only 3 sub-folders that cannot be read, such as 0/"):
+            update(folder)
+        forbid(patch, "scandir", folder)
+        with pytest.raises(OSError, match=r"photos: the folder cannot be listed \(Permission"):
+            update(folder)
+    assert update(folder).report.encoded == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_looked_at_once(folder, monkeypatch):
+    os.mkfifo(folder / "a.jpg")
+    assert update(folder).unreadable == {"a.jpg": "it is no ordinary file"}
+    monkeypatch.setattr(updates, "read_file", None)  # to call it would be an error
+    assert update(folder).unreadable == {"a.jpg": "it is no ordinary file"}
+
+
+def test_heic_under_another_name_is_read_once_its_library_is_there(folder, no_heic, monkeypatch):
+    (folder / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    expected = {"a.jpg": "HEIC needs pillow-heif: pip install pillow-heif"}
+    assert update(folder).unreadable == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(updates, "read_file", None)
+        assert update(folder).unreadable == expected
+    fake = types.SimpleNamespace(register_heif_opener=lambda: None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", fake)
+    image_files.enable_heic.cache_clear()
+    assert update(folder).unreadable == {"a.jpg": "it holds no image"}
+
+
 def test_vectors_that_are_not_finite_are_refused_by_name(folder):
     model = Means()
     encode_image = model.encode_image
@@ -591,12 +798,12 @@ def test_vectors_that_are_not_finite_are_refused_by_name(folder):
     model.encode_image = spoil_one
     store = update(folder, model)
     assert store.unreadable == {"0/06.jpg": "the model makes no finite vector of it"}
-    assert len(store) == 11 and store.image_features.isfinite().all()
+    assert len(store.image_ids) == 11 and store.image_features.isfinite().all()
     assert update(folder, model).report.encoded == 0
 
 
 def test_a_model_of_nan_makes_no_index(folder):
-    with pytest.raises(ValueError, match="none of 12 images .* no finite vector"):
+    with pytest.raises(ValueError, match="none of the 12 images .* no finite vector"):
         update(folder, Means(float("nan")))
 
 
@@ -609,6 +816,21 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path, monkeypatch):
     find_database(folder).mkdir(parents=True)  # a folder where the file should be
     with pytest.raises(OSError, match=r"^the index .* cannot be used: .*\.$"):
         update(folder)
+
+
+@pytest.mark.parametrize("n_cores, expected", [(2, 2), (64, 16), (None, 1)])
+def test_threads_are_as_many_as_cores_but_few(monkeypatch, n_cores, expected):
+    """Each of them may hold an image of 40 million pixels."""
+    numbers = []
+
+    def make_pool(n_threads, make_pool=reading.ThreadPoolExecutor):
+        numbers.append(n_threads)
+        return make_pool(n_threads)
+
+    monkeypatch.setattr(reading, "ThreadPoolExecutor", make_pool)
+    monkeypatch.setattr(os, "cpu_count", lambda: n_cores)
+    list(reading.read_ahead(lambda file: reading.Reading(), range(3)))
+    assert numbers == [expected]
 
 
 def test_memory_stays_bounded(folder, monkeypatch):
@@ -680,7 +902,9 @@ def test_a_slow_image_gets_its_thumbnail_while_it_is_decoded(folder):
 def test_a_thumbnail_of_a_file_that_is_gone_or_has_changed(folder):
     store = update(folder)
     (folder / "0/00.jpg").unlink()
-    with pytest.raises(OSError, match=r"00\.jpg is gone or can no longer be read; build") as error:
+    with pytest.raises(
+        OSError, match=r"00\.jpg is gone or can no longer be read; run the same"
+    ) as error:
         store.get_thumbnail("0/00.jpg")
     assert "\n" not in str(error.value)
     old = store.digests[store.image_ids.index("0/03.jpg")]

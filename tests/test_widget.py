@@ -187,6 +187,45 @@ def test_a_negation_is_explained_and_rewritten(widget):
     assert "“a dog” − “cat”" in widget.status.value
 
 
+@pytest.fixture
+def boat_file(tmp_path, monkeypatch):
+    """An image file `boaty.jpg` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8), "blue").save("boaty.jpg")
+    return "./boaty.jpg"
+
+
+def test_the_name_of_a_file_is_no_word_of_the_query(widget, boat_file):
+    widget.query.value = f"boaty dog + {boat_file} "
+    assert "does not know the word “boaty”" in widget.status.value
+    assert "know the word “jpg”" not in widget.status.value
+    assert "knows no other word" not in widget.status.value
+    assert widget.suggestions.texts == ["boat dog + ./boaty.jpg"]
+    widget.suggestions.children[0].click()
+    assert len(widget.hits) == 3
+    assert "does not know" not in widget.status.value
+
+
+def test_a_word_is_finished_where_something_else_follows_it(widget, boat_file):
+    for text in (f"do + {boat_file}", "do +", "do + dog"):
+        widget.query.value = text
+        assert "does not know the word “do”" in widget.status.value, text
+    widget.query.value = "dog + do"
+    assert "does not know" not in widget.status.value
+
+
+def test_a_negation_in_a_sum_is_explained_and_rewritten(widget):
+    widget.query.value = "2:dog without cat + boat"
+    assert "it looks for “cat” as well" in widget.status.value
+    assert widget.suggestions.texts == ["2:dog - cat + boat"]
+
+
+def test_the_words_of_a_template_are_not_those_of_the_query(widget):
+    widget.options.template.value = "a zebra with no {}"
+    assert "zebra" not in widget.status.value
+    assert widget.suggestions.texts == []
+
+
 # ---- how many --------------------------------------------------------------------------------
 
 
@@ -334,7 +373,12 @@ def test_a_term_that_is_not_typed_yet_changes_nothing(widget, index, text):
 
 @pytest.mark.parametrize(
     "text, told",
-    [("5000:dog", "no weight"), ("./<b>none</b>.jpg", "no image file"), ("dog + - cat", "nothing")],
+    [
+        ("5000:dog", "no weight"),
+        ("./<b>none</b>.jpg", "no image file"),
+        ("dog + - cat", "nothing"),
+        ("dog - dog", "cancel each other"),
+    ],
 )
 def test_a_query_that_is_wrong_is_told_in_one_line_and_nothing_is_lost(widget, text, told):
     hits = widget.hits
@@ -435,8 +479,15 @@ def test_a_template_is_put_around_each_text(widget, index):
     widget.query.value = "dog - boat"
     vector = index.encode("a dog on the grass") - index.encode("a boat on the grass")
     assert [hit.image_id for hit in widget.hits] == [h.image_id for h in index.search(vector, 3)]
-    widget.options.template.value = "{0} {"  # no place for the text
-    assert len(widget.hits) == 3
+
+
+def test_a_template_without_a_place_for_the_text_is_told(widget, index):
+    widget.options.template.value = "{0} <b>"
+    assert widget.hits == index.search("a red dog", 3)
+    assert "The template is not used, because it has no {}." in widget.status.value
+    for template in ("", "  ", "a {}"):
+        widget.options.template.value = template
+        assert "not used" not in widget.status.value
 
 
 # ---- nothing matches, more images, history ---------------------------------------------------
@@ -478,6 +529,34 @@ def test_the_history_lists_searches_and_goes_to_them(widget, index):
     assert widget.query.value == "blue boat"
 
 
+def list_names(widget):
+    """Return the names in the history, after its title."""
+    return [label for label, _ in widget.options.history.options[1:]]
+
+
+def test_the_history_forgets_what_lay_ahead(widget):
+    widget.search("blue boat")
+    widget.back.click()
+    widget.search("green tree")
+    assert list_names(widget) == ["green tree", "a red dog"]
+
+
+def test_the_history_names_a_text_as_it_was_typed_to_the_end(widget):
+    for text in ("d", "do", "dog"):
+        widget.query.value = text
+    assert list_names(widget)[0] == "dog"
+
+
+def test_a_full_history_goes_on(widget, monkeypatch):
+    monkeypatch.setattr(history, "MOST_KEPT", 3)
+    for name in NAMES[:5]:
+        widget.search(name)
+    assert list_names(widget) == NAMES[4:1:-1]
+    widget.options.history.value = 0
+    assert widget.query.value == NAMES[2]
+    assert widget.options.history.value == -1
+
+
 def test_a_text_that_was_looked_at_stays_in_the_history(widget, monkeypatch):
     monkeypatch.setattr(history, "SETTLED", -1)
     widget.query.value = "boat"
@@ -514,6 +593,63 @@ def test_details_of_a_search_by_image_explain_no_words(widget):
     widget.cards[0].pick.click()
     widget.cards[0].open.click()
     assert "Why this one" not in widget.details.text.value
+
+
+@pytest.mark.parametrize("wrong", ["5000:dog", "./none.jpg", "dog - dog"])
+def test_details_after_a_wrong_query_are_those_of_what_is_shown(widget, wrong):
+    widget.cards[0].open.click()
+    text = widget.details.text.value
+    widget.query.value = wrong
+    assert widget.details.layout.display == "none"
+    widget.cards[0].open.click()
+    assert widget.details.layout.display is None
+    assert widget.details.text.value == text
+
+
+# ---- files that are gone ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_disk(index, tmp_path):
+    """The same images as files, which the index reads when they are shown."""
+    paths = [tmp_path / name for name in index.image_ids]
+    for path, image in zip(paths, index.images, strict=True):
+        Image.fromarray(image.transpose(1, 2, 0)).save(path)
+    return ImageIndex(
+        index.model,
+        index.tokenizer,
+        index.image_features,
+        image_ids=index.image_ids,
+        paths=paths,
+    )
+
+
+def test_a_file_that_is_gone_is_told_on_its_card_until_it_is_back(on_disk, monkeypatch):
+    gone = on_disk.search("a red dog", 3)[1].image_id
+    path = on_disk.paths[on_disk.row[gone]]
+    content = path.read_bytes()
+    path.unlink()
+    widget = RetrievalWidget(on_disk, "a red dog", k=3)
+    told = ["This file is gone." in text for text in read_cards(widget)]
+    assert told == [False, True, False]
+    widget.cards[1].open.click()
+    assert widget.details.layout.display == "none"
+    assert gone in widget.status.value and "<img" not in widget.status.value
+    widget.cards[1].pick.click()
+    assert len(widget.hits) == 3, "its feature is known all the same"
+    widget.back.click()
+    path.write_bytes(content)
+    widget.show_again()
+    assert "This file is gone." not in "".join(read_cards(widget))
+
+
+def test_a_file_that_vanishes_later_is_told_in_the_status(on_disk):
+    widget = RetrievalWidget(on_disk, "a red dog", k=3)
+    on_disk.paths[on_disk.row[widget.hits[0].image_id]].unlink()
+    widget.cards[0].open.click()
+    assert widget.details.layout.display is None, "the thumbnail is still there"
+    widget.details.region.value = True
+    assert widget.hits[0].image_id in widget.details.figure.value
 
 
 def test_images_without_captions_have_the_names_of_their_files(index):

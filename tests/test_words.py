@@ -220,3 +220,8 @@ def test_sentences():
     many = describe_unknown_words([zebra] * 1003)
     assert many.endswith("Nor does it know 1,000 more words of this text.")
     assert len(describe_unknown_words([UnknownWord("x" * 1000)])) < 100
+
+
+def test_quotes_around_a_word_are_no_part_of_it_and_endings_are_no_words():
+    text = "'dog' ‘cat’ the dog's ball, they're here"
+    assert find_words(text) == ["dog", "cat", "the", "ball", "they", "here"]

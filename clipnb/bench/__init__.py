@@ -17,8 +17,8 @@ from clipnb.bench.comparisons import (
 from clipnb.bench.costs import measure_compiling, measure_decoding, measure_growth
 from clipnb.bench.jpegs import temporary_photos
 from clipnb.bench.processes import measure_import, measure_peak_memory
+from clipnb.bench_report import iterate_findings
 from clipnb.records import write_record
-from clipnb.report import iterate_findings
 from clipnb.runtime import cpu_name, describe_machine, list_versions, progress, results_dir
 
 # What is measured, by its key in the record.

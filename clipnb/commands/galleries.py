@@ -66,7 +66,7 @@ class Gallery:
 
 
 def escape(text: str) -> str:
-    """Write control characters as Python does: a file's name must not act on the terminal."""
+    """Write control characters as Python does: a name must not act on the terminal."""
     return "".join(
         letter.encode("unicode_escape").decode()
         if unicodedata.category(letter) in ("Cc", "Cs")
@@ -186,7 +186,8 @@ def open_folder(folder: str, run: "Run", bank: "CaptionBank | None") -> Gallery:
     index = index_folder(folder, run, bank)
     report = index.report
     if report.added or report.changed or report.moved or report.removed:
-        print(f"{report}{describe_unreadable(folder, report.unreadable)}", file=sys.stderr)
+        hint = describe_unreadable(folder, report.unreadable)
+        print(f"{report}{escape(hint)}", file=sys.stderr)
     return Gallery(index, folder, f"{len(index):,} photos in {folder}", is_folder=True)
 
 
@@ -232,8 +233,8 @@ def find_bank(run: "Run") -> "CaptionBank | None":
     try:
         return load_bank(run)
     except (OSError, ValueError) as error:  # the dataset of the run is not here
-        reason = str(error).splitlines()[0]
-        print(f"Whether anything matches cannot be told: {reason}", file=sys.stderr)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"Whether anything matches cannot be told: {escape(reason)}", file=sys.stderr)
         return None
 
 
@@ -245,10 +246,10 @@ def handle_index(arguments: Namespace) -> None:
     folder = os.path.expanduser(arguments.folder)
     index = index_folder(folder, choose_run(arguments))
     hint = "" if arguments.unreadable else describe_unreadable(folder, len(index.unreadable))
-    print(f"{index.report}{hint}", file=sys.stderr)
+    print(f"{index.report}{escape(hint)}", file=sys.stderr)
     if arguments.unreadable:
         for image_id, reason in index.unreadable.items():
-            print(f"{escape(os.path.join(folder, image_id))}\t{reason}")
+            print(f"{escape(os.path.join(folder, image_id))}\t{escape(reason)}")
     if arguments.duplicates:
         groups = index.find_near_duplicates()
         paths = [[escape(os.path.join(folder, name)) for name in group] for group in groups]

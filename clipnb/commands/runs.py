@@ -74,7 +74,7 @@ def find_latest_run() -> Path:
     for folder in list_runs():
         try:
             recipe, _ = read_recipe(folder)
-        except (ValueError, KeyError):
+        except ValueError:
             continue  # of another version of clipnb
         trained = (folder / "metrics.json").stat().st_mtime
         candidates.append((recipe.name in RECIPES, trained, folder))
@@ -122,7 +122,7 @@ def handle_runs(arguments: Namespace) -> None:
     """Print a table of all runs in the cache, or the same as JSON."""
     from clipnb.runtime import cache_dir
 
-    runs = [describe_run(path.parent) for path in (cache_dir() / "runs").glob("*/recipe.json")]
+    runs = [summarize_run(path.parent) for path in (cache_dir() / "runs").glob("*/recipe.json")]
     runs.sort(key=lambda run: (run["state"] == "finished", run["date"], run["name"]))
     if arguments.json:
         print(json.dumps(runs, indent=1))
@@ -135,8 +135,8 @@ def handle_runs(arguments: Namespace) -> None:
     print(message, file=sys.stderr)
 
 
-def describe_run(folder: Path) -> dict:
-    """Describe the run in a folder: its name, what was trained, how good it is, and its date.
+def summarize_run(folder: Path) -> dict:
+    """Return the name of the run in a folder, what was trained, how good it is, and its date.
 
     state: "finished", "unfinished", or "of another version" if this clipnb cannot read it.
     """
@@ -148,7 +148,7 @@ def describe_run(folder: Path) -> dict:
     try:
         recipe, seed = read_recipe(folder)
         metrics = json.loads(path.read_text(encoding="utf-8")) if finished else {}
-    except (ValueError, KeyError):
+    except ValueError:
         return {"name": folder.name, "state": "of another version", "date": date}
     return {
         "name": folder.name,

@@ -84,7 +84,7 @@ def handle_search(arguments: Namespace) -> int:
             f"there is nothing to search for: the model knows no word of “{shorten(str(query))}”."
         )
     explain_query(query, run, index.bank)
-    has_match = index.has_match(query.text) if len(index) else False
+    has_match = index.has_match(query) if len(index) else False
     hits = index.search(query, arguments.k or (SHEET if arguments.open else FEW))
     verdict = describe_match(gallery, query, has_match)
     if arguments.json:
@@ -92,7 +92,7 @@ def handle_search(arguments: Namespace) -> int:
     else:
         print_hits(gallery, hits, verdict)
     if arguments.open:
-        open_sheet(gallery, str(query), verdict, hits)
+        open_sheet(gallery, shorten(str(query)), verdict, hits)
     return NOTHING_FOUND if has_match is False else 0
 
 
@@ -131,15 +131,11 @@ def check_image(path: Path) -> None:
 
 def explain_query(query: "Query", run: "Run", bank: "CaptionBank | None") -> None:
     """Say on stderr which words the model does not know, and what it makes of a negation."""
-    from clipnb.search.negation import explain_negation
-    from clipnb.search.words import describe_unknown_words, explain_unknown_words
+    from clipnb.search.negation import explain_terms
 
-    known_words = bank.words if bank else None
-    for text in [term.content for term in query.terms if isinstance(term.content, str)]:
-        unknown = explain_unknown_words(run.tokenizer, text, known_words)
-        for sentence in (describe_unknown_words(unknown, text), explain_negation(text)):
-            if sentence:
-                print(sentence, file=sys.stderr)
+    _, sentences = explain_terms(run.tokenizer, query.terms, bank.words if bank else None)
+    for sentence in sentences:
+        print(escape(sentence), file=sys.stderr)
 
 
 # ---- the answer ------------------------------------------------------------------------------
@@ -174,22 +170,20 @@ def keep_since(gallery: Gallery, since: datetime) -> Gallery:
 
 
 def describe_match(gallery: Gallery, query: "Query", has_match: bool | None) -> str:
-    """Say in a sentence whether anything matches, and how many images were searched."""
+    """Say in a sentence whether anything matches, and what was searched for in which images."""
     from clipnb.search.query import shorten
 
     if not len(gallery.index):
         return f"There are {gallery.title}."
+    asked = shorten(str(query))
     if has_match is False:
-        return (
-            f"Nothing here matches “{shorten(str(query))}”. These are the nearest of the "
-            f"{gallery.title}:"
-        )
-    return f"These are the best of the {gallery.title}:"
+        return f"Nothing here matches “{asked}”. These are the nearest of the {gallery.title}:"
+    return f"These are the best for “{asked}” of the {gallery.title}:"
 
 
 def print_hits(gallery: Gallery, hits: list["Hit"], verdict: str) -> None:
     """Print score, path and caption of each image, with tabs between them."""
-    print(verdict, file=sys.stderr)
+    print(escape(verdict), file=sys.stderr)
     for hit in hits:
         columns = [f"{hit.score:.3f}", gallery.get_path(hit.image_id), hit.caption]
         print("\t".join(escape(column) for column in columns if column))

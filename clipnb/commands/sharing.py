@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from clipnb.commands.galleries import find_bank, open_gallery, split_place
+from clipnb.commands.galleries import escape, find_bank, open_gallery, split_place
 from clipnb.commands.options import AddCommand
 from clipnb.commands.runs import add_run_options, choose_run
 
@@ -29,7 +29,9 @@ def add_commands(add_command: AddCommand) -> None:
         "--onnx", metavar="FOLDER", required=True, help="write ONNX files into this folder"
     )
     export.add_argument(
-        "--int8", action="store_true", help="store the weights in 8 bits, a quarter of the size"
+        "--int8",
+        action="store_true",
+        help="write the weights as int8 instead of float32, in a quarter of the size",
     )
     add_run_options(export)
 
@@ -44,7 +46,8 @@ def handle_page(arguments: Namespace) -> None:
         raise FileNotFoundError(f"there is no folder and no dataset {arguments.where!r}.")
     run = choose_run(arguments)
     gallery = open_gallery(place, run, arguments.split, find_bank(run))
-    print(save_html(gallery.index, arguments.out, about=describe_run(run)))
+    page = save_html(gallery.index, arguments.out, about=describe_run(run))
+    print(escape(str(page)))
 
 
 def handle_export(arguments: Namespace) -> None:
@@ -54,4 +57,4 @@ def handle_export(arguments: Namespace) -> None:
     run = choose_run(arguments)
     folder = export_onnx(run.model, run.tokenizer, arguments.onnx, arguments.int8)
     for path in sorted(folder.iterdir()):
-        print(path)
+        print(escape(str(path)))

@@ -1,6 +1,7 @@
 """A contact sheet: the images that a search found, on a local HTML page."""
 
 import base64
+import contextlib
 import html
 import os
 import sys
@@ -43,8 +44,11 @@ def open_sheet(gallery: "Gallery", title: str, note: str, hits: list["Hit"]) -> 
     """
     from clipnb.runtime import cache_dir, write_file
 
-    items = "\n".join(format_item(gallery, hit) for hit in hits)
-    page = PAGE.format(title=html.escape(title), note=html.escape(note), items=items)
+    items = []
+    for hit in hits:
+        with contextlib.suppress(OSError):  # of a file that has gone since it was indexed
+            items.append(format_item(gallery, hit))
+    page = PAGE.format(title=html.escape(title), note=html.escape(note), items="\n".join(items))
     path = cache_dir().resolve() / "search.html"
     write_file(path, page.encode("utf-8", "replace"))
     print(f"The page is {path}", file=sys.stderr)
@@ -53,7 +57,10 @@ def open_sheet(gallery: "Gallery", title: str, note: str, hits: list["Hit"]) -> 
 
 
 def format_item(gallery: "Gallery", hit: "Hit") -> str:
-    """Return the HTML of one image. Its name and its caption are data, so they are escaped."""
+    """Return the HTML of one image. Its name and its caption are data, so they are escaped.
+
+    Raises OSError if its file is gone.
+    """
     path = gallery.get_path(hit.image_id)
     return ITEM.format(
         address=html.escape(Path(path).absolute().as_uri()),

@@ -218,6 +218,9 @@ def read_image(path: Path, image_size: int) -> np.ndarray | Exception:
     """
     from PIL import Image, ImageOps
 
+    from clipnb.datasets.image_files import enable_heic
+
+    enable_heic()
     size = (image_size, image_size)
     try:
         with Image.open(path) as image:

@@ -15,6 +15,7 @@ from clipnb.datasets.caption_files import (
 )
 from clipnb.datasets.image_files import (
     HEIC_SUFFIXES,
+    INSTALL_HEIC,
     ImageFiles,
     ImageNames,
     find_images,
@@ -197,7 +198,7 @@ def _advise_on_formats(names: Sequence[str]) -> str:
     """Say what to do about images whose format cannot be read; "" if there are none."""
     advice = []
     if any(get_suffix(name) in HEIC_SUFFIXES for name in names):
-        advice.append("for HEIC install pillow-heif, `pip install 'clipnb[heic]'`")
+        advice.append(f"for HEIC run `{INSTALL_HEIC}`")
     if any(get_suffix(name) not in HEIC_SUFFIXES for name in names):
         advice.append("save them as JPEG or PNG")
     return " and ".join(advice)

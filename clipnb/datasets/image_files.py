@@ -1,11 +1,12 @@
 """The image files of a dataset folder: find them, name them, and tell which one a text means."""
 
+import errno
 import functools
 import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ OTHER_SUFFIXES = {  # images all the same, but nothing here reads them: cameras'
 # fmt: on
 CACHE_FOLDERS = {"__pycache__", "node_modules", "$RECYCLE.BIN", "lost+found"}
 ALL_SUFFIXES = IMAGE_SUFFIXES | HEIC_SUFFIXES | OTHER_SUFFIXES
+INSTALL_HEIC = "pip install pillow-heif"
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,17 @@ def find_images(folder: str | Path) -> ImageFiles:
     return ImageFiles(folder, dict(sorted(paths.items())), sorted(unsupported))
 
 
-def list_files(folder: str | Path) -> Iterator[str]:
+def list_files(
+    folder: str | Path, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[str]:
     """Yield the path of every file below a folder, as "sub/name", without hidden ones.
 
     Links to folders are followed, each folder once. Links that lead nowhere are left out, and so
-    are the caches of other programs.
+    are the caches of other programs. on_error: called with the error of each folder that cannot be
+    listed; its `filename` is that folder.
     """
     visited = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         real = os.path.realpath(place)
         if real in visited:
             folders.clear()
@@ -88,8 +93,20 @@ def list_files(folder: str | Path) -> Iterator[str]:
         )
         relative = Path(place).relative_to(folder)
         for name in sorted(names):
-            if not is_hidden(name) and os.path.exists(os.path.join(place, name)):
+            if not is_hidden(name) and is_there(os.path.join(place, name)):
                 yield (relative / name).as_posix()
+
+
+def is_there(path: str | Path) -> bool:
+    """Tell whether a file exists, also one that may not be looked at. A link to nowhere does not.
+
+    `os.path.exists` says no for a file in a folder without permission.
+    """
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return True
 
 
 def is_hidden(name: str) -> bool:

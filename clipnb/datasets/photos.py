@@ -8,12 +8,13 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from clipnb.datasets import convert_to_rgb
 from clipnb.datasets.image_files import (
+    ALL_SUFFIXES,
     HEIC_SUFFIXES,
-    IMAGE_SUFFIXES,
+    INSTALL_HEIC,
     OTHER_SUFFIXES,
     enable_heic,
     get_suffix,
@@ -26,9 +27,21 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a small file can claim to be a huge image
 LARGE = 40_000_000  # images of more pixels are decoded one at a time, whatever number of threads
 EXIF_FOLDER, DATE_TIME_ORIGINAL = 0x8769, 0x9003
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+NEEDS_HEIC = f"HEIC needs pillow-heif: {INSTALL_HEIC}"
+OUT_OF_MEMORY = "it needs more memory than there is"
 FORMATS_READ = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, and HEIC with pillow-heif"
 
 _one_large_image = threading.Lock()
+
+
+class Files(NamedTuple):
+    """What a folder holds (see the properties of `PhotoFolder`)."""
+
+    paths: dict[str, Path]
+    unsupported: dict[str, str]
+    unlisted: dict[str, str]
+    n_other_files: int
 
 
 class PhotoFolder:
@@ -42,7 +55,7 @@ class PhotoFolder:
     def __init__(self, path: str | Path):
         self.path = Path(os.path.expanduser(path))
         self._check()
-        self._files: tuple[dict[str, Path], dict[str, str], int] | None = None
+        self._files: Files | None = None
 
     def _check(self) -> None:
         """Raise an error in one sentence if there is no such folder."""
@@ -55,37 +68,49 @@ class PhotoFolder:
     @property
     def paths(self) -> dict[str, Path]:
         """The file of each image id, sorted. An id is the path below the folder: "2019/a.jpg"."""
-        return self._find()[0]
+        return self._find().paths
 
     @property
     def unsupported(self) -> dict[str, str]:
         """The ids of images that cannot be read here, each with the reason and what to do."""
-        return self._find()[1]
+        return self._find().unsupported
+
+    @property
+    def unlisted(self) -> dict[str, str]:
+        """The sub-folders that cannot be listed, such as "2019/", each with the reason."""
+        return self._find().unlisted
 
     @property
     def n_other_files(self) -> int:
         """The number of files that are no images."""
-        return self._find()[2]
+        return self._find().n_other_files
 
     def refresh(self) -> None:
         """Look into the folder again. Raises FileNotFoundError if it is gone."""
         self._check()
         self._files = None
 
-    def _find(self) -> tuple[dict[str, Path], dict[str, str], int]:
-        """List the folder when it is first asked for."""
+    def _find(self) -> Files:
+        """List the folder when it is first asked for. Raises OSError if that is not possible."""
         if self._files is None:
-            paths, unsupported, n_other_files = {}, {}, 0
-            for name in list_files(self.path):
+            paths, unsupported, unlisted, n_other_files = {}, {}, {}, 0
+
+            def note(error: OSError) -> None:
+                name = Path(error.filename).relative_to(self.path).as_posix()
+                reason = f"the folder cannot be listed ({error.strerror or error})"
+                if name == ".":
+                    raise OSError(f"{self.path}: {reason}.") from None
+                unlisted[f"{make_printable(name)}/"] = reason
+
+            for name in list_files(self.path, note):
                 suffix = get_suffix(name)
-                if suffix not in IMAGE_SUFFIXES | HEIC_SUFFIXES | OTHER_SUFFIXES:
+                if suffix not in ALL_SUFFIXES:
                     n_other_files += 1
                 elif reason := explain_unsupported(name):
-                    printable = name.encode("utf-8", "backslashreplace").decode()
-                    unsupported[printable] = reason
+                    unsupported[make_printable(name)] = reason
                 else:
                     paths[name] = self.path / name
-            self._files = dict(sorted(paths.items())), unsupported, n_other_files
+            self._files = Files(dict(sorted(paths.items())), unsupported, unlisted, n_other_files)
         return self._files
 
     def __len__(self) -> int:
@@ -95,11 +120,16 @@ class PhotoFolder:
         return f"PhotoFolder({str(self.path)!r}: {len(self):,} images)"
 
 
+def make_printable(name: str) -> str:
+    """Return the name of a file with escapes for what is no Unicode."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def explain_unsupported(name: str) -> str | None:
     """Return why an image file of this name cannot be read here, or None if it can."""
     suffix = get_suffix(name)
     if suffix in HEIC_SUFFIXES and not enable_heic():
-        return "HEIC needs pillow-heif: pip install pillow-heif"
+        return NEEDS_HEIC
     if suffix == ".svg":
         return "SVG is not read: save it as PNG"
     if suffix == ".jxl":
@@ -135,9 +165,13 @@ class Photo:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open an ordinary file. Raises OSError, also for pipes, which could be waited for forever."""
+    """Open an ordinary file. Raises OSError.
+
+    Raises UnreadableImageError for anything else, such as a pipe, which could be waited for
+    forever.
+    """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("it is no ordinary file")
+        raise UnreadableImageError("it is no ordinary file")
     return open(path, "rb")
 
 
@@ -145,10 +179,11 @@ def read_photo(file: BinaryIO, least_side: int) -> Photo:
     """Decode an image of any supported format. An animation gives its first frame.
 
     least_side: pixels. A JPEG is shrunk while it is decoded, but no side below this number. Raises
-    UnreadableImageError.
+    UnreadableImageError for what lies in the file, OSError if there is too little memory now.
     """
     from PIL import Image
 
+    enable_heic()
     try:
         with Image.open(file) as image:
             check_header(image)
@@ -157,6 +192,8 @@ def read_photo(file: BinaryIO, least_side: int) -> Photo:
                 return _decode(image, least_side)
     except UnreadableImageError:
         raise
+    except MemoryError:
+        raise OSError(OUT_OF_MEMORY) from None
     except Exception as error:  # decoders of broken files raise nearly anything
         raise UnreadableImageError(explain(error, file)) from None
 
@@ -195,12 +232,19 @@ def explain(error: Exception, file: BinaryIO) -> str:
 
     if isinstance(error, Image.DecompressionBombError):
         return "its pixels are too many to decode safely"
-    if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
     if isinstance(error, UnidentifiedImageError):
+        if is_heic(file) and not enable_heic():
+            return NEEDS_HEIC
         return "it is empty" if not file.seek(0, io.SEEK_END) else "it holds no image"
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     return f"it is damaged or incomplete ({reason})"
+
+
+def is_heic(file: BinaryIO) -> bool:
+    """Tell by its first bytes whether a file is HEIC, whatever its name."""
+    file.seek(0)
+    start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:] in HEIC_BRANDS
 
 
 def read_date(image: "Image.Image") -> datetime | None:

@@ -10,8 +10,10 @@ words change when they are put before captions is a better direction (`CaptionBa
 """
 
 import json
+import math
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +41,7 @@ PART = 2 / 3  # of the dev images; with more of them, too much is refused elsewh
 BEST_SHARE = 0.03  # of the images, over which a mean is taken; chosen on dev, like all the above
 MOST_REMEMBERED = 5000  # texts
 MOST_WORDS = 50  # of a text, that are scored
+LEAST_DEVIATION = 1e-6  # of cosines: those of a collapsed model differ by rounding alone
 MOST_UNSEEN = 0.25  # a text is refused if such a share of its words was in no training caption
 # Words that are not searched for alone.
 # fmt: off
@@ -131,8 +134,8 @@ class CaptionBank:
     def score(self, image_features: Tensor, text: str) -> float:
         """Say how well the best of N images fit a text: the least that `score_words` gives.
 
-        Minus infinity if a quarter or more of its words were in no training caption. Fewer unseen
-        words are left out.
+        Minus infinity if a quarter or more of its words were in no training caption, or if none of
+        its content words were. Fewer unseen words are left out.
         """
         words = self.choose_words(text)
         return self.score_words(image_features, words).min().item() if words else float("-inf")
@@ -154,15 +157,17 @@ class CaptionBank:
 
         It is the difference of two mean cosines, each over the best 3 % of the images, in standard
         deviations of the bank's cosines: 0 if the best images fit as well as the bank's best do,
-        negative if they fit less well.
+        negative if they fit less well, minus infinity if there are no images.
         """
+        if not len(image_features):
+            return torch.full((len(directions),), float("-inf"))
         there = directions @ image_features.T  # (W, N)
         here = directions @ self.image_features.T  # (W, M)
         n_there = max(1, round(BEST_SHARE * len(image_features)))
         n_here = max(1, round(n_there / len(image_features) * here.shape[1]))  # the same share
         best_there = there.topk(n_there, dim=1).values.mean(dim=1)
         best_here = here.topk(n_here, dim=1).values.mean(dim=1)
-        return (best_there - best_here) / here.std(dim=1)
+        return (best_there - best_here) / here.std(dim=1).clamp(min=LEAST_DEVIATION)
 
 
 def is_short(text: str) -> bool:
@@ -266,14 +271,15 @@ def conformal_threshold(scores: Tensor, error_rate: float) -> float | None:
     lowest, the second lowest and so on. Then the new one lies below the k-th lowest of the n with
     probability at most k / (n + 1), and the largest k for which this is at most `error_rate` gives
     the threshold (split conformal prediction: Papadopoulos et al. 2002; Lei et al. 2018, §2.2).
-    Returns None if there is no such k (with an error rate of 10 %, below nine scores), or if the
-    threshold would be minus infinity, which refuses nothing.
+    Returns None if there is no such k (with an error rate of 10 %, below nine scores). It returns
+    None too if the threshold would be minus infinity, which refuses nothing, or not a number, as it
+    is for a model whose training diverged.
     """
     k = int(error_rate * (len(scores) + 1) + 1e-9)
     if k < 1:
         return None
     threshold = scores.sort().values[k - 1].item()
-    return None if threshold == float("-inf") else threshold
+    return threshold if math.isfinite(threshold) else None
 
 
 # ---- on disk ---------------------------------------------------------------------------------
@@ -282,19 +288,21 @@ def conformal_threshold(scores: Tensor, error_rate: float) -> float | None:
 def load_bank(run: "Run") -> CaptionBank:
     """Load the bank of a run, or fit it now and keep it in the run's folder.
 
-    One that is damaged, or that other weights or another version of clipnb made, is made anew.
-    Raises FileNotFoundError if the dataset is needed for that and is not there.
+    One that is damaged, or that other weights or another version of clipnb made, is made anew. It
+    is not kept if the folder cannot be written to. Raises FileNotFoundError if the dataset is
+    needed for that and is not there.
     """
     path = run.folder / "bank.safetensors"
     try:
         return read_bank(path, run.model, run.tokenizer)
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         pass
     recipe = run.recipe
     train_set = load_dataset(recipe.dataset, "train", recipe.image_size)
     dev_set = load_dataset(recipe.dataset, "dev", recipe.image_size)
     bank = fit_bank(run.model, run.tokenizer, train_set, dev_set)
-    save_bank(bank, path)
+    with suppress(OSError):  # of a folder that is read-only, or of a full disk
+        save_bank(bank, path)
     return bank
 
 
@@ -309,7 +317,8 @@ def save_bank(bank: CaptionBank, path: str | Path) -> None:
         "error_rate": bank.error_rate,
         "weights": bank.weights,
     }
-    write_file(path, safetensors.torch.save(tensors, {"bank": json.dumps(settings)}))
+    settings_text = json.dumps(settings, allow_nan=False)
+    write_file(path, safetensors.torch.save(tensors, {"bank": settings_text}))
 
 
 def read_bank(path: str | Path, model: nn.Module, tokenizer: "Tokenizer") -> CaptionBank:
@@ -319,17 +328,23 @@ def read_bank(path: str | Path, model: nn.Module, tokenizer: "Tokenizer") -> Cap
     weights or another version.
     """
     path = Path(path)
+    damaged = f"{display_path(path)} is damaged; load_bank(run) replaces it."
     if not path.exists():
         raise FileNotFoundError(f"no bank at {display_path(path)}; load_bank(run) makes one.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             settings = json.loads(file.metadata()["bank"])
             tensors = {name: file.get_tensor(name) for name in ("features", "image_features")}
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{display_path(path)} is damaged; load_bank(run) replaces it.") from error
-    if settings.pop("version", None) != VERSION:
+        version = settings.pop("version", None)
+    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(damaged) from error
+    if version != VERSION:
         raise ValueError(f"{display_path(path)} was written by another version of clipnb.")
-    if settings["weights"] != digest_weights(model):
+    try:
+        settings["words"] = set(settings["words"])
+        bank = CaptionBank(model, tokenizer, **settings, **tensors)
+    except (KeyError, TypeError) as error:  # a field is missing, or one too many is there
+        raise ValueError(damaged) from error
+    if bank.weights != digest_weights(model):
         raise ValueError(f"{display_path(path)} belongs to another model.")
-    settings["words"] = set(settings["words"])
-    return CaptionBank(model, tokenizer, **settings, **tensors)
+    return bank

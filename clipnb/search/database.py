@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECONDS_TO_WAIT = 30  # for another process that writes at this moment
-VERSION = 1  # raise it when the tables change
+# Raise it when these tables change, or when a file would get another vector or hash.
+VERSION = 1
 TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS files
@@ -25,11 +26,18 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
+# The models used, in the order of `used`. It is not among the tables above, so that an index
+# without it stays valid.
+MODELS = "CREATE TABLE IF NOT EXISTS models (weights TEXT PRIMARY KEY, used INTEGER)"
+
+# SQLITE_ERROR stands for every error in a command. We count it as damage because of one of them: a
+# table or a column is missing, and making the index anew heals that. A mistake in a command of
+# ours comes back after that, and is raised then.
 DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-class DamagedIndexError(Exception):
+class DamagedIndexError(RuntimeError):
     """The file is no database, or not one of ours, or parts of it are wrong."""
 
 
@@ -78,11 +86,22 @@ def connect(path: Path) -> sqlite3.Connection:
             database.executescript(TABLES)
         elif version != VERSION:
             raise DamagedIndexError("another version of clipnb wrote it")
+        database.execute(MODELS)
         database.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         database.close()
         raise
     return database
+
+
+@contextlib.contextmanager
+def one_state(database: sqlite3.Connection) -> Iterator[None]:
+    """Let all that a block reads come from one state, whatever another process writes meanwhile."""
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        database.rollback()
 
 
 def remove_database(path: Path) -> None:

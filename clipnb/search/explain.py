@@ -1,6 +1,7 @@
 """Why this image: each word's share of a cosine, and the region of the image that it comes from."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from clipnb.encoders import BagOfWords
 from clipnb.features import encode_images, encode_texts, evaluation_mode
 from clipnb.model import CLIP
 from clipnb.tokenizer import Tokenizer, check_text
+
+if TYPE_CHECKING:
+    from clipnb.search.bank import CaptionBank
 
 REST = "the rest"  # the start, the end and the punctuation of a text
 RAISES, LOWERS = (230, 159, 0), (86, 180, 233)  # orange and blue, for every kind of colour vision
@@ -51,6 +55,28 @@ def word_shares(
     for places in positions:
         others[places] = False
     return [*zip(words, own, strict=True), (REST, float(shares[others].sum()))]
+
+
+def short_query_shares(
+    bank: "CaptionBank", text: str, image_feature: Tensor
+) -> list[tuple[str, float]]:
+    """Tell what the cosine of a short query and an image loses without each of its words.
+
+    The vector of a short query is its direction (see `CaptionBank.expand`), and so is that of what
+    is left of it. A single word has the whole cosine. The shares do not add up to it, whatever the
+    text encoder.
+
+    image_feature: (D,), of unit length. Returns each word once, with its share.
+    """
+    words = list(dict.fromkeys(find_positions(bank.tokenizer, text)[0]))
+    shares = []
+    for word in words:
+        direction = bank.find_directions([text])[0]  # (D,)
+        rest = " ".join(other for other in words if other != word)
+        if rest:
+            direction = direction - bank.find_directions([rest])[0]
+        shares.append((word, float(direction @ image_feature)))
+    return shares
 
 
 def shares_add_up(model: nn.Module) -> bool:

@@ -118,7 +118,7 @@ class FaissIndex:
     much longer than a search. Raises ModuleNotFoundError without the extra `faiss`.
     """
 
-    def __init__(self, features: Tensor, n_probed: int = 64, n_rescored: int = 100):
+    def __init__(self, features: Tensor, n_probed: int = 32, n_rescored: int = 100):
         try:
             import faiss
         except ModuleNotFoundError:

@@ -2,7 +2,18 @@
 
 A bag of words averages the words, and other text encoders hardly learn what "no" means either,
 since captions seldom say what is not there. A query with a minus does what is meant: `a dog - cat`.
+Words that a model does not know are misread too. `explain_terms` tells both.
 """
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipnb.search.query import Term
+from clipnb.search.words import UnknownWord, describe_unknown_words, explain_unknown_words
+
+if TYPE_CHECKING:
+    from clipnb.tokenizer import Tokenizer
 
 ECHOED = 60  # characters of a phrase that a message repeats
 LONGEST = 200  # characters of a query that a message repeats
@@ -39,6 +50,60 @@ LINKS = BOUNDARIES | {"do", "does", "having", "there", "wearing", "which"}
 # fmt: on
 
 
+# ---- a whole query ---------------------------------------------------------------------------
+
+
+def explain_terms(
+    tokenizer: "Tokenizer",
+    terms: Sequence[Term],
+    known_words: Collection[str] | None = None,
+    still_typing: bool = False,
+) -> tuple[list[UnknownWord], list[str]]:
+    """Find the words of a query that a model does not know, and say in sentences what it misreads.
+
+    terms: of a `Query`; only their texts count. known_words, still_typing: as for
+    `find_unknown_words`. The sentences repeat words of the query: escape them in HTML.
+    """
+    text = join_texts(terms)
+    unknown = explain_unknown_words(tokenizer, text, known_words, still_typing)
+    has_images = any(not isinstance(term.content, str) for term in terms)
+    sentences = [describe_unknown_words(unknown, "" if has_images else text)]
+    left_out = [phrase for term in terms for phrase in find_phrases_left_out(term)]
+    if left_out:
+        sentences.append(describe_negation(left_out, rewrite_terms(terms)))
+    return unknown, [sentence for sentence in sentences if sentence]
+
+
+def join_texts(terms: Sequence[Term]) -> str:
+    """Join the texts among the terms of a query with spaces."""
+    return " ".join(term.content for term in terms if isinstance(term.content, str))
+
+
+def find_phrases_left_out(term: Term) -> list[str]:
+    """Find the phrases that the text of a term leaves out; none in a term that is subtracted."""
+    if term.weight < 0 or not isinstance(term.content, str):
+        return []
+    return divide_at_negations(str(term))[1]
+
+
+def rewrite_terms(terms: Sequence[Term]) -> str:
+    """Write a query in which minuses leave out what its texts say is not there.
+
+    Images that are no files are not in it, because no text can name them.
+    """
+    parts = []
+    for term in terms:
+        if not isinstance(term.content, str | Path):
+            continue
+        text = rewrite_negation(str(term)) if find_phrases_left_out(term) else str(term)
+        sign = "-" if term.weight < 0 else "+"
+        parts.append(text if text.startswith("- ") else f"{sign} {text}")
+    return " ".join(parts).removeprefix("+ ")
+
+
+# ---- one text --------------------------------------------------------------------------------
+
+
 def explain_negation(text: str) -> str | None:
     """Say that a model looks for what a text leaves out, and which query leaves it out.
 
@@ -46,10 +111,12 @@ def explain_negation(text: str) -> str | None:
     that leaves nothing out, such as "a no parking sign", and for a query with "+" or "-" in it.
     """
     _, left_out = divide_at_negations(text)
-    if not left_out:
-        return None
+    return describe_negation(left_out, rewrite_negation(text)) if left_out else None
+
+
+def describe_negation(left_out: list[str], query: str) -> str:
+    """Say that a model looks for some phrases, and which query leaves them out."""
     named = " and ".join(f"“{phrase[:ECHOED]}”" for phrase in left_out[:3])
-    query = rewrite_negation(text)
     advice = f"A query that leaves this out is: {query}"
     if len(query) > LONGEST:
         advice = "To leave something out, write a minus before it, as in: a dog - cat"

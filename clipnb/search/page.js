@@ -129,7 +129,8 @@ function drawResults() {
   if (vector) {
     ({rows, scores} = rank(vector));
     rows = rows.filter(row => row !== state.image);
-    if (!isImage) matches = hasMatch(asked);
+    const isTyping = findUnknownWords(asked).some(isUnfinished); // then it is too early to tell
+    if (!isImage && !isTyping) matches = hasMatch(asked);
   }
   const words = withShares && vector && !isImage ? divideIntoWords(asked) : [];
   const projected = vector && IS_BAG ? PROJECTION.timesTransposed(vector) : null; // (width,)
@@ -171,7 +172,8 @@ function makeExample(text) {
   return button;
 }
 
-// A word that is still being typed, and may become a known one, is not called unknown.
+// A word that is still being typed, and may become a known one, is not called unknown. Nor is it
+// said then that nothing matches.
 function isUnfinished(word) {
   if (!state.text.toLowerCase().normalize("NFC").endsWith(word)) return false;
   return PAGE.words.some(known => known.startsWith(word));
@@ -189,9 +191,8 @@ function tellUnknown(word) {
   const correction = word.length > 40 ? null : correct(word);
   if (!correction) return [make("p", {}, told + ".")];
   const button = make("button", {type: "button"}, correction);
-  const pattern = new RegExp(word, "iu"); // letters only
   button.addEventListener("click", () =>
-    go({text: state.text.trim().replace(pattern, correction), image: null, shown: STEP}));
+    go({text: replaceWord(state.text.trim(), word, correction), image: null, shown: STEP}));
   return [make("p", {}, told + "; did you mean"), button, "?"];
 }
 

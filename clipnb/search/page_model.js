@@ -87,7 +87,7 @@ const BYTE_CHARACTERS = (() => {
 
 const PIECES = // merges happen inside these: words, contractions, single digits, punctuation
   /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
-const WORD = /(?<!['’])[\p{L}\p{Nl}\p{No}]+/gu;
+const WORD = /(?<![\p{L}\p{Nl}\p{No}]['’])(?<![\p{L}\p{Nl}\p{No}])[\p{L}\p{Nl}\p{No}]+/gu;
 const END = "</w>"; // ends the last token of a piece
 
 class Tokenizer {

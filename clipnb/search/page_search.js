@@ -128,7 +128,8 @@ function scoreWord(word) {
     const [there, here] = [IMAGES.times(vector), BANK_IMAGES.times(vector)]; // (N,), (M,)
     const bestThere = meanOfLargest(there, PAGE.bank.n_there);
     const bestHere = meanOfLargest(here, PAGE.bank.n_here);
-    WORD_SCORES.set(word, (bestThere - bestHere) / deviation(here));
+    const spread = Math.max(deviation(here), PAGE.bank.least_deviation);
+    WORD_SCORES.set(word, (bestThere - bestHere) / spread);
   }
   return WORD_SCORES.get(word);
 }
@@ -157,6 +158,14 @@ function findWords(text) {
 function findUnknownWords(text) {
   const isKnown = word => PAGE.bank ? KNOWN.has(word) : TOKENIZER.isSingleToken(word);
   return findWords(text).filter(word => !isKnown(word));
+}
+
+// Return a text with one of its words (see findWords) replaced wherever it stands alone.
+function replaceWord(text, word, other) {
+  const escaped = word.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+  const letter = "[\\p{L}\\p{M}\\p{Nl}\\p{No}]";
+  const pattern = new RegExp(`(?<!${letter}|['’])${escaped}(?!${letter})`, "giu");
+  return text.normalize("NFC").replace(pattern, () => other);
 }
 
 // Return the known word that a misspelt one most likely stands for, or null: at most one edit

@@ -4,7 +4,6 @@ Recall asks for the one image of a whole caption. People type one word, for whic
 right, so the share of right images among the first ten tells more about a search.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from clipnb.datasets import CaptionDataset
 from clipnb.scenes import COLOURS, KINDS, PLACES
 from clipnb.search.bank import FUNCTION_WORDS
+from clipnb.search.words import find_words
 
 Truth = dict[str, dict[str, Tensor]]  # by category and text: bool (N,), the images that are right
 
@@ -31,7 +31,7 @@ def find_truth(dataset: CaptionDataset, words: Sequence[str] | None = None) -> T
     """
     if dataset.labels:
         return find_truth_in_labels(dataset.labels)
-    said = [set(re.findall(r"[^\W\d_]+", " ".join(own).lower())) for own in dataset.captions]
+    said = [set(find_words(" ".join(own))) for own in dataset.captions]
     words = find_frequent_words(said) if words is None else words
     return {"words": {word: mark(bool(list_forms(word) & own) for own in said) for word in words}}
 

@@ -210,6 +210,6 @@ def is_file(text: str) -> bool:
     return looks_like_file(text) and os.path.isfile(os.path.expanduser(text))
 
 
-def shorten(text: str) -> str:
-    """Cut a text for a message."""
-    return text if len(text) <= ECHOED else text[: ECHOED - 1].rstrip() + "…"
+def shorten(text: str, most: int = ECHOED) -> str:
+    """Cut a text after `most` characters, and mark the cut with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

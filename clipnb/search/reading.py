@@ -10,11 +10,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from clipnb.datasets.photos import UnreadableImageError, open_file, read_photo
+from clipnb.datasets.photos import OUT_OF_MEMORY, UnreadableImageError, open_file, read_photo
 from clipnb.search.thumbnails import encode_thumbnail
 
 FILES_PER_TASK = 8  # one by one, handing them to the threads would cost as much as small images do
 TASKS_AHEAD = 32
+MOST_THREADS = 16  # each may hold an image of 40 million pixels
 SLOW_TO_DECODE = 2_000_000  # pixels; thumbnails of such images are made while they are decoded
 
 
@@ -72,8 +73,10 @@ def read_file(path: Path, image_size: int, known: Container[str]) -> Reading:
             )
     except UnreadableImageError as error:
         return Reading(digest, error=str(error), lasting=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Reading(gone=True)
+    except MemoryError:
+        return Reading(digest, error=OUT_OF_MEMORY)
     except PermissionError:
         return Reading(error="there is no permission to read it")
     except OSError as error:
@@ -89,7 +92,8 @@ def read_ahead(read: Callable[[Any], Reading], files: Iterable[Any]) -> Iterator
     def read_some(some: list[Any]) -> list[tuple]:
         return [(file, read(file)) for file in some]
 
-    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes outside Python's lock
+    n_threads = min(MOST_THREADS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(n_threads)  # Pillow decodes outside Python's lock
     tasks = deque()
     files = list(files)
     try:

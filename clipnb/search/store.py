@@ -32,13 +32,14 @@ from clipnb.search.database import (
     BusyIndexError,
     DamagedIndexError,
     SavedThumbnails,
+    one_state,
     open_database,
     remove_database,
 )
 from clipnb.search.reading import compute_digest
 from clipnb.search.thumbnails import LONGER_SIDE, encode_thumbnail
 from clipnb.search.updates import Report, Update, count
-from clipnb.search.vectors import load_features
+from clipnb.search.vectors import keep_last_models, load_features
 
 NOT_FINITE = "the model makes no finite vector of it"
 
@@ -50,8 +51,7 @@ class Store:
     image_ids, paths, taken, hashes, digests: of N images, sorted by id. taken: the date in the
     file, else the date of the file, in local time. image_features: float32 (N, D), of unit length,
     mapped into memory. hashes: uint64, perceptual (see `clipnb.search.duplicates`). unreadable: the
-    reason for each file left out. weights: the digest of the model's weights. report: what the
-    update did.
+    reason for each file left out. report: what the update did.
     """
 
     image_ids: list[str]
@@ -61,12 +61,8 @@ class Store:
     hashes: np.ndarray
     digests: list[str]
     unreadable: dict[str, str]
-    weights: str
     report: Report
     database: Path
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
 
     def get_thumbnail(self, image_id: str) -> bytes:
         """Return an image as WebP of at most 5 KB, its longer side at most 160 pixels.
@@ -83,9 +79,9 @@ class Store:
             with quiet, open_file(self.paths[row]) as file:
                 read_digest = compute_digest(file)
                 thumbnail = encode_thumbnail(read_photo(file, LONGER_SIDE).image)
-        except (OSError, UnreadableImageError):
+        except (OSError, UnreadableImageError, MemoryError):
             raise OSError(
-                f"{self.paths[row]} is gone or can no longer be read; build the index again."
+                f"{self.paths[row]} is gone or can no longer be read; run the same command again."
             ) from None
         if read_digest == digest:  # else the file has changed, and the database knows the old one
             self._thumbnails.save(digest, thumbnail)
@@ -100,20 +96,20 @@ class Store:
         return {image_id: row for row, image_id in enumerate(self.image_ids)}
 
 
-def update_store(photos: PhotoFolder, model: nn.Module, image_size: int | None = None) -> Store:
+def update_store(photos: PhotoFolder, model: nn.Module) -> Store:
     """Bring what is known about a folder up to date, and return it.
 
     Only new and changed files are read, each once. What is gone is forgotten. It is saved batch by
-    batch, so that an interrupted call goes on where it stopped. image_size: pixels a side of the
-    images for the model (default: the model's own). Raises ValueError if there is no image or none
-    can be read, FileNotFoundError if the folder vanishes, RuntimeError if another process keeps the
-    index busy, OSError if it cannot be written.
+    batch, so that an interrupted call goes on where it stopped. Vectors of the last three models
+    are kept. Raises ValueError if there is no image or none can be read, FileNotFoundError if the
+    folder vanishes, RuntimeError if another process keeps the index busy, OSError if it cannot be
+    written.
     """
     photos.refresh()
     if not photos.paths:
         raise ValueError(describe_empty(photos))
     path = find_database(photos.path)
-    update = functools.partial(_update, photos, model, image_size or find_image_size(model), path)
+    update = functools.partial(_update, photos, model, path)
     try:
         try:
             return update()
@@ -143,12 +139,23 @@ def find_database(folder: Path) -> Path:
 
 def describe_empty(photos: PhotoFolder) -> str:
     """Say that a folder holds no image, which formats are read, and what it holds instead."""
-    found = count(photos.n_other_files, "other file")
+    found = []
+    if photos.n_other_files:
+        found.append(count(photos.n_other_files, "other file"))
     if photos.unsupported:
-        name, reason = min(photos.unsupported.items())
         images = count(len(photos.unsupported), "image")
-        found += f" and {images} of other formats, such as {quote(name)} ({reason})"
-    return f"{photos.path} holds no image that can be read ({FORMATS_READ}), only {found}."
+        found.append(f"{images} of other formats, such as {give_example(photos.unsupported)}")
+    if photos.unlisted:
+        folders = count(len(photos.unlisted), "sub-folder")
+        found.append(f"{folders} that cannot be read, such as {give_example(photos.unlisted)}")
+    held = f"only {' and '.join(found)}" if found else "it is empty"
+    return f"{photos.path} holds no image that can be read ({FORMATS_READ}): {held}."
+
+
+def give_example(reasons: dict[str, str]) -> str:
+    """Return the first of some names with its reason."""
+    name, reason = min(reasons.items())
+    return f"{quote(name)} ({reason})"
 
 
 def quote(name: str) -> str:
@@ -156,23 +163,25 @@ def quote(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def _update(photos: PhotoFolder, model: nn.Module, image_size: int, path: Path) -> Store:
+def _update(photos: PhotoFolder, model: nn.Module, path: Path) -> Store:
     """Bring a database up to date, and load all images of the folder that have a vector."""
-    weights = digest_weights(model)
-    key = f"{weights}-{image_size}"  # another size makes other vectors
+    image_size = find_image_size(model)
+    key = f"{digest_weights(model)}-{image_size}"  # another size makes other vectors
     with open_database(path) as database:
+        keep_last_models(database, key)
         counts = Update(database, photos, model, image_size, key).run()
-        rows, unreadable = load_rows(database, photos, key)
-        image_ids, digests, mtimes, dates, hashes = zip(*rows, strict=True)
+        with one_state(database):
+            rows, unreadable = load_rows(database, photos, key)
+            image_ids, digests, mtimes, dates, hashes = zip(*rows, strict=True)
+            image_features = load_features(database, path.parent, key, digests)
         return Store(
             image_ids=list(image_ids),
-            image_features=load_features(database, path.parent, key, digests),
+            image_features=image_features,
             paths=[photos.paths[image_id] for image_id in image_ids],
             taken=[find_date(*pair) for pair in zip(dates, mtimes, strict=True)],
             hashes=np.frombuffer(b"".join(hashes), np.uint64),
             digests=list(digests),
             unreadable=unreadable,
-            weights=weights,
             report=Report(len(image_ids), unreadable=len(unreadable), **counts),
             database=path,
         )
@@ -183,7 +192,8 @@ def load_rows(
 ) -> tuple[list[tuple], dict[str, str]]:
     """Load the images of a folder that have a vector, and the reasons for all others.
 
-    Each row is (image_id, digest, mtime, taken, hash). Raises ValueError if there is none.
+    Each row is (image_id, digest, mtime, taken, hash). Raises ValueError if there is none, and
+    BusyIndexError if another process deleted them just now.
     """
     command = """
         SELECT image_id, files.digest, mtime, taken, hash, vector IS NOT NULL
@@ -191,17 +201,25 @@ def load_rows(
         WHERE weights = ? AND error IS NULL ORDER BY image_id"""
     found = database.execute(command, [key]).fetchall()
     errors = database.execute("SELECT image_id, error FROM files WHERE error IS NOT NULL")
-    reasons = photos.unsupported | dict(errors.fetchall())
+    reasons = photos.unsupported | photos.unlisted | dict(errors.fetchall())
     reasons |= {row[0]: NOT_FINITE for row in found if not row[-1]}
     rows = [row[:-1] for row in found if row[-1] and row[0] in photos.paths]
+    if not rows and not reasons:
+        raise BusyIndexError("another process deleted what was just written")
     if not rows:
-        name, reason = min(reasons.items())
-        images = count(len(reasons), "image")
-        raise ValueError(
-            f"none of {images} in {photos.path} can be searched; the first, {quote(name)}: "
-            f"{reason}."
-        )
+        raise ValueError(describe_unreadable(photos.path, reasons))
     return rows, dict(sorted(reasons.items()))
+
+
+def describe_unreadable(folder: Path, reasons: dict[str, str]) -> str:
+    """Say that no image of a folder can be searched, and why the first one cannot."""
+    name, reason = min(reasons.items())
+    if len(reasons) == 1:
+        return f"the only image in {folder}, {quote(name)}, cannot be searched: {reason}."
+    return (
+        f"none of the {len(reasons):,} images in {folder} can be searched; the first, "
+        f"{quote(name)}: {reason}."
+    )
 
 
 def find_date(taken: str | None, mtime: int) -> datetime:

@@ -10,24 +10,32 @@ if TYPE_CHECKING:
 
 LONGER_SIDE = 160  # pixels
 MOST_BYTES = 5000
+QUALITIES = (85, 70, 50, 30)
 
 
-def encode_thumbnail(image: "Image.Image") -> bytes:
-    """Encode an RGB image as WebP of at most `MOST_BYTES`.
+def encode_thumbnail(
+    image: "Image.Image", side: int = LONGER_SIDE, qualities: tuple[int, ...] = QUALITIES
+) -> bytes:
+    """Encode an image as WebP of at most `MOST_BYTES`.
 
-    The longer side is at most `LONGER_SIDE` pixels, and the aspect ratio is kept. An image with
-    much detail gets a lower quality, and then fewer pixels, until it fits.
+    The longer side is at most `side` pixels, and the aspect ratio is kept. An image with much
+    detail gets the next of the qualities, and after the last one fewer pixels, until it fits.
     """
     image = image.copy()
-    side = LONGER_SIDE
     while True:
         image.thumbnail((side, side))
-        for quality in (85, 70, 50, 30):
-            buffer = io.BytesIO()
-            image.save(buffer, "WEBP", quality=quality, method=2)
-            if buffer.tell() <= MOST_BYTES:
-                return buffer.getvalue()
+        for quality in qualities:
+            data = encode_webp(image, quality)
+            if len(data) <= MOST_BYTES:
+                return data
         side = side * 3 // 4
+
+
+def encode_webp(image: "Image.Image", quality: int = 90) -> bytes:
+    """Encode an image as WebP."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=2)
+    return buffer.getvalue()
 
 
 def encode_array_thumbnail(image: np.ndarray) -> bytes:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from clipnb.datasets.photos import PhotoFolder
+from clipnb.datasets.image_files import enable_heic, is_there
+from clipnb.datasets.photos import NEEDS_HEIC, PhotoFolder
 from clipnb.features import encode_images
 from clipnb.runtime import progress
 from clipnb.search.duplicates import hash_images
@@ -61,7 +62,7 @@ class File(NamedTuple):
 class Update:
     """One update of what is known about a folder, for one model.
 
-    weights: what the vectors are kept under (see `Store`). counts: of files, for the report.
+    key: what the vectors of the model are kept under. counts: of files, for the report.
     """
 
     def __init__(
@@ -70,22 +71,25 @@ class Update:
         photos: PhotoFolder,
         model: nn.Module,
         image_size: int,
-        weights: str,
+        key: str,
     ):
         self.database = database
         self.photos = photos
         self.model = model
         self.image_size = image_size
-        self.weights = weights
+        self.key = key
         self.counts: Counter[str] = Counter()
         self.known = {row[0]: File(*row) for row in database.execute("SELECT * FROM files")}
         command = "SELECT digest FROM vectors WHERE weights = ?"
-        self.encoded = {digest for (digest,) in database.execute(command, [weights])}
+        self.encoded = {digest for (digest,) in database.execute(command, [key])}
         self.gone: set[str] = set()  # image ids
         self.moved_from: Counter[str] = Counter()  # how often each digest was under them
 
     def run(self) -> Counter[str]:
-        """Do it. Returns how many files were added, changed, moved and removed, and encoded."""
+        """Bring the index up to date.
+
+        Returns how many files were added, changed, moved and removed, and encoded.
+        """
         if work := self.find_work():
             self.read(work)
         self.forget()
@@ -95,20 +99,29 @@ class Update:
     def find_work(self) -> list[File]:
         """Return the files to read: new ones, changed ones, and those without a vector."""
         work = []
-        self.gone = set(self.known)
+        hidden = tuple(self.photos.unlisted)  # nobody knows whether files below these are gone
+        self.gone = {image_id for image_id in self.known if not image_id.startswith(hidden)}
         for image_id, path in self.photos.paths.items():
             try:
                 status = path.stat()
-            except OSError:  # it vanished just now
+                size, mtime = status.st_size, status.st_mtime_ns
+            except (FileNotFoundError, NotADirectoryError):  # it vanished just now
                 continue
+            except OSError:  # it is there; reading it will say what is wrong
+                size, mtime = -1, -1
             self.gone.discard(image_id)
-            size, mtime = status.st_size, status.st_mtime_ns
             old = self.known.get(image_id)
             is_same = old is not None and (old.size, old.mtime) == (size, mtime)
-            if not (is_same and (old.error or old.digest in self.encoded)):
+            if not (is_same and self.is_done(old)):
                 work.append(File(image_id, size, mtime))
         self.moved_from = Counter(self.known[image_id].digest for image_id in self.gone)
         return work
+
+    def is_done(self, file: File) -> bool:
+        """Tell whether nothing more can be learnt from a file that has not changed."""
+        if file.error:
+            return file.mtime != -1 and not (file.error == NEEDS_HEIC and enable_heic())
+        return file.digest in self.encoded
 
     def read(self, work: list[File]) -> None:
         """Read and encode files, batch by batch, while threads read ahead."""
@@ -135,9 +148,12 @@ class Update:
             if reading.pixels is not None and reading.digest not in self.encoded:
                 new[reading.digest] = reading
             self.tally(file, reading)
+            digest = reading.digest
             if reading.error and not reading.lasting:
                 file = file._replace(mtime=-1)  # so it is tried again
-            files.append(file._replace(digest=reading.digest, error=reading.error))
+                old = self.known.get(file.image_id)
+                digest = digest or (old and old.digest)  # it may still hold the same
+            files.append(file._replace(digest=digest, error=reading.error))
         contents, vectors, thumbnails = self.encode(new)
         with self.database:  # all of it or nothing
             execute = self.database.executemany
@@ -162,7 +178,7 @@ class Update:
         for (digest, reading), feature, is_good, bits in zip(*columns, strict=True):
             row = (reading.width, reading.height, reading.taken, bits.tobytes())
             contents.append((digest, *row))
-            vectors.append((digest, self.weights, feature.tobytes() if is_good else None))
+            vectors.append((digest, self.key, feature.tobytes() if is_good else None))
             if reading.thumbnail:
                 thumbnails.append((digest, reading.thumbnail))
         return contents, vectors, thumbnails
@@ -185,7 +201,7 @@ class Update:
 
         A drive that was taken out can leave an empty folder.
         """
-        if not any(path.exists() for path in self.photos.paths.values()):
+        if not any(map(is_there, self.photos.paths.values())):
             raise FileNotFoundError(
                 f"{self.photos.path} vanished while it was read. What was read is kept."
             )

@@ -16,30 +16,51 @@ from torch import Tensor
 from clipnb.runtime import replace_when_done
 from clipnb.search.database import DamagedIndexError
 
+MODELS_KEPT = 3  # a course trains many, and each has a vector for every image
 VECTORS_AT_ONCE = 1000  # read from the database
 
 
+def keep_last_models(database: sqlite3.Connection, key: str) -> None:
+    """Note that a model is used, and delete the vectors of all but the last `MODELS_KEPT` models.
+
+    key: what the vectors of the model are kept under.
+    """
+    last = database.execute("SELECT weights FROM models ORDER BY used DESC LIMIT 1")
+    if last.fetchone() == (key,):
+        return
+    note = "INSERT OR REPLACE INTO models SELECT ?, COALESCE(MAX(used), 0) + 1 FROM models"
+    kept = "SELECT weights FROM models ORDER BY used DESC LIMIT ?"
+    with database:
+        database.execute(note, [key])
+        for table in ("models", "vectors"):
+            command = f"DELETE FROM {table} WHERE weights NOT IN ({kept})"  # noqa: S608
+            database.execute(command, [MODELS_KEPT])
+
+
 def load_features(
-    database: sqlite3.Connection, folder: Path, weights: str, digests: Sequence[str]
+    database: sqlite3.Connection, folder: Path, key: str, digests: Sequence[str]
 ) -> Tensor:
     """Map the features of some contents into memory: float32 (N, D).
 
-    The name of the file says which contents it holds. It is written if it is not there yet.
+    key: what the vectors of the model are kept under. The name of the file says which contents it
+    holds. It is written if it is not there yet. Raises DamagedIndexError.
     """
     order = hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
-    path = folder / f"vectors-{weights}-{order}.npy"
+    path = folder / f"vectors-{key}-{order}.npy"
     if path.exists():
         try:
             return map_features(path, len(digests))
         except (ValueError, OSError, EOFError):
             warnings.warn(f"{path.name} is damaged; it is made anew.", stacklevel=2)
-    remove_old_arrays(folder, weights)
-    write_features(database, path, weights, digests)
+            remove(path)
+    others = database.execute("SELECT weights FROM models WHERE weights != ?", [key])
+    remove_old_arrays(folder, [other for (other,) in others])
+    write_features(database, path, key, digests)
     return map_features(path, len(digests))
 
 
 def write_features(
-    database: sqlite3.Connection, path: Path, weights: str, digests: Sequence[str]
+    database: sqlite3.Connection, path: Path, key: str, digests: Sequence[str]
 ) -> None:
     """Write the vectors of some contents as one array, in this order.
 
@@ -49,7 +70,7 @@ def write_features(
     for row, digest in enumerate(digests):  # copies share a digest
         rows.setdefault(digest, []).append(row)
     command = "SELECT digest, vector FROM vectors WHERE weights = ? AND vector IS NOT NULL"
-    found = database.execute(command, [weights])
+    found = database.execute(command, [key])
     features = None
     with replace_when_done(path) as temporary:
         while batch := found.fetchmany(VECTORS_AT_ONCE):
@@ -58,8 +79,10 @@ def write_features(
                 shape = (len(digests), vectors.shape[1])
                 features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
             for (digest, _), vector in zip(batch, vectors, strict=True):
-                for row in rows.get(digest, []):
+                for row in rows.pop(digest, []):
                     features[row] = vector
+        if rows:
+            raise DamagedIndexError("a vector is missing")
         features.flush()
         del features  # Windows does not rename a file that is still mapped
 
@@ -91,12 +114,21 @@ def is_unit(features: Tensor) -> Tensor:
     return (features.norm(dim=-1) - 1).abs() < 0.01
 
 
-def remove_old_arrays(folder: Path, weights: str) -> None:
-    """Delete arrays of the same model for what the folder held earlier.
+def remove_old_arrays(folder: Path, others: Sequence[str]) -> None:
+    """Delete arrays of what the folder held earlier, and of models that are no longer kept.
 
-    Another process may be about to map a recent one, so those stay for an hour.
+    others: the keys of the other models that are kept; their arrays stay. Another process may be
+    about to map a recent array, so those stay for an hour.
     """
-    for path in folder.glob(f"*vectors-{weights}-*"):
+    for path in folder.glob("*vectors-*"):
+        if any(f"vectors-{other}-" in path.name for other in others):
+            continue
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > 3600:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, unless it is in use."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -22,7 +22,7 @@ import numpy as np
 from clipnb.tokenizer import Tokenizer
 
 # The end of "dog's" is a piece of its own in the vocabulary, and no word.
-WORD = re.compile(r"(?<!['’])[^\W\d_]+")
+WORD = re.compile(r"(?<![^\W\d_]['’])(?<![^\W\d_])[^\W\d_]+")
 SHORTEST = 3  # letters of a word whose spelling is corrected
 LONGEST = 40
 SHORT = 4  # up to here, a word with more than `FEW` equally near neighbours may mean any of them

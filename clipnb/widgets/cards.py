@@ -8,14 +8,11 @@ from pathlib import PurePosixPath
 import ipywidgets
 
 from clipnb.retrieval import Hit, ImageIndex
+from clipnb.search.query import shorten
 
-ECHOED = 80  # characters of a text that a message or a button repeats
+ECHOED = 80  # characters of a text that the status or a button repeats
+GONE = "<p class='clipnb-gone'>This file is gone.</p>"  # in place of an image
 MOST_PICTURES = 1000  # images that stay in the browser after they were shown: 5 MB at most
-
-
-def shorten(text: str, most: int = ECHOED) -> str:
-    """Cut a text after `most` characters, and mark the cut with an ellipsis."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def name_hit(hit: Hit) -> str:
@@ -70,7 +67,7 @@ class Card(ipywidgets.Box):
             f'<p title="{caption}"><b>{number}</b> {caption}</p>'
         )
         with self.pick.hold_sync():  # one message in place of two
-            self.pick.description = f"More like “{shorten(name)}”"
+            self.pick.description = f"More like “{shorten(name, ECHOED)}”"
             self.pick.tooltip = self.pick.description
         # The picture comes last, since a browser draws anew what stands behind a changed child.
         children = (self.text, self.pick, self.tools, picture)
@@ -89,7 +86,7 @@ class Pictures:
     """The images that the browser has already got, as widgets.
 
     An image that comes back in a later result is not sent again. format_image: returns the <img>
-    tag of an image id.
+    tag of an image id, and raises OSError if its file is gone.
     """
 
     def __init__(self, format_image: Callable[[str], str]):
@@ -101,12 +98,20 @@ class Pictures:
     def get(self, image_id: str) -> ipywidgets.HTML:
         """Return the widget of an image. It is made when the image is first asked for."""
         if image_id not in self.widgets:
-            tag = self.format_image(image_id)
+            tag = self._format(image_id)
             picture = ipywidgets.HTML(tag, layout=self.layout, style=self.style)
             picture.add_class("clipnb-picture")
             self.widgets[image_id] = picture
+        elif self.widgets[image_id].value == GONE:  # the file may be back
+            self.widgets[image_id].value = self._format(image_id)
         self.widgets.move_to_end(image_id)
         return self.widgets[image_id]
+
+    def _format(self, image_id: str) -> str:
+        try:
+            return self.format_image(image_id)
+        except OSError:
+            return GONE
 
     def forget_old(self, n_shown: int) -> None:
         """Close the images that were shown longest ago. n_shown: images on the screen."""

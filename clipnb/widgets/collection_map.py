@@ -1,5 +1,6 @@
 """A map of a collection: images that are alike lie near each other. A click searches by one."""
 
+import contextlib
 import html
 import importlib.util
 import io
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from clipnb.features import encode_texts
 from clipnb.retrieval import ImageIndex
+from clipnb.search.thumbnails import encode_webp
 from clipnb.search.words import find_words
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
 from clipnb.widgets.cards import name_image
-from clipnb.widgets.images import encode_webp, format_webp
+from clipnb.widgets.images import format_webp
 from clipnb.widgets.style import MAP_STYLE
 
 COLUMNS, ROWS = 22, 12  # cells of the map at most
@@ -109,7 +111,8 @@ class CollectionMap(ipywidgets.VBox):
         figures = []
         for hit in hits:
             name = name_image(self.index, hit.image_id)
-            figures.append(format_webp(self.index.thumbnail(hit.image_id), name, 96))
+            with contextlib.suppress(OSError):  # of a file that is gone
+                figures.append(format_webp(self.index.thumbnail(hit.image_id), name, 96))
         name = html.escape(name_image(self.index, image_id))
         self.found.value = f"<p>Nearest to “{name}”:</p>{''.join(figures)}"
 
@@ -169,10 +172,17 @@ def arrange(points: Tensor) -> Layout:
 
 
 def draw_sheet(index: ImageIndex, layout: Layout) -> bytes:
-    """Draw the thumbnails of all cells into one image, as WebP."""
+    """Draw the thumbnails of all cells into one image, as WebP.
+
+    A cell whose file is gone is taken out of the layout.
+    """
     sheet = Image.new("RGB", (layout.columns * CELL, layout.rows * CELL), "white")
-    for (column, row), i in layout.cells.items():
-        data = index.thumbnail(index.image_ids[i])
+    for (column, row), i in list(layout.cells.items()):
+        try:
+            data = index.thumbnail(index.image_ids[i])
+        except OSError:
+            del layout.cells[column, row]
+            continue
         thumbnail = ImageOps.fit(Image.open(io.BytesIO(data)).convert("RGB"), (CELL, CELL))
         sheet.paste(thumbnail, (column * CELL, row * CELL))
     return encode_webp(sheet, 75)

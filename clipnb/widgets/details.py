@@ -9,11 +9,21 @@ from torch import Tensor
 
 from clipnb.datasets.photos import UnreadableImageError, open_file, read_photo
 from clipnb.retrieval import Hit, ImageIndex
-from clipnb.search.explain import draw_overlay, occlusion_map, shares_add_up, word_shares
-from clipnb.search.thumbnails import LONGER_SIDE
+from clipnb.search.bank import is_short
+from clipnb.search.explain import (
+    REST,
+    draw_overlay,
+    occlusion_map,
+    shares_add_up,
+    short_query_shares,
+    word_shares,
+)
+from clipnb.search.nearest import find_nearest
+from clipnb.search.query import shorten
+from clipnb.search.thumbnails import LONGER_SIDE, encode_thumbnail, encode_webp
 from clipnb.widgets.accessible import CLOSE, LIVE
-from clipnb.widgets.cards import name_hit, shorten
-from clipnb.widgets.images import encode_small, encode_webp, format_webp
+from clipnb.widgets.cards import name_hit
+from clipnb.widgets.images import format_webp
 
 LARGE_SIZE = 360  # pixels a side at which the image is shown
 N_CAPTIONS = 5
@@ -106,13 +116,24 @@ def tell_word_shares(index: ImageIndex, hit: Hit, text: str) -> str:
     """Show as bars which word of a text has which share of the cosine."""
     if not text.strip() or len(text) > MOST_LETTERS:
         return ""
-    shares = word_shares(index.model, index.tokenizer, text, index.feature(hit.image_id))
-    shares = shares[:MOST_WORDS]
+    feature = index.feature(hit.image_id)
+    is_expanded = index.bank is not None and is_short(text)  # the cosine is not the text's own
+    if is_expanded:
+        shares = short_query_shares(index.bank, text, feature)
+    else:
+        shares = word_shares(index.model, index.tokenizer, text, feature)
     if not shares:
         return ""
-    meaning = f"what the cosine of {hit.score:.2f} loses without each word"
-    if shares_add_up(index.model):
-        meaning = f"each word's share of the cosine of {hit.score:.2f}"
+    cosine = f"the cosine of {hit.score:.2f}"
+    if shares_add_up(index.model) and not is_expanded:
+        meaning = f"each word's share of {cosine}."
+        *of_words, (_, rest) = shares
+        rest += sum(share for _, share in of_words[MOST_WORDS:])
+        shares = [*of_words[:MOST_WORDS], (REST, rest)]
+    else:
+        each = "each word" if len(shares) <= MOST_WORDS else f"each of the first {MOST_WORDS} words"
+        meaning = f"what {cosine} loses without {each}. These numbers do not add up to it."
+        shares = shares[:MOST_WORDS]
     largest = max(abs(share) for _, share in shares) or 1.0
     rows = []
     for word, share in shares:
@@ -133,7 +154,7 @@ def tell_captions(index: ImageIndex, image_id: str) -> str:
         nearest = [(hit.score, hit.caption) for hit in index.search_captions(feature, N_CAPTIONS)]
         title = "The captions nearest to this image"
     elif index.bank is not None:
-        scores, rows = (index.bank.features @ feature).topk(N_CAPTIONS)
+        scores, rows = find_nearest(index.bank.features, feature, N_CAPTIONS)
         captions = [index.bank.captions[row] for row in rows.tolist()]
         nearest = list(zip(scores.tolist(), captions, strict=True))
         title = "The captions of the training set nearest to this image"
@@ -157,7 +178,10 @@ def read_original(index: ImageIndex, image_id: str, least_side: int) -> Image.Im
 
 
 def load_large(index: ImageIndex, image_id: str, array: np.ndarray | None) -> bytes:
-    """Return an image as WebP, from its file, or from an array (3, S, S), as large as it gets."""
+    """Return an image as WebP, from its file, or from an array (3, S, S), as large as it gets.
+
+    Raises OSError if there is neither, nor a thumbnail.
+    """
     image = read_original(index, image_id, LARGE_SIZE)
     if image is None and array is not None:
         image = Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
@@ -171,10 +195,11 @@ def load_thumbnail(index: ImageIndex, image_id: str) -> bytes:
     """Return an image as WebP of at most 5 KB.
 
     The index of a dataset holds images as small as the model sees them, so the file looks better.
+    Raises OSError if the file is gone and there is no thumbnail.
     """
     image = None
     if index.images is not None and index.image_size < LONGER_SIDE:
         image = read_original(index, image_id, LONGER_SIDE)
     if image is None:
         return index.thumbnail(image_id)
-    return encode_small(image, LONGER_SIDE, FAST)
+    return encode_thumbnail(image, LONGER_SIDE, FAST)

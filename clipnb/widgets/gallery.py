@@ -6,10 +6,11 @@ import ipywidgets
 import numpy as np
 
 from clipnb.retrieval import Hit, ImageIndex
+from clipnb.search.thumbnails import encode_webp
 from clipnb.widgets.cards import Card, Pictures
 from clipnb.widgets.details import load_thumbnail
 from clipnb.widgets.history import Part
-from clipnb.widgets.images import encode_webp, format_image, format_webp
+from clipnb.widgets.images import format_image, format_webp
 
 SMALL_SIZE = 36  # pixels a side of an image in the status
 
@@ -53,7 +54,10 @@ class Gallery(ipywidgets.Box):
         return None if images is None else images[self.index.row[image_id]]
 
     def format_picture(self, image_id: str, size: int | None = None) -> str:
-        """Return the <img> tag of an image, drawn from where it looks best."""
+        """Return the <img> tag of an image, drawn from where it looks best.
+
+        Raises OSError if its file is gone.
+        """
         options = {} if size is None else {"size": size}
         if self.shown is not None:
             return format_image(self.find_array(image_id), **options)
@@ -62,7 +66,10 @@ class Gallery(ipywidgets.Box):
     def format_part(self, part: Part) -> str:
         """Return an image of a query as a small <img> tag."""
         if part.image_id is not None:
-            return self.format_picture(part.image_id, SMALL_SIZE)
+            try:
+                return self.format_picture(part.image_id, SMALL_SIZE)
+            except OSError:
+                return "an image"  # its file is gone, but its feature is in the index
         if hasattr(part.image, "convert"):  # an image of Pillow
             small = part.image.convert("RGB")
             small.thumbnail((2 * SMALL_SIZE, 2 * SMALL_SIZE))

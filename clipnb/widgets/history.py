@@ -1,11 +1,13 @@
 """What a reader of the search widget has asked for, and the way back and forward."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipnb.search.query import Query, Term, parse_query
+from clipnb.search.words import find_last_word
 
 MOST_KEPT = 100  # searches that the history holds
 SETTLED = 1.5  # seconds after which a typed text counts as a search of its own
@@ -64,6 +66,12 @@ def parse_text(text: str) -> tuple[Term, ...]:
         words = words[:-1]
         text = " ".join(words)
     return parse_query(text).terms
+
+
+def is_unfinished(text: str, terms: Sequence[Term]) -> bool:
+    """Tell whether the last word of a text may still be typed: it ends a term that is a text."""
+    ends_with_text = bool(terms) and isinstance(terms[-1].content, str)
+    return ends_with_text and find_last_word(text) is not None
 
 
 def fill_template(template: str, text: str) -> str:

@@ -3,13 +3,14 @@
 import base64
 import functools
 import html
-import io
 
 import numpy as np
 from PIL import Image
 
+from clipnb.search.thumbnails import encode_thumbnail
+
 SHOWN_SIZE = 138  # pixels a side at which images are shown
-MOST_BYTES = 5000  # of one image in a list of many
+QUALITIES = (90, 80, 65, 50)  # higher than of thumbnails: these images are small already
 
 
 def format_image(image: np.ndarray, text: str = "", size: int = SHOWN_SIZE) -> str:
@@ -33,35 +34,12 @@ def format_webp(data: bytes, text: str = "", size: int = SHOWN_SIZE) -> str:
 
 @functools.lru_cache(maxsize=256)  # the same images come back with every letter typed
 def _encode_small(pixels: bytes, size: tuple[int, int]) -> bytes:
-    """Encode the bytes of an image (3, *size) as WebP of at most `MOST_BYTES`.
+    """Encode the bytes of an image (3, *size) as WebP of at most 5 KB.
 
     A small image keeps its size, since the browser enlarges it as well as we could. A drawing of
     64 px then takes 1.5 KB. As an enlarged PNG it takes 19 KB.
     """
     array = np.frombuffer(pixels, np.uint8).reshape(3, *size).transpose(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(array))
-    return encode_small(image, 2 * SHOWN_SIZE)  # enough for a screen with small pixels
-
-
-def encode_small(
-    image: Image.Image, side: int, qualities: tuple[int, ...] = (90, 80, 65, 50)
-) -> bytes:
-    """Encode an image as WebP of at most `MOST_BYTES`. side: pixels of the longer side at most.
-
-    qualities: what is tried in turn. If none is small enough, the image gets fewer pixels.
-    """
-    image = image.copy()
-    while True:
-        image.thumbnail((side, side))
-        for quality in qualities:
-            data = encode_webp(image, quality)
-            if len(data) <= MOST_BYTES:
-                return data
-        side = side * 3 // 4
-
-
-def encode_webp(image: Image.Image, quality: int = 90) -> bytes:
-    """Encode an image as WebP."""
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=quality, method=2)
-    return buffer.getvalue()
+    # Twice the size is enough for a screen with small pixels.
+    return encode_thumbnail(image, 2 * SHOWN_SIZE, QUALITIES)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from clipnb.widgets.cards import shorten
+from clipnb.search.query import shorten
 from clipnb.widgets.own_image import OwnImage
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ class Options(ipywidgets.VBox):
         self.children = [*boxes, self.map_place]
         self.add_class("clipnb-options")
         self.start_temperature()
-        self.listed = 0  # searches that the history shows
         self.template.observe(self._show_again, "value")
         self.bars.observe(self._choose_bars, "value")
         self.temperature.observe(self._show_again, "value")
@@ -87,12 +86,11 @@ class Options(ipywidgets.VBox):
         """List the searches so far, the last one first."""
         entries = self.owner.past.entries
         named = [(shorten(str(entry), 60), i) for i, entry in enumerate(entries) if str(entry)]
-        if len(entries) == self.listed:  # the last one is still being typed
+        options = ((TITLE, -1), *reversed(named))
+        if options == self.history.options:
             return
-        self.listed = len(entries)
-        with self.hold_trait_notifications():
-            self.history.options = [(TITLE, -1), *reversed(named)]
-            self.history.value = -1
+        with self.history.hold_sync():  # one message in place of several
+            self.history.options = options  # which chooses the first one, the title
 
     def _choose_search(self, change: dict) -> None:
         """Go to an earlier search."""

@@ -13,7 +13,7 @@ import ipywidgets
 from PIL import Image
 
 from clipnb.datasets.photos import UnreadableImageError, read_photo
-from clipnb.widgets.cards import shorten
+from clipnb.search.query import shorten
 
 MOST_BYTES = 20_000_000
 LONGER_SIDE = 1024  # pixels that are kept
@@ -31,7 +31,7 @@ def read_own_image(name: str, data: bytes | None) -> Image.Image:
         raise ValueError(f"{shown} is larger than {MOST_BYTES // 1_000_000} MB.")
     try:
         image = read_photo(io.BytesIO(data), LONGER_SIDE).image
-    except UnreadableImageError as error:
+    except (OSError, UnreadableImageError) as error:
         raise ValueError(f"{shown} cannot be searched by: {error}.") from None
     image.thumbnail((LONGER_SIDE, LONGER_SIDE))
     return image

@@ -3,7 +3,6 @@
 It works by setting traits alone. Parts that only some readers want are folded away.
 """
 
-import html
 from typing import Any
 
 import ipywidgets
@@ -11,14 +10,17 @@ import numpy as np
 import torch
 
 from clipnb.retrieval import Hit, ImageIndex
-from clipnb.search.words import UnknownWord, explain_unknown_words, find_unknown_words
+from clipnb.search.negation import explain_terms, join_texts
+from clipnb.search.query import Query, Term
+from clipnb.search.words import find_unknown_words
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
-from clipnb.widgets.cards import Card, make_button, name_hit, name_image, shorten
+from clipnb.widgets.cards import Card, make_button, name_hit, name_image
 from clipnb.widgets.details import Details, load_large
 from clipnb.widgets.gallery import Gallery
-from clipnb.widgets.history import Asked, History, Part, make_query
+from clipnb.widgets.history import Asked, History, Part, is_unfinished, make_query, parse_text
 from clipnb.widgets.options import Options
 from clipnb.widgets.status import (
+    describe_error,
     is_arithmetic,
     tell_found,
     tell_nothing_found,
@@ -57,6 +59,7 @@ class RetrievalWidget(ipywidgets.VBox):
         self.index = index
         self.first_index = index  # the one whose images are shown
         self.hits: list[Hit] = []
+        self.found_by: tuple[ImageIndex, Any] = (index, "")  # what found them: index and query
         self.n_extra = 0  # images beyond k that were asked for
         self.asked = Asked(query)
         self.past = History(self.asked)
@@ -187,14 +190,22 @@ class RetrievalWidget(ipywidgets.VBox):
         self._run(self.asked, keep_extra=True)
 
     def open_details(self, i: int) -> None:
-        """Show the image on card i large, with its captions and why it was found."""
+        """Show the image on card i large, with its captions and why it was found.
+
+        The query that found it counts. What is in the box may be wrong by now.
+        """
         hit = self.hits[i]
-        query = self._make_query(self.asked)
-        text = query if isinstance(query, str) else ""
+        index, query = self.found_by
+        text = query.text if isinstance(query, Query) else query
+        text = text if isinstance(text, str) else ""
         array = self.gallery.find_array(hit.image_id)
-        large = load_large(self.first_index, hit.image_id, array)
-        feature = self.index.encode(query)
-        self.details.show(self.index, hit, text, feature, large, self.cards[i].open)
+        try:
+            large = load_large(self.first_index, hit.image_id, array)
+            feature = index.encode(query)
+            self.details.show(index, hit, text, feature, large, self.cards[i].open)
+        except (ValueError, OSError) as error:
+            self.details.hide()
+            self.status.value = describe_error(error)
 
     def go_to(self, position: int) -> None:
         """Search for one of the searches that the history holds."""
@@ -228,17 +239,18 @@ class RetrievalWidget(ipywidgets.VBox):
         self.asked = asked
         if not keep_extra:
             self.n_extra = 0
-        unknown = []
+        suggested = []
         try:
             query = self._make_query(asked)
             self.hits = self._find(query)
-            status, unknown, matched = self._tell(query)
+            self.found_by = (self.index, query)
+            status, suggested, matched = self._tell(query)
         except (ValueError, OSError) as error:
             # What was found before stays, since a query may be wrong while it is being typed.
-            status, matched = html.escape(shorten(str(error), 300)), None
+            status, matched = describe_error(error), None
         self.details.hide()
         self._show_hits(matched)
-        self.suggestions.show(suggest_texts(asked.text, unknown))
+        self.suggestions.show(suggested)
         if new_text and self.query.value != asked.text:  # else a reader may be typing already
             self.query.value = asked.text
         self.back.disabled = not self.past.has_past
@@ -278,21 +290,27 @@ class RetrievalWidget(ipywidgets.VBox):
         scores = torch.tensor([hit.score for hit in self.hits])
         return (scores / self.options.temperature.value).softmax(dim=0).tolist()
 
-    def _tell(self, query: Any) -> tuple[str, list[UnknownWord], bool | None]:
-        """Say in HTML what was found. Returns also unknown words, and whether anything matches."""
+    def _tell(self, query: Any) -> tuple[str, list[str], bool | None]:
+        """Say in HTML what was found. Returns also texts to suggest, and whether anything matches.
+
+        The words are those of the texts in the box: neither those of files nor of the template.
+        """
         if not self.hits:
             return tell_nothing_found(self.asked), [], None
-        text = self.asked.text
         tokenizer = self.index.tokenizer
         known = None if self.index.bank is None else self.index.bank.words
-        unknown = explain_unknown_words(tokenizer, text, known, still_typing=True)
+        terms = parse_text(self.asked.text)
+        images = [Term(part.weight, part) for part in self.asked.parts]
+        unfinished = is_unfinished(self.asked.text, terms)
+        unknown, sentences = explain_terms(tokenizer, [*terms, *images], known, unfinished)
         asked = write_query(self.asked, self.gallery.format_part, {word.word for word in unknown})
         matched = None
-        if len(find_unknown_words(tokenizer, text, known)) == len(unknown):
+        if len(find_unknown_words(tokenizer, join_texts(terms), known)) == len(unknown):
             matched = self.index.has_match(query)  # the last word is not still being typed
         arithmetic = is_arithmetic(query)
         found = tell_found(len(self.hits), len(self.index), asked, matched, arithmetic)
-        return found + tell_words(text, unknown), unknown, matched
+        told = tell_words(sentences, self.options.template.value)
+        return found + told, suggest_texts(terms, unknown), matched
 
 
 def make_placeholder(index: ImageIndex) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from clipnb.search.negation import explain_negation
-from clipnb.search.query import Query
-from clipnb.search.words import UnknownWord, describe_unknown_words
-from clipnb.widgets.cards import shorten
+from clipnb.search.query import Query, shorten
+from clipnb.widgets.cards import ECHOED
 from clipnb.widgets.history import Asked, Part, parse_text
+
+NO_PLACE = "The template is not used, because it has no {}. Write {} where your text belongs."
 
 Formatter = Callable[[Part], str]  # returns the <img> tag of an image in a query
 
@@ -18,7 +18,7 @@ Formatter = Callable[[Part], str]  # returns the <img> tag of an image in a quer
 def quote(text: str, unknown: Collection[str] = ()) -> str:
     """Return a text as HTML, in quotation marks, cut if it is long. Unknown words are greyed."""
     parts = []
-    for part in re.split(r"(\w+)", shorten(text.strip())):
+    for part in re.split(r"(\w+)", shorten(text.strip(), ECHOED)):
         escaped = html.escape(part)
         if part.lower() in unknown:
             escaped = f'<span class="clipnb-unknown">{escaped}</span>'
@@ -36,9 +36,10 @@ def write_query(asked: Asked, format_part: Formatter, unknown: Collection[str] =
         return quote(asked.text, unknown)
     words = []
     for term in terms:
-        content = term.content.name if isinstance(term.content, Path) else str(term.content)
+        is_path = isinstance(term.content, Path)
+        content = quote(term.content.name) if is_path else quote(term.content, unknown)
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} × "
-        words += [_sign(term.weight), weight + quote(content, unknown)]
+        words += [_sign(term.weight), weight + content]
     for part in asked.parts:
         caption = f" {quote(part.caption)}" if part.caption and len(asked.parts) == 1 else ""
         words += [_sign(part.weight), format_part(part) + caption]
@@ -84,8 +85,14 @@ def tell_nothing_found(asked: Asked) -> str:
     )
 
 
-def tell_words(text: str, unknown: list[UnknownWord]) -> str:
-    """Say which words of a text the model does not know, and how it takes a negation."""
-    sentences = [describe_unknown_words(unknown, text), explain_negation(text) or ""]
-    told = [html.escape(sentence) for sentence in sentences if sentence]
+def describe_error(error: Exception) -> str:
+    """Return the message of an error as HTML, in one line."""
+    return html.escape(shorten(str(error), 300))
+
+
+def tell_words(sentences: list[str], template: str) -> str:
+    """Write what `explain_terms` says, and whether the template is of no use, below a status."""
+    if template.strip() and "{}" not in template:
+        sentences = [*sentences, NO_PLACE]
+    told = [html.escape(sentence) for sentence in sentences]
     return "".join(f'<br><span class="clipnb-aside">{sentence}</span>' for sentence in told)

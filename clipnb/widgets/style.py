@@ -77,6 +77,8 @@ RETRIEVAL_STYLE = """
                        display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 5;
                        color: var(--jp-ui-font-color1, #222); }
 .clipnb-hit b        { color: var(--jp-ui-font-color0, #000); }
+.clipnb-hit p.clipnb-gone
+                     { height: auto; margin: 0; padding: 7px; }
 .clipnb-unsure img   { filter: grayscale(1); opacity: .45; }
 
 .clipnb-bar          { display: block; height: 4px; background: var(--jp-border-color2, #ddd); }

@@ -1,13 +1,14 @@
 """Texts that the search widget offers in place of one that the model does not understand."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets
 
-from clipnb.search.negation import rewrite_negation
+from clipnb.search.negation import rewrite_terms
+from clipnb.search.query import Query, Term, shorten
 from clipnb.search.words import UnknownWord
-from clipnb.widgets.cards import make_button, shorten
+from clipnb.widgets.cards import make_button
 
 MOST = 3
 
@@ -39,16 +40,29 @@ class Suggestions(ipywidgets.Box):
         self.choose(self.texts[self.children.index(button)])
 
 
-def suggest_texts(text: str, unknown: list[UnknownWord]) -> list[str]:
-    """Return texts to search for in place of one with misspelt words or a negation."""
-    texts = [rewrite_negation(text) or text]
-    corrected = text
+def suggest_texts(terms: Sequence[Term], unknown: list[UnknownWord]) -> list[str]:
+    """Return texts to search for in place of one with misspelt words or a negation.
+
+    terms: what the text was read as. The names of files in it stay as they are.
+    """
+    corrected = terms
     for word in unknown:
-        corrected = replace_word(corrected, word.word, word.spelling or word.word)
-    texts.append(corrected)
+        corrected = replace_in_texts(corrected, word.word, word.spelling or word.word)
+    texts = [rewrite_terms(terms), str(Query(corrected))]
     for word in unknown:
-        texts += [replace_word(text, word.word, known) for known in word.nearest]
-    return [other for other in dict.fromkeys(texts) if other != text]
+        texts += [str(Query(replace_in_texts(terms, word.word, near))) for near in word.nearest]
+    return [other for other in dict.fromkeys(texts) if other != str(Query(terms))]
+
+
+def replace_in_texts(terms: Sequence[Term], word: str, other: str) -> list[Term]:
+    """Replace a word in all terms that are texts."""
+    replaced = []
+    for term in terms:
+        content = term.content
+        if isinstance(content, str):
+            content = replace_word(content, word, other)
+        replaced.append(Term(term.weight, content))
+    return replaced
 
 
 def replace_word(text: str, word: str, other: str) -> str:
