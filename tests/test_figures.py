@@ -23,7 +23,7 @@ DIAGRAMS = [
 ]
 NAMES = [*ROADMAPS, *DIAGRAMS, "model", "ladder", "verdicts", "hero"]
 ANIMATIONS = ["pairs_let_go", "matrix_training"]
-RECORDED = ["search"]  # by the browser test, not drawn
+RECORDED = ["page", "search"]  # in a browser, not drawn
 
 
 @pytest.fixture
