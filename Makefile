@@ -14,10 +14,10 @@ help:  ## list these commands
 lab: $(READY)  ## read the course in JupyterLab
 	$(BIN)/jupyter-lab --ServerApp.root_dir=. notebooks/00_see_it_work.ipynb
 
-test: $(READY)  ## run all tests and all notebooks (about half an hour)
+test: $(READY)  ## run all tests and all notebooks (half an hour)
 	$(BIN)/python -m pytest --nbval
 
-test-fast: $(READY)  ## run the tests without notebooks and browser (under 2 minutes)
+test-fast: $(READY)  ## run the tests without notebooks and browser (3 minutes)
 	$(BIN)/python -m pytest tests --ignore=tests/test_browser.py --ignore=tests/test_own_data.py \
 		--ignore=tests/test_exercises.py --ignore=tests/test_page_browser.py
 

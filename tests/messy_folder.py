@@ -126,9 +126,9 @@ def write_unusual(path, seed):
     wide.save(folder / "on its side.webp", exif=exif)
     wide.save(folder / "on its side.png", exif=exif)
     exif = Image.Exif()
-    exif.get_ifd(EXIF_FOLDER)[DATE_TIME_ORIGINAL] = "2019:05:03 10:20:30"
+    exif[EXIF_FOLDER] = {DATE_TIME_ORIGINAL: "2019:05:03 10:20:30"}
     draw_scene(12, seed).save(folder / "of 2019.jpg", exif=exif)
-    exif.get_ifd(EXIF_FOLDER)[DATE_TIME_ORIGINAL] = "0000:00:00 00:00:00"
+    exif[EXIF_FOLDER] = {DATE_TIME_ORIGINAL: "0000:00:00 00:00:00"}
     draw_scene(13, seed).save(folder / "without a date.jpg", exif=exif)
     draw_scene(14, seed).save(folder / "broken exif.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     draw_scene(15, seed).convert("CMYK").save(folder / "cmyk.jpg")

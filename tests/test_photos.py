@@ -204,7 +204,7 @@ def test_cmyk_keeps_its_colours(tmp_path):
 def test_heic(tmp_path):
     pytest.importorskip("pillow_heif").register_heif_opener()
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2019:05:03 10:20:30"
+    exif[0x8769] = {0x9003: "2019:05:03 10:20:30"}
     draw_scene(1).save(tmp_path / "a.HEIC", exif=exif, quality=95)
     assert list(PhotoFolder(tmp_path).paths) == ["a.HEIC"]
     assert str(read(tmp_path / "a.HEIC").taken) == "2019-05-03 10:20:30"

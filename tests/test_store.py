@@ -147,7 +147,7 @@ def test_a_folder_that_is_read_only(folder):
 
 def test_dates_come_from_the_camera_or_the_file(folder):
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2011:02:03 04:05:06"
+    exif[0x8769] = {0x9003: "2011:02:03 04:05:06"}
     draw_scene(0).save(folder / "0/00.jpg", exif=exif)
     os.utime(folder / "0/03.jpg", (1e9, 1e9))
     store = update(folder)
