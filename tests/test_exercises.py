@@ -208,7 +208,7 @@ def test_a_loop_that_does_not_learn_the_scale_is_told(monkeypatch, capsys):
         n_steps = recipe.epochs * (len(train_set) // recipe.batch_size)
         return [math.log(recipe.batch_size)] + [0.1] * (n_steps - 1)
 
-    monkeypatch.setattr(training, "forgets_gradients", lambda answer: True)
+    monkeypatch.setattr(training, "try_two_steps", lambda answer: ([1.0, 0.1], True))
     check(training.training_loop, train_all_but_the_scale)
     assert "The scale has been learned" in capsys.readouterr().out
 
