@@ -86,7 +86,7 @@ RETRIEVAL_STYLE = """
 
 .clipnb-retrieval .jupyter-button.clipnb-pick
                      { position: absolute; top: 0; left: 0; width: 100%; height: auto; margin: 0;
-                       aspect-ratio: 1; padding: 6px 6px 36px; line-height: 16px;
+                       aspect-ratio: 1; padding: 6px 6px 36px; font-size: 10px; line-height: 12px;
                        white-space: normal; border-radius: 0;
                        color: #fff; background: rgba(0, 0, 0, .65);
                        opacity: 0; cursor: pointer; transition: opacity .15s; }
