@@ -1,12 +1,15 @@
 """A small drawn dataset for the tests, in a folder of its own: no test writes into data/."""
 
 import dataclasses
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from clipnb import RECIPES, load_dataset, scenes
 from clipnb.datasets.image_files import enable_heic
+from clipnb.runtime import cache_dir
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,13 @@ def no_heic(monkeypatch):
     enable_heic.cache_clear()
     yield
     enable_heic.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The path of axe-core, which .ci/run installs by npm; `AXE_PATH` may name another one."""
+    installed = cache_dir() / "node" / "node_modules" / "axe-core" / "axe.min.js"
+    path = Path(os.environ.get("AXE_PATH", installed))
+    if not path.exists():
+        pytest.skip("no axe-core here: npm install --no-save --prefix data/cache/node axe-core")
+    return path

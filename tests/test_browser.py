@@ -6,9 +6,7 @@ dark theme, and nothing has to be scrolled sideways.
 """
 
 import json
-import os
 import platform
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -27,7 +25,7 @@ from lab import (
 )
 from PIL import Image
 
-from clipnb.runtime import ROOT, cache_dir
+from clipnb.runtime import ROOT
 
 KERNEL = "Python 3 (ipykernel)"
 READY = f":text('{IDLE}'), .jp-NotebookKernelStatus-fade"  # in JupyterLab, in Notebook
@@ -454,16 +452,6 @@ def test_opening_and_saving_changes_no_byte(name, lab, visit):
 
 
 # ---- for everyone ----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """The path of axe-core, which .ci/run installs by npm; `AXE_PATH` may name another one."""
-    installed = cache_dir() / "node" / "node_modules" / "axe-core" / "axe.min.js"
-    path = Path(os.environ.get("AXE_PATH", installed))
-    if not path.exists():
-        pytest.skip("no axe-core here: npm install --no-save --prefix data/cache/node axe-core")
-    return path
 
 
 def use_theme(page, name):

@@ -210,7 +210,7 @@ def test_k_below_one_is_refused(capsys):
 
 
 MISTAKES = {
-    "train --recipe nope": "no recipe 'nope'; there are quick, ",
+    "train --recipe nope": "no recipe 'nope'; there are quick, quick_words, baseline",
     "evaluate --recipe tiny": "Train one with",
     "train --recipe baseline": "download flickr8k",
     "experiment zero-shot": "no experiment 'zero-shot'; there are zero_shot",

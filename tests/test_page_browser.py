@@ -3,10 +3,8 @@
 tests/test_page.py looks at the file without a browser.
 """
 
-import os
 import random
 import unicodedata
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +12,6 @@ from lab import find_chromium, launch
 from page_index import CAPTIONS, NASTY, PLAIN, add_bank, make_index
 from test_browser import FIND_BARRIERS
 
-from clipnb.runtime import cache_dir
 from clipnb.search.explain import REST, word_shares
 from clipnb.search.page import save_html
 from clipnb.search.words import explain_unknown_words, find_unknown_words
@@ -390,16 +387,6 @@ def test_nothing_can_be_sent(browser, tmp_path):
     assert len(refused) >= len(attempts)
     assert all("Content Security Policy" in text for text in refused[: len(attempts)])
     page.close()
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """The path of axe-core, which .ci/run installs by npm; `AXE_PATH` may name another one."""
-    installed = cache_dir() / "node" / "node_modules" / "axe-core" / "axe.min.js"
-    path = Path(os.environ.get("AXE_PATH", installed))
-    if not path.exists():
-        pytest.skip("no axe-core here: npm install --no-save --prefix data/cache/node axe-core")
-    return path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
