@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from clipnb.datasets import load_dataset
@@ -15,6 +16,7 @@ from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
 from clipnb.runs import Run
 from clipnb.runtime import (
+    cpu_name,
     describe_machine,
     display_path,
     list_versions,
@@ -169,3 +171,23 @@ def load_trials(dataset: str) -> list[dict]:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+# ---- benchmarks ------------------------------------------------------------------------------
+
+
+def record_benchmark(results: dict, prefix: str = "") -> tuple[str, dict]:
+    """Write what a benchmark measured, with the machine, into `results/bench/<prefix><cpu>.json`.
+
+    Returns the path as text, and the record.
+    """
+    record = {
+        "machine": describe_machine(),
+        "threads": torch.get_num_threads(),
+        "versions": list_versions(),
+        "date": datetime.date.today().isoformat(),
+        **results,
+    }
+    cpu = re.sub("[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
+    path = results_dir() / "bench" / f"{prefix}{cpu}.json"
+    return write_record(path, record, indent=1), record

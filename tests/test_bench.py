@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clipnb import RECIPES, bench, create_model, datasets, normalize_images
+from clipnb import RECIPES, bench, create_model, datasets, normalize_images, records
 from clipnb.bench import baselines, comparisons, costs, jpegs, loops, processes, timing
 from clipnb.records import count_parameters
 from clipnb.tokenizer import clip_tokenizer
@@ -321,7 +321,7 @@ def test_the_keys_of_a_record_stay():
 
 def test_a_benchmark_is_recorded_and_printed_with_ratios_first(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
-    monkeypatch.setattr(bench, "cpu_name", lambda: "Some CPU (TM) @ 3 GHz")
+    monkeypatch.setattr(records, "cpu_name", lambda: "Some CPU (TM) @ 3 GHz")
     monkeypatch.setattr(bench, "temporary_photos", contextlib.nullcontext)
     parts = {
         "first use": lambda: {"seconds": 1.5},

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipnb import bench_report, create_model
+from clipnb import bench_report, create_model, records
 from clipnb.bench import approximate, search
 from clipnb.bench.approximate import compare_ways, grow
 from clipnb.runs import Run
@@ -145,7 +145,7 @@ def test_faiss_is_left_out_where_it_is_not_installed(monkeypatch):
 
 def test_a_record_is_written_and_its_tables_are_printed(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
-    monkeypatch.setattr(search, "cpu_name", lambda: "Some CPU (TM)")
+    monkeypatch.setattr(records, "cpu_name", lambda: "Some CPU (TM)")
     monkeypatch.setattr(search, "find_runs", lambda: [run])
     finding = {"ratio": 1.25, "lowest": 1.0, "highest": 1.5, "ours": 120.4, "theirs": 96.0}
     finding["unit"] = "milliseconds"

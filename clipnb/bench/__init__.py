@@ -4,11 +4,6 @@ Only ratios carry from one machine to another. comparisons.py, costs.py and proc
 each with what it needs from jpegs.py, loops.py, timing.py and baselines.py.
 """
 
-import datetime
-import re
-
-import torch
-
 from clipnb.bench.comparisons import (
     compare_with_bare_step,
     compare_with_naive,
@@ -18,8 +13,8 @@ from clipnb.bench.costs import measure_compiling, measure_decoding, measure_grow
 from clipnb.bench.jpegs import temporary_photos
 from clipnb.bench.processes import measure_import, measure_peak_memory
 from clipnb.bench_report import iterate_findings
-from clipnb.records import write_record
-from clipnb.runtime import cpu_name, describe_machine, list_versions, progress, results_dir
+from clipnb.records import record_benchmark
+from clipnb.runtime import progress
 
 # What is measured, by its key in the record.
 PARTS = {
@@ -42,15 +37,7 @@ def run_benchmark() -> str:
     with temporary_photos():
         parts = progress(PARTS.items(), desc="benchmark")
         results = {name: measure() for name, measure in parts}
-    record = {
-        "machine": describe_machine(),
-        "threads": torch.get_num_threads(),
-        "versions": list_versions(),
-        "date": datetime.date.today().isoformat(),
-        **results,
-    }
-    cpu = re.sub("[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-    path = write_record(results_dir() / "bench" / f"{cpu}.json", record, indent=1)
+    path, _ = record_benchmark(results)
     print_findings(results)
     return path
 

@@ -3,9 +3,7 @@
 All that is compared runs in turns, so that other work on the machine slows both sides alike.
 """
 
-import datetime
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -27,16 +25,12 @@ from clipnb.datasets.photos import PhotoFolder
 from clipnb.features import encode_images
 from clipnb.model import create_model
 from clipnb.recipes import RECIPES
-from clipnb.records import write_record
+from clipnb.records import record_benchmark
 from clipnb.retrieval import ImageIndex
 from clipnb.runs import Run, is_finished, run_folder
 from clipnb.runtime import (
-    cpu_name,
     data_dir,
-    describe_machine,
-    list_versions,
     progress,
-    results_dir,
 )
 from clipnb.search.nearest import find_nearest
 from clipnb.search.store import update_store
@@ -72,15 +66,7 @@ def run_search_benchmark() -> str:
         "indexes": lambda: compare_indexes(runs),
     }
     results = {name: measure() for name, measure in progress(parts.items(), desc="benchmark")}
-    record = {
-        "machine": describe_machine(),
-        "threads": torch.get_num_threads(),
-        "versions": list_versions(),
-        "date": datetime.date.today().isoformat(),
-        **results,
-    }
-    cpu = re.sub("[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-    path = write_record(results_dir() / "bench" / f"search-{cpu}.json", record, indent=1)
+    path, record = record_benchmark(results, prefix="search-")
     print(search_tables(record))
     return path
 
