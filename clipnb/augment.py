@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipnb.encoders import normalize_images
+from clipnb.preprocess import HALF, choose_preprocess
 from clipnb.recipes import Recipe
 from clipnb.tokenizer import padding_mask
 
@@ -14,16 +14,19 @@ from clipnb.tokenizer import padding_mask
 def augment(images: Tensor, recipe: Recipe) -> Tensor:
     """Crop, mirror and recolour images at random, as the recipe asks.
 
-    images: uint8 (B, 3, S, S). Returns float32 (B, 3, s, s) in about [-1, 1]; s is the recipe's
+    images: uint8 (B, 3, S, S). Returns float32 (B, 3, s, s), normalised as the recipe's image
+    encoder wants them, which is in about [-1, 1] for those of this course; s is the recipe's
     crop_size, or its image_size. Every image gets its own crop, flip, brightness and contrast.
     torchvision's batch transforms would draw one for the whole batch.
     """
     size = recipe.crop_size or recipe.image_size
     if recipe.min_crop_area < 1 or recipe.flip or images.shape[-1] != size:
         images = random_crop(images.float(), size, recipe.min_crop_area, recipe.flip)
+    preprocess = choose_preprocess(recipe)
     if not recipe.colour:
-        return normalize_images(images)
-    return change_light(images.float(), recipe.colour)
+        return preprocess.normalize(images)
+    images = change_light(images.float(), recipe.colour)  # in about [-1, 1]
+    return images if preprocess.mean == HALF else preprocess.normalize((images + 1) * 127.5)
 
 
 def change_light(images: Tensor, strength: float) -> Tensor:

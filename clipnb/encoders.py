@@ -4,8 +4,9 @@ An encoder is a module with a `width`. An image encoder maps images (B, 3, S, S)
 text encoder maps tokens (B, T) to (B, width). Any image encoder and any text encoder make a CLIP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,11 +16,22 @@ from torch import Tensor, nn
 from clipnb.tokenizer import padding_mask
 
 
-def normalize_images(images: Tensor | np.ndarray) -> Tensor:
-    """Map images (B, 3, S, S) from [0, 255] to float32 in [-1, 1]: mean and deviation 0.5."""
+def normalize_images(
+    images: Tensor | np.ndarray,
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.5, 0.5, 0.5),
+) -> Tensor:
+    """Map images (B, 3, S, S) from [0, 255] to float32 of about mean 0 and deviation 1.
+
+    mean, std: of each channel, for pixels in [0, 1]. By default the result lies in [-1, 1].
+    """
     if not torch.is_tensor(images):
         images = torch.tensor(images)  # copied: a memory-mapped array is read-only
-    return images.float() / 127.5 - 1
+    if set(mean) == set(std) == {0.5}:
+        return images.float() / 127.5 - 1
+    mean = torch.tensor(mean, device=images.device)[:, None, None]  # (3, 1, 1)
+    std = torch.tensor(std, device=images.device)[:, None, None]
+    return (images.float() / 255 - mean) / std
 
 
 class TinyCNN(nn.Module):
@@ -117,44 +129,69 @@ class MultiHeadAttention(nn.Module):
         self.in_proj = nn.Linear(width, 3 * width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Mix the positions of x (B, T, D) into (B, T, D). mask: bool (B, T), True is visible."""
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Mix the positions of x (B, T, D) into (B, T, D).
+
+        mask: bool (B, T), True is visible. causal: each position sees itself and those before it
+        alone; such a text needs no mask, because padding comes last.
+        """
         B, T, D = x.shape
         qkv = self.in_proj(x).view(B, T, 3, self.heads, D // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, T, D/heads)
         if mask is not None:
             mask = mask[:, None, None, :]  # (B, 1, 1, T): every query sees the same keys
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, heads, T, D/heads)
+        # (B, heads, T, D/heads)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         y = y.transpose(1, 2).reshape(B, T, D)
         return self.out_proj(y)
 
 
-class TransformerBlock(nn.Module):
-    """A pre-norm transformer layer: attention, then a feed-forward net, each added to its input."""
+class QuickGELU(nn.Module):
+    """An approximation of GELU by one sigmoid. OpenAI's weights were trained with it."""
 
-    def __init__(self, width: int, heads: int, feedforward: int, dropout: float = 0.0):
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each number x to x * sigmoid(1.702 x)."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class TransformerBlock(nn.Module):
+    """A pre-norm transformer layer: attention, then a feed-forward net, each added to its input.
+
+    activation: makes the module between the two layers of the feed-forward net.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        feedforward: int,
+        dropout: float = 0.0,
+        activation: Callable[[], nn.Module] = nn.GELU,
+    ):
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
         self.attention = MultiHeadAttention(width, heads)
         self.norm2 = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
             nn.Linear(width, feedforward),
-            nn.GELU(),
+            activation(),
             nn.Dropout(dropout),
             nn.Linear(feedforward, width),
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map x (B, T, D) to (B, T, D). mask: bool (B, T), True is visible."""
-        x = x + self.dropout(self.attention(self.norm1(x), mask))
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Map x (B, T, D) to (B, T, D). mask and causal: see `MultiHeadAttention`."""
+        x = x + self.dropout(self.attention(self.norm1(x), mask, causal))
         return x + self.dropout(self.feedforward(self.norm2(x)))
 
 
 class ViT(nn.Module):
-    """A small vision transformer (Dosovitskiy et al. 2021). Its output is the mean of its patches.
+    """A vision transformer (Dosovitskiy et al. 2021).
 
-    It maps (B, 3, S, S) to (B, width), S being `image_size`.
+    It maps (B, 3, S, S) to (B, width), S being `image_size`. pooling: the output is the mean of the
+    patches, or what stands in a place of its own, the class token. The published CLIP models have a
+    class token and no bias in their patches; so has this one with `pooling="class"`.
     """
 
     def __init__(
@@ -164,15 +201,21 @@ class ViT(nn.Module):
         width: int = 128,
         layers: int = 4,
         heads: int = 8,
+        feedforward: int = 0,
+        pooling: Literal["mean", "class"] = "mean",
+        activation: Callable[[], nn.Module] = nn.GELU,
     ):
         super().__init__()
         self.width = width
         n_patches = (image_size // patch_size) ** 2
-        self.patches = nn.Conv2d(3, width, patch_size, patch_size)
-        self.positions = nn.Parameter(torch.randn(n_patches, width) * width**-0.5)
+        has_class = pooling == "class"
+        self.patches = nn.Conv2d(3, width, patch_size, patch_size, bias=not has_class)
+        self.class_token = nn.Parameter(torch.randn(width) * width**-0.5) if has_class else None
+        self.positions = nn.Parameter(torch.randn(n_patches + has_class, width) * width**-0.5)
         self.norm_in = nn.LayerNorm(width)  # CLIP's own addition (paper §2.4)
         self.blocks = nn.ModuleList(
-            TransformerBlock(width, heads, 4 * width) for _ in range(layers)
+            TransformerBlock(width, heads, feedforward or 4 * width, activation=activation)
+            for _ in range(layers)
         )
         self.norm_out = nn.LayerNorm(width)
 
@@ -180,10 +223,13 @@ class ViT(nn.Module):
         """Encode images (B, 3, S, S) as (B, width)."""
         x = self.patches(images)  # (B, D, S/patch, S/patch)
         x = x.flatten(2).transpose(1, 2)  # (B, T, D), T patches
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + T, D)
         x = self.norm_in(x + self.positions)
         for block in self.blocks:
             x = block(x)
-        return self.norm_out(x.mean(dim=1))  # (B, D)
+        pooled = x.mean(dim=1) if self.class_token is None else x[:, 0]  # (B, D)
+        return self.norm_out(pooled)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -196,11 +242,15 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 
 class TextTransformer(nn.Module):
-    """The baseline's text encoder: tokens and positions, transformer layers, masked mean.
+    """A text encoder: tokens and positions, transformer layers, one vector for the whole text.
 
-    It maps (B, T) to (B, width); T may be anything up to `context_length`. With the defaults it
-    has 6,324,224 + 9,856 + 4 x 198,272 parameters. Unlike the paper (§2.4) it has no causal mask,
-    and the text is pooled by a mean instead of being read at [EOS].
+    It maps (B, T) to (B, width); T may be anything up to `context_length`. With the defaults it is
+    the baseline's, with 6,324,224 + 9,856 + 4 x 198,272 parameters: every token sees all others,
+    and the text is the mean of its tokens. The published CLIP models (paper §2.4) differ in both,
+    as this one does with `causal=True, pooling="eos"`. Then a token sees only those before it, and
+    the text is read at its last token [EOS], which has seen them all, with a layer norm.
+
+    With `pooling="eos"` the vocabulary must be one in which [EOS] has the largest id, as in CLIP's.
     """
 
     def __init__(
@@ -212,14 +262,19 @@ class TextTransformer(nn.Module):
         heads: int = 8,
         feedforward: int = 512,
         dropout: float = 0.1,
+        causal: bool = False,
+        pooling: Literal["mean", "eos"] = "mean",
+        activation: Callable[[], nn.Module] = nn.GELU,
     ):
         super().__init__()
         self.width = width
+        self.causal = causal
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.positional_embedding = nn.Parameter(torch.randn(context_length, width) * 0.01)
         self.blocks = nn.ModuleList(
-            TransformerBlock(width, heads, feedforward, dropout) for _ in range(layers)
+            TransformerBlock(width, heads, feedforward, dropout, activation) for _ in range(layers)
         )
+        self.norm_out = nn.LayerNorm(width) if pooling == "eos" else None
         nn.init.normal_(self.token_embedding.weight, std=0.02)  # both as in CLIP's released code
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -228,8 +283,11 @@ class TextTransformer(nn.Module):
         positions = self.positional_embedding[: tokens.shape[1]]  # (T, D)
         x = self.token_embedding(tokens) + positions  # (B, T, D)
         for block in self.blocks:
-            x = block(x, mask)
-        return masked_mean(x, mask)  # (B, D)
+            x = block(x, None if self.causal else mask, self.causal)
+        if self.norm_out is None:
+            return masked_mean(x, mask)  # (B, D)
+        rows = torch.arange(len(x), device=x.device)
+        return self.norm_out(x[rows, tokens.argmax(dim=1)])  # (B, D)
 
 
 class BagOfWords(nn.Module):

@@ -78,9 +78,9 @@ def encode_images(
     def encode(batch: Tensor) -> Tensor:
         if projected:
             return model.encode_image(batch, normalize=True)
-        from clipnb.encoders import normalize_images  # not needed by a search
+        from clipnb.preprocess import find_preprocess  # not needed by a search
 
-        images = normalize_images(batch).to(next(model.parameters()).dtype)
+        images = find_preprocess(model).normalize(batch).to(next(model.parameters()).dtype)
         return model.image_encoder(images)
 
     return apply_in_batches(model, encode, images, batch_size)

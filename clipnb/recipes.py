@@ -27,8 +27,10 @@ class Recipe:
     dataset: str
 
     # The model.
-    image_encoder: str  # a name in model.IMAGE_ENCODERS: tiny_cnn, residual_cnn, vit, or your own
-    text_encoder: str  # a name in model.TEXT_ENCODERS: transformer, bag_of_words, or your own
+    image_encoder: str  # a name in model.IMAGE_ENCODERS: tiny_cnn, residual_cnn, vit, or your own;
+    # or one made elsewhere: clip/ViT-B-32, torchvision/resnet18, timm/vit_small_patch16_224
+    text_encoder: str  # a name in model.TEXT_ENCODERS: transformer, bag_of_words, or your own;
+    # or that of a published model: clip/ViT-B-32
     image_width: int = 192  # channels of residual_cnn's last stage; each stage before has half
     image_depth: int = 1  # residual blocks in each of residual_cnn's last two stages
     image_size: int = 64  # pixels a side of an image in evaluation and search
@@ -78,10 +80,15 @@ class Recipe:
                 "CLIP's tokenizer has 49,408 ids, but the token embedding has only "
                 f"{self.vocab_size:,} rows; set vocab_size=49408."
             )
-        if self.image_encoder == "vit" and self.crop_size not in (0, self.image_size):
+        if "vit" in self.image_encoder.lower() and self.crop_size not in (0, self.image_size):
             self._refuse(
-                f"vit has a position for each patch of an image of {self.image_size} px; set "
-                "crop_size=0, or choose a convolutional encoder."
+                f"{self.image_encoder} has a position for each patch of an image of "
+                f"{self.image_size} px; set crop_size=0, or choose a convolutional encoder."
+            )
+        if self.text_encoder.startswith("clip") and self.tokenizer != "clip":
+            self._refuse(
+                f"{self.text_encoder} reads a text at the token with the largest id, which is "
+                "[EOS] in CLIP's vocabulary alone; set tokenizer='clip' and vocab_size=49408."
             )
         if self.text_loss and self.captions_per_image < 2:
             self._refuse(

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.features import digest_weights, encode_dataset, encode_images, encode_texts
+from clipnb.preprocess import find_preprocess
 from clipnb.runtime import display_path, replace_when_done
 from clipnb.search.nearest import find_nearest
 from clipnb.search.query import Query
@@ -194,7 +195,7 @@ class ImageIndex:
         """Pixels a side of the images that the model sees."""
         if self.images is not None:
             return self.images.shape[-1]
-        return getattr(self.model, "image_size", 64)
+        return find_preprocess(self.model).size
 
     def _read_file(self, path: Path) -> np.ndarray:
         """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""

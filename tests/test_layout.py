@@ -18,6 +18,8 @@ LAYERS = [
     "runtime",
     "tokenizer losses metrics recipes markdown",
     "encoders",
+    "preprocess",
+    "towers.*",
     "augment model optimizers",
     "objective",
     "scenes.*",

@@ -10,6 +10,7 @@ import torch
 
 from clipnb.encoders import BagOfWords, ResidualCNN, TextTransformer, TinyCNN, ViT
 from clipnb.model import CLIP
+from clipnb.preprocess import Preprocess
 from clipnb.search import onnx
 from clipnb.search.onnx import FILES, export_onnx, round_to_int8, store_weights_in_int8
 from clipnb.tokenizer import train_tokenizer
@@ -26,7 +27,7 @@ def tokenizer():
 def make_model(tokenizer, image_encoder, text_encoder):
     torch.manual_seed(0)
     model = CLIP(image_encoder, text_encoder, 32)
-    model.image_size = 32
+    model.preprocess = Preprocess(32)
     for _ in range(3):  # batch norm needs statistics that differ from 0 and 1
         model.encode_image(torch.randn(8, 3, 32, 32) + 0.5)
     return model

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from clipnb import ImageIndex, PhotoFolder, create_model, parse_query, train_tokenizer
+from clipnb.preprocess import Preprocess
 from clipnb.recipes import RECIPES
 from clipnb.search.bank import fit_bank
 from clipnb.search.thumbnails import MOST_BYTES
@@ -160,7 +161,7 @@ def folder_index(index, tmp_path, monkeypatch):
     folder.mkdir()
     for i, image_id in enumerate(index.image_ids):
         Image.fromarray(index.image(image_id).transpose(1, 2, 0)).save(folder / f"{i:02}.png")
-    index.model.image_size = 32
+    index.model.preprocess = Preprocess(32)
     return ImageIndex.build(index.model, index.tokenizer, PhotoFolder(folder))
 
 

@@ -28,6 +28,7 @@ import clipnb.search.updates as updates
 import clipnb.search.vectors as vectors
 from clipnb.datasets import image_files, photos
 from clipnb.datasets.photos import PhotoFolder
+from clipnb.preprocess import Preprocess
 from clipnb.runtime import ROOT, cache_dir
 from clipnb.search.store import find_database, update_store
 
@@ -246,7 +247,7 @@ def test_another_model_needs_only_vectors(folder):
 
 def test_another_image_size_makes_other_vectors(folder):
     model = Means()
-    model.image_size = 16
+    model.preprocess = Preprocess(16)
     first, second = update(folder), update(folder, model)
     assert second.report.encoded == 12
     assert not torch.equal(first.image_features, second.image_features)

@@ -178,7 +178,7 @@ def compare_with_encoding(model: nn.Module, photos: PhotoFolder, rounds: int) ->
     Indexing reads, decodes, makes thumbnails, encodes and saves.
     """
     paths = photos.paths.values()
-    decoded = np.stack([read_image(path, model.image_size) for path in paths])
+    decoded = np.stack([read_image(path, model.preprocess.size) for path in paths])
     images = decoded.transpose(0, 3, 1, 2)  # (N, 3, S, S)
 
     def index_anew() -> None:

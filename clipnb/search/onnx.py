@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clipnb.features import evaluation_mode
+from clipnb.preprocess import find_preprocess
 from clipnb.runtime import display_path, replace_when_done
 from clipnb.tokenizer import Tokenizer
 
@@ -93,7 +94,7 @@ def export_onnx(
     require_onnx()
     folder = Path(folder)
     check_folder(folder)
-    size = getattr(model, "image_size", 64)
+    size = find_preprocess(model).size
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     tokens = torch.full((2, 5), tokenizer.eos)
     with replace_when_done(folder) as new, evaluation_mode(model):

@@ -27,6 +27,7 @@ from clipnb.datasets.photos import (
     read_photo,
 )
 from clipnb.features import digest_weights
+from clipnb.preprocess import find_preprocess
 from clipnb.runtime import cache_dir
 from clipnb.search.database import (
     BusyIndexError,
@@ -126,7 +127,7 @@ def update_store(photos: PhotoFolder, model: nn.Module) -> Store:
 
 def find_image_size(model: nn.Module) -> int:
     """Return the pixels a side of the images that a model was trained on."""
-    return getattr(model, "image_size", 64)
+    return find_preprocess(model).size
 
 
 def find_database(folder: Path) -> Path:

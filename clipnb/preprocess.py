@@ -1,0 +1,82 @@
+"""From a photo to what an image encoder takes: so many pixels, scaled by mean and deviation."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipnb.encoders import normalize_images
+from clipnb.recipes import Recipe
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+HALF = (0.5, 0.5, 0.5)
+# The statistics of the pictures that CLIP, and the usual ImageNet backbones, were trained on.
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a photo becomes an image that a model takes.
+
+    size: pixels a side. mean, std: of each channel, for pixels in [0, 1]. crop=False: the photo is
+    squashed to a square, as this course does. crop=True: its shorter side is scaled to `size`, and
+    the square in the middle is kept, as the published CLIP models were trained and judged.
+    """
+
+    size: int = 64
+    mean: tuple[float, float, float] = HALF
+    std: tuple[float, float, float] = HALF
+    crop: bool = False
+
+    def __call__(self, image: "Image.Image") -> Tensor:
+        """Turn a PIL image into float32 (3, size, size), as `encode_image` takes it.
+
+        With `crop=True` this is open_clip's own preprocessing. Like that one, it neither turns an
+        image as its EXIF data say nor mixes what is transparent with a background.
+        """
+        pixels = np.asarray(self.resize(image).convert("RGB")).transpose(2, 0, 1)  # (3, S, S)
+        return self.normalize(torch.tensor(pixels))
+
+    def resize(self, image: "Image.Image") -> "Image.Image":
+        """Scale a PIL image to a square of `size` pixels a side."""
+        from PIL import Image
+
+        if not self.crop:
+            return image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        width, height = image.size
+        shorter = min(width, height)
+        width, height = self.size * width // shorter, self.size * height // shorter
+        if (width, height) != image.size:
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        return image.crop((left, top, left + self.size, top + self.size))
+
+    def normalize(self, images: Tensor | np.ndarray) -> Tensor:
+        """Map images (..., 3, S, S) from [0, 255] to float32 of about mean 0 and deviation 1."""
+        return normalize_images(images, self.mean, self.std)
+
+
+DEFAULT = Preprocess()
+
+
+def find_preprocess(model: nn.Module) -> Preprocess:
+    """Return the preprocessing of a model: its own, or the default for a module without one."""
+    return getattr(model, "preprocess", DEFAULT)
+
+
+def choose_preprocess(recipe: Recipe) -> Preprocess:
+    """Return the preprocessing of a recipe's image encoder.
+
+    The published encoders want what they were trained with; those of this course take [-1, 1].
+    """
+    library = recipe.image_encoder.partition("/")[0]
+    if library == "clip":
+        return Preprocess(recipe.image_size, CLIP_MEAN, CLIP_STD, crop=True)
+    if library in ("torchvision", "timm"):
+        return Preprocess(recipe.image_size, IMAGENET_MEAN, IMAGENET_STD, crop=True)
+    return Preprocess(recipe.image_size)
