@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipnb.preprocess import find_preprocess
+
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
     from clipnb.tokenizer import Tokenizer
@@ -78,8 +80,6 @@ def encode_images(
     def encode(batch: Tensor) -> Tensor:
         if projected:
             return model.encode_image(batch, normalize=True)
-        from clipnb.preprocess import find_preprocess  # not needed by a search
-
         images = find_preprocess(model).normalize(batch).to(next(model.parameters()).dtype)
         return model.image_encoder(images)
 

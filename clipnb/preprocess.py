@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipnb.encoders import normalize_images
-from clipnb.recipes import Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from clipnb.recipes import Recipe
 
 HALF = (0.5, 0.5, 0.5)
 # The statistics of the pictures that CLIP, and the usual ImageNet backbones, were trained on.
@@ -58,6 +58,8 @@ class Preprocess:
 
     def normalize(self, images: Tensor | np.ndarray) -> Tensor:
         """Map images (..., 3, S, S) from [0, 255] to float32 of about mean 0 and deviation 1."""
+        from clipnb.encoders import normalize_images  # not needed by a search
+
         return normalize_images(images, self.mean, self.std)
 
 
@@ -69,7 +71,7 @@ def find_preprocess(model: nn.Module) -> Preprocess:
     return getattr(model, "preprocess", DEFAULT)
 
 
-def choose_preprocess(recipe: Recipe) -> Preprocess:
+def choose_preprocess(recipe: "Recipe") -> Preprocess:
     """Return the preprocessing of a recipe's image encoder.
 
     The published encoders want what they were trained with; those of this course take [-1, 1].

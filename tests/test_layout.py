@@ -21,11 +21,12 @@ LAYERS = [
     "preprocess",
     "towers.*",
     "augment model optimizers",
-    "objective",
+    "objective tuning",
     "scenes.*",
     "datasets.*",
     "features",
     "runs",
+    "pretrained.*",
     "search.*",
     "records zero_shot retrieval training",
     "plots widgets.*",
@@ -148,7 +149,8 @@ def test_importing_clipnb_loads_no_library():
 
 def test_importing_retrieval_loads_no_dataset_and_no_training():
     ours = {name for name in loaded_after("import clipnb.retrieval") if name.startswith("clipnb.")}
-    names = ["retrieval", "features", "runtime", "search", "search.nearest", "search.query"]
+    names = ["retrieval", "features", "preprocess", "runtime"]
+    names += ["search", "search.nearest", "search.query"]
     assert ours == {f"clipnb.{name}" for name in names}
 
 
