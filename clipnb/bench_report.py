@@ -13,7 +13,7 @@ from clipnb.runtime import results_dir
 def bench_table() -> str:
     """Return a Markdown table of training's ratios for each machine with a record."""
     paths = sorted((results_dir() / "bench").glob("*.json"))
-    training = [path for path in paths if not path.name.startswith("search-")]
+    training = [path for path in paths if not path.name.startswith(("search-", "pretrained-"))]
     return "\n\n".join(_machine_table(read_json(path)) for path in training)
 
 
@@ -127,3 +127,42 @@ def _format_way(row: dict) -> list[str]:
         str(row["bytes each"]),
         f"{row['seconds to make']:.1f}" if "seconds to make" in row else "",
     ]
+
+
+# ---- pretrained models -----------------------------------------------------------------------
+
+
+def pretrained_bench_table() -> str:
+    """Return the Markdown tables of the published models' speed for each machine with a record."""
+    paths = sorted((results_dir() / "bench").glob("pretrained-*.json"))
+    return "\n\n".join(pretrained_tables(read_json(path)) for path in paths)
+
+
+def pretrained_tables(record: dict) -> str:
+    """Return two Markdown tables of a record of `clipnb bench pretrained`.
+
+    The first has a row for each way to encode, the second one for the forward pass and the training
+    step of our modules. Ratios are speeds divided by open_clip's.
+    """
+    machine = name_machine(record)
+    encoding = [
+        [title.replace(": ", ", "), *_format_speeds(finding), f"{finding['cosine']:.5f}"]
+        for title, finding in iterate_findings(record["encoding"])
+    ]
+    training = [
+        [title.replace(": ", ", "), *_format_speeds(finding)]
+        for part in ("forward", "training step")
+        for title, finding in iterate_findings({part: record[part]})
+    ]
+    header = [f"{machine}: encoding", *SPEEDS_HEADER, "lowest cosine"]
+    first = markdown_table(header, encoding)
+    return first + "\n\n" + markdown_table([f"{machine}: training", *SPEEDS_HEADER], training)
+
+
+SPEEDS_HEADER = ["ratio", "lowest to highest round", "a second", "open_clip's"]
+
+
+def _format_speeds(finding: dict) -> list[str]:
+    """Format the ratio of two speeds, its spread, and both speeds."""
+    ours, theirs = _format_quantity(finding["ours"]), _format_quantity(finding["theirs"])
+    return [f"{finding['ratio']:.2f}", format_rounds(finding), ours, theirs]

@@ -224,7 +224,7 @@ class ViT(nn.Module):
         x = self.patches(images)  # (B, D, S/patch, S/patch)
         x = x.flatten(2).transpose(1, 2)  # (B, T, D), T patches
         if self.class_token is not None:
-            x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + T, D)
+            x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)  # (B, 1 + T, D)
         x = self.norm_in(x + self.positions)
         for block in self.blocks:
             x = block(x)
@@ -286,7 +286,7 @@ class TextTransformer(nn.Module):
             x = block(x, None if self.causal else mask, self.causal)
         if self.norm_out is None:
             return masked_mean(x, mask)  # (B, D)
-        rows = torch.arange(len(x), device=x.device)
+        rows = torch.arange(x.shape[0], device=x.device)
         return self.norm_out(x[rows, tokens.argmax(dim=1)])  # (B, D)
 
 

@@ -1,6 +1,7 @@
 """The loss of a recipe: the one between images and captions, and what a recipe adds to it."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clipnb.losses import clip_loss, shared_text_loss, siglip_loss
@@ -16,11 +17,12 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     """Compute the loss of a recipe for images (B, 3, S, S) and tokens (C, B, T), a scalar.
 
     The images are encoded once and compared with each of the C sets of captions in turn. More
-    captions cost little where the text encoder is small.
+    captions cost little where the text encoder is small. What a frozen encoder has made of them
+    may stand for images and tokens (see `project_images`).
     """
     with autocast(images.device):
-        image_features = model.encode_image(images, normalize=True).float()  # (B, D)
-        text_features = [model.encode_text(texts, normalize=True).float() for texts in tokens]
+        image_features = project_images(model, images).float()  # (B, D)
+        text_features = [project_texts(model, texts).float() for texts in tokens]
     scale = model.logit_scale.exp()
     losses = []
     for features in text_features:  # C times (B, D)
@@ -35,6 +37,26 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     if recipe.word_loss:
         loss = loss + recipe.word_loss * compute_word_loss(model, image_features, tokens, scale)
     return loss
+
+
+def project_images(model: CLIP, images: Tensor) -> Tensor:
+    """Return features (B, D) of unit length of images, or of outputs of the image encoder.
+
+    images: (B, 3, S, S), or (B, width) where a frozen image encoder has encoded them already.
+    """
+    if images.ndim == 2:
+        return F.normalize(model.image_projection(images), dim=-1)
+    return model.encode_image(images, normalize=True)
+
+
+def project_texts(model: CLIP, texts: Tensor) -> Tensor:
+    """Return features (B, D) of unit length of tokens, or of outputs of the text encoder.
+
+    texts: int64 (B, T), or float32 (B, width) where a frozen text encoder has encoded them already.
+    """
+    if texts.is_floating_point():
+        return F.normalize(model.text_projection(texts), dim=-1)
+    return model.encode_text(texts, normalize=True)
 
 
 def compute_text_loss(text_features: list[Tensor], scale: Tensor, recipe: Recipe) -> Tensor:

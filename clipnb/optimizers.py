@@ -10,7 +10,7 @@ from clipnb.recipes import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Make the optimizer of a recipe.
+    """Make the optimizer of a recipe, for the parameters that have gradients.
 
     Weight decay applies to parameters with two dimensions or more: all but gains, biases and
     `logit_scale` (paper §2.5). Positional embeddings are neither gains nor biases, so they decay,
@@ -20,8 +20,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     steps. Token and positional embeddings of the text encoder do not: their rows are looked up one
     by one, so they are lists of vectors rather than matrices.
     """
-    decaying = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    decaying = [p for p in learned if p.ndim >= 2]
+    others = [p for p in learned if p.ndim < 2]
     no_decay = {"params": others, "weight_decay": 0.0}
     if recipe.optimizer == "adamw":
         decay = {"params": decaying, "weight_decay": recipe.weight_decay}

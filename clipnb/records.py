@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipnb.datasets import load_dataset
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
-from clipnb.runs import Run
+from clipnb.recipes import Recipe
+from clipnb.runs import Run, load_run_dataset
 from clipnb.runtime import (
     cpu_name,
     describe_machine,
@@ -44,11 +44,12 @@ FREQUENT_NOUNS = [
 def record_run(run: Run) -> str:
     """Evaluate a run on dev and test, once, and write its record. Return the path as text.
 
-    The record is `results/runs/<dataset>-<recipe>-<seed>.json`.
+    The record is `results/runs/<dataset>-<recipe>-<seed>.json`. What is known of its training is
+    None for a published model.
     """
     recipe, metrics, intervals = run.recipe, {}, {}
     for split in ("dev", "test"):  # `n_images` is that of test
-        dataset = load_dataset(recipe.dataset, split, recipe.image_size)
+        dataset = load_run_dataset(run, split)
         ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))
         metrics[split] = summarize_ranks(*ranks)
         intervals[split] = bootstrap_intervals(*ranks)
@@ -60,15 +61,15 @@ def record_run(run: Run) -> str:
         "metrics": metrics,
         "intervals": intervals,
         "n_images": len(dataset),
-        "best_epoch": run.metrics["best_epoch"],
-        "train_seconds": run.metrics["train_seconds"],
-        "images_seen": run.metrics["images_seen"],
+        "best_epoch": run.metrics.get("best_epoch"),
+        "train_seconds": run.metrics.get("train_seconds"),
+        "images_seen": run.metrics.get("images_seen"),
         "history": run.history,
         "machine": describe_machine(),
         "versions": list_versions(),
         "date": datetime.date.today().isoformat(),
     }
-    path = results_dir() / "runs" / f"{recipe.dataset}-{recipe.name}-{run.seed}.json"
+    path = results_dir() / "runs" / f"{recipe.dataset}-{make_file_name(recipe)}-{run.seed}.json"
     return write_record(path, record, indent=1)
 
 
@@ -80,7 +81,7 @@ def record_errors(run: Run) -> str:
     their median rank. For every image it tells the median rank that its own captions give it,
     without its name.
     """
-    dataset = load_dataset(run.recipe.dataset, "dev", run.recipe.image_size)
+    dataset = load_run_dataset(run, "dev")
     _, ranks = retrieval_ranks(*encode_dataset(run.model, run.tokenizer, dataset))
     by_image = ranks.view(len(dataset), -1).double()  # (N, K)
     record = {
@@ -90,7 +91,7 @@ def record_errors(run: Run) -> str:
         "nouns": summarize_nouns(ranks, dataset.captions),
         "median_ranks_by_image": sorted(by_image.quantile(0.5, dim=1).tolist()),
     }
-    path = results_dir() / "errors" / f"{run.recipe.dataset}-{run.recipe.name}.json"
+    path = results_dir() / "errors" / f"{run.recipe.dataset}-{make_file_name(run.recipe)}.json"
     return write_record(path, record)
 
 
@@ -129,6 +130,11 @@ def record_trial(run: Run) -> str:
     with open(path, "a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(round_floats(trial)) + "\n")
     return display_path(path)
+
+
+def make_file_name(recipe: Recipe) -> str:
+    """Return the name of a recipe as a part of a file's name: ViT-B-32/openai has a slash."""
+    return recipe.name.replace("/", "-")
 
 
 def write_record(path: Path, record: dict, indent: int | None = None) -> str:

@@ -75,6 +75,8 @@ def format_mean_recall(records: list[dict], split: str) -> str:
 def format_training(records: list[dict]) -> str:
     """Format the size of a recipe's model, and what its training cost: the median of the runs."""
     first = records[0]
+    if first["train_seconds"] is None:  # a published model
+        return f"{first['parameters'] / 1e6:.2f} M parameters, trained elsewhere"
     machine = first["machine"]
     processor = machine["gpu"] or f"{machine['cores']} CPU cores"
     minutes = statistics.median(record["train_seconds"] for record in records) / 60

@@ -1,6 +1,7 @@
 """Search: encode every image once, then compare any text, image or vector with all of them."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.features import digest_weights, encode_dataset, encode_images, encode_texts
-from clipnb.preprocess import find_preprocess
+from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import display_path, replace_when_done
 from clipnb.search.nearest import find_nearest
 from clipnb.search.query import Query
@@ -147,9 +148,10 @@ class ImageIndex:
         """Encode a query as a feature, float32 (D,) of unit length.
 
         query: a text; an image, as a PIL image, uint8 (3, H, W) or the path of a file; a vector
-        (D,) of any length but zero; or a `Query` that adds and subtracts such terms. Returns None
-        if the query holds nothing that the model knows. Raises ValueError for an array of another
-        shape and for terms that cancel each other, OSError for a file that cannot be read.
+        (D,) of any length but zero; or a `Query` that adds and subtracts such terms. An image of
+        another size than the model's is resized as `preprocess` says. Returns None if the query
+        holds nothing that the model knows. Raises ValueError for an array of another shape and for
+        terms that cancel each other, OSError for a file that cannot be read.
         """
         if isinstance(query, Query):
             return self._encode_terms(query)
@@ -163,7 +165,7 @@ class ImageIndex:
             query = self._resize(query)
         query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
         if query.ndim == 3 and len(query) == 3:
-            return encode_images(self.model, query[None])[0]
+            return encode_images(self.model, self._resize_array(query)[None])[0]
         if query.shape != self.image_features.shape[1:]:
             D = self.image_features.shape[1]
             raise ValueError(
@@ -191,11 +193,17 @@ class ImageIndex:
         return F.normalize(total, dim=0)
 
     @property
+    def preprocess(self) -> Preprocess:
+        """How an image becomes one that the model sees, as large as the images of this index."""
+        preprocess = find_preprocess(self.model)
+        if self.images is None:
+            return preprocess
+        return dataclasses.replace(preprocess, size=self.images.shape[-1])
+
+    @property
     def image_size(self) -> int:
         """Pixels a side of the images that the model sees."""
-        if self.images is not None:
-            return self.images.shape[-1]
-        return find_preprocess(self.model).size
+        return self.preprocess.size
 
     def _read_file(self, path: Path) -> np.ndarray:
         """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""
@@ -203,7 +211,9 @@ class ImageIndex:
 
         try:
             with open_file(path.expanduser()) as file:
-                return self._resize(read_photo(file, self.image_size).image)
+                preprocess = self.preprocess
+                photo = read_photo(file, preprocess.least_side, exact=preprocess.crop)
+                return self._resize(photo.image)
         except UnreadableImageError as error:
             raise OSError(f"{path} cannot be read: {error}.") from None
 
@@ -215,8 +225,25 @@ class ImageIndex:
 
         with contextlib.suppress(Exception):  # broken EXIF is no reason to refuse the image
             image = ImageOps.exif_transpose(image)
-        square = convert_to_rgb(image).resize((self.image_size, self.image_size))
+        square = self.preprocess.resize(convert_to_rgb(image))
         return np.asarray(square).transpose(2, 0, 1)
+
+    def _resize_array(self, image: Tensor) -> Tensor:
+        """Resize an image uint8 (3, H, W) if it is not as large as the model's images.
+
+        Raises ValueError for one of another type, whose range of values is not known.
+        """
+        from PIL import Image
+
+        if image.shape[1:] == (self.image_size, self.image_size):
+            return image
+        if image.dtype != torch.uint8:
+            raise ValueError(
+                f"an image of another size than {self.image_size} x {self.image_size} is resized "
+                f"if it is uint8; this one is {image.dtype} {tuple(image.shape)}."
+            )
+        pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()  # (H, W, 3)
+        return torch.tensor(self._resize(Image.fromarray(pixels)))
 
     # ---- answers -----------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Runs on disk: a recipe and a seed become a folder of weights, recipe, history and metrics."""
 
+import copy
 import csv
 import dataclasses
 import hashlib
@@ -12,18 +13,23 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from clipnb.datasets import CaptionDataset, versioned_name
+from clipnb.datasets import CaptionDataset, load_dataset, versioned_name
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
+from clipnb.preprocess import find_preprocess
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path, get_device, replace_when_done, write_file
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
+from clipnb.towers.libraries import LIBRARIES
+from clipnb.towers.published import find_size_files
+from clipnb.tuning import merge_lora
 
 # With 100 images one image more or less moves a recall by a point, and its standard error is up to
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt"}
 
 
 @dataclass
@@ -32,8 +38,10 @@ class Run:
 
     history: one dict per epoch. metrics: the recalls on dev of the weights that were kept, and
     their epoch; the images seen and the seconds of training of all epochs. With few images on dev
-    also their number `n_dev`, the 95 % intervals `dev_intervals`, and a `warning` in words. init:
-    the run whose weights this one started from (see `describe_init`), or None.
+    also their number `n_dev`, the 95 % intervals `dev_intervals`, and a `warning` in words. If
+    encoders were frozen or changed by LoRA, `learned_parameters` says how many numbers learned.
+    init: the run or the published model whose weights this one started from (see `describe_init`),
+    or None.
     """
 
     model: CLIP
@@ -56,8 +64,8 @@ def run_folder(recipe: Recipe, seed: int = 0, init: str | Path | None = None) ->
     """Return the folder of a run.
 
     Its name says dataset, recipe and seed. It changes when any field of the recipe changes, or the
-    version of the drawn scenes. init: the run whose weights this one starts from (see `find_run`).
-    Then the name ends with a digest of these weights.
+    version of the drawn scenes. init: the run or published model whose weights this one starts
+    from (see `describe_init`). Then the name ends with a digest of these weights.
     """
     name = f"{versioned_name(recipe.dataset)}-{recipe.name}-{seed}-{recipe.digest()}"
     if init is not None:
@@ -87,6 +95,12 @@ def describe_few_images(run: Run, dev_set: CaptionDataset) -> dict:
         f"{guess:.1f}."
     )
     return {"n_dev": n, "dev_intervals": intervals, "warning": warning}
+
+
+def load_run_dataset(run: Run, split: str, root: str | Path | None = None) -> CaptionDataset:
+    """Load a split of the dataset of a run, its images made square as its model takes them."""
+    preprocess = find_preprocess(run.model)
+    return load_dataset(run.recipe.dataset, split, preprocess.size, root, preprocess.crop)
 
 
 # ---- finding ---------------------------------------------------------------------------------
@@ -140,11 +154,46 @@ def list_names(folders: list[Path], most: int = 8) -> str:
     return f"{names} and {len(folders) - most} more" if len(folders) > most else names
 
 
-def describe_init(run: str | Path) -> dict[str, str]:
-    """Describe a run that another one starts from: its name, and a digest of its weights."""
-    folder = find_run(run)
-    weights = (folder / "model.safetensors").read_bytes()
-    return {"run": folder.name, "weights": hashlib.sha256(weights).hexdigest()[:8]}
+def split_published_name(name: str | Path) -> tuple[str, str] | None:
+    """Split the name of published weights at its first slash, or return None if it is none.
+
+    Such names are "ViT-B-32/openai", "ViT-B-32/FILE", "torchvision/resnet18" and "timm/…". A folder
+    with a run goes before them.
+    """
+    family, _, rest = str(name).partition("/")
+    if not rest or (Path(name) / "recipe.json").exists():
+        return None
+    return (family, rest) if family in LIBRARIES or family in find_size_files() else None
+
+
+def describe_init(init: str | Path) -> dict[str, str]:
+    """Describe what a run starts from: its name, and a digest of its weights.
+
+    init: another run (see `find_run`), or the name of published weights. Weights that a library
+    finds by their name are described by it, a file by its content.
+    """
+    name = split_published_name(init)
+    if name is None:
+        folder = find_run(init)
+        return {"run": folder.name, "weights": digest_file(folder / "model.safetensors")}
+    family, rest = name
+    path = Path(rest).expanduser()
+    if family in LIBRARIES or not path.exists():
+        return {"run": f"{family}/{rest}", "weights": _digest(f"{family}/{rest}".encode())}
+    return {"run": f"{family}/{path.resolve().name}", "weights": digest_file(path)}
+
+
+def digest_file(path: Path) -> str:
+    """Return eight hexadecimal digits of the content of a file, or of the weights in a folder."""
+    if path.is_dir():
+        files = [file for file in sorted(path.iterdir()) if file.suffix in WEIGHT_SUFFIXES]
+        return _digest("".join(digest_file(file) for file in files).encode())
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 # ---- writing ---------------------------------------------------------------------------------
@@ -167,8 +216,9 @@ def pack_weights(model: nn.Module) -> bytes:
 
 
 def save_weights(run: Run) -> None:
-    """Write the weights that `load_run` reads."""
-    write_file(run.folder / "model.safetensors", pack_weights(run.model))
+    """Write the weights that `load_run` reads, with the low-rank changes of LoRA put in."""
+    model = merge_lora(copy.deepcopy(run.model)) if run.recipe.lora_rank else run.model
+    write_file(run.folder / "model.safetensors", pack_weights(model))
 
 
 def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
@@ -203,44 +253,6 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
     optimizer.load_state_dict(state["optimizer"])
     run.history = state["history"]
     run.metrics = state["metrics"]
-
-
-def load_initial_weights(model: CLIP, folder: Path) -> None:
-    """Copy the weights of the run in a folder into a model, its temperature included.
-
-    Raises ValueError, naming the tensors, if any is missing, or has another shape.
-    """
-    theirs = safetensors.torch.load_file(folder / "model.safetensors")
-    ours = model.state_dict()
-    problems = [
-        f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
-        for name in ours
-        if name in theirs and theirs[name].shape != ours[name].shape
-    ]
-    problems += [f"{name} is missing there" for name in ours if name not in theirs]
-    problems += [f"{name} is missing here" for name in theirs if name not in ours]
-    if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(
-            f"the weights of {folder.name} do not fit the recipe: {'; '.join(problems[:3])}{more}. "
-            f"Start from a run with the same encoders, or take the recipe of that run here too: "
-            f"{read_start(folder)['recipe']['name']}."
-        )
-    model.load_state_dict(theirs)
-
-
-def load_initial_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
-    """Load the tokenizer of the run in a folder for a run that starts from its weights.
-
-    Raises ValueError if the recipe wants a tokenizer of the other kind.
-    """
-    other, _ = read_recipe(folder)
-    if other.tokenizer != recipe.tokenizer:
-        raise ValueError(
-            f"{folder.name} was trained with tokenizer={other.tokenizer!r}, the recipe "
-            f"{recipe.name!r} has {recipe.tokenizer!r}; set tokenizer={other.tokenizer!r}."
-        )
-    return load_run_tokenizer(folder, recipe)
 
 
 def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:

@@ -169,12 +169,17 @@ def keep_freed_memory(keep: bool = True) -> None:
         libc.mallopt(-1, 2**31 - 1 if keep else 2**26)  # M_TRIM_THRESHOLD: more than that is freed
 
 
+def may_use_bf16(device: torch.device) -> bool:
+    """Tell whether to compute in bfloat16: `has_bf16` says yes, `CLIPNB_PRECISION=float32` no."""
+    return os.environ.get("CLIPNB_PRECISION") != "float32" and has_bf16(device)
+
+
 def autocast(device: torch.device) -> contextlib.AbstractContextManager:
     """Return a context that computes in bfloat16 where that is faster, else in float32.
 
     `CLIPNB_PRECISION=float32` turns bfloat16 off.
     """
-    if os.environ.get("CLIPNB_PRECISION") != "float32" and has_bf16(device):
+    if may_use_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 

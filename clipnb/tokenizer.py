@@ -1,12 +1,14 @@
 """From words to integers, with CLIP's byte-pair vocabulary (paper §2.4) or one of our own.
 
 Both lower-case a text, start it with [SOS], end it with [EOS], and pad a batch with 0 to its
-longest text.
+longest text. CLIP's also repairs a text first (see `clean_text`).
 """
 
 import gzip
+import html
 import importlib.util
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,13 @@ from torch import Tensor
 SOS, EOS = "<start_of_text>", "<end_of_text>"
 # CLIP's merges happen inside these pieces: words, contractions, single digits, punctuation.
 PIECES = Regex(r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+""")
+# The same pieces as CLIP's own code finds them. There [SOS] and [EOS] that somebody wrote into a
+# text are pieces too. And that code ignores case, so a "ſ" counts as an "s", and a lone iota
+# subscript (U+0345), whose capital is a letter, fits none of the pieces and is dropped.
+CLIP_PIECES = Regex(
+    "<[sſ]tart_of_text>|<end_of_text>|"
+    r"""'[sſ]|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}\x{345}]+"""
+)
 
 
 class Tokenizer:
@@ -30,6 +39,8 @@ class Tokenizer:
 
     def __init__(self, bpe: BytePairEncoder, context_length: int = 77):
         self.bpe = bpe
+        self.cleans = bpe.normalizer is None  # CLIP's: `clean_text` stands in its place
+        bpe.encode_special_tokens = self.cleans  # then CLIP_PIECES finds them, not the library
         self.context_length = context_length
         self.sos = bpe.token_to_id(SOS)
         self.eos = bpe.token_to_id(EOS)
@@ -41,7 +52,42 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Turn one string into ids, without [SOS] and [EOS]. Raises TypeError for anything else."""
-        return self.bpe.encode(check_text(text), add_special_tokens=False).ids
+        return self._encode_all([text])[0]
+
+    def normalize(self, text: str) -> str:
+        """Return a text as its pieces are read from it: in lower case, runs of spaces as one.
+
+        Raises TypeError for what is no string.
+        """
+        text = check_text(text)
+        return clean_text(text) if self.cleans else self.bpe.normalizer.normalize_str(text)
+
+    def split(self, text: str) -> list[str]:
+        """Return the pieces of a text, inside which merges happen: words, digits, punctuation."""
+        text = self.normalize(text)
+        places = self.bpe.pre_tokenizer.pre_tokenize_str(text)
+        return [text[start:end] for _, (start, end) in places]
+
+    def _encode_all(self, texts: Iterable[str]) -> list[list[int]]:
+        """Turn strings into ids, without [SOS] and [EOS]."""
+        texts = [self.normalize(text) if self.cleans else check_text(text) for text in texts]
+        encodings = self.bpe.encode_batch(texts, add_special_tokens=False)
+        rows = [encoding.ids for encoding in encodings]
+        if self.cleans:
+            for i, text in enumerate(texts):
+                if SOS in text or EOS in text:
+                    rows[i] = self._encode_pieces(text)
+        return rows
+
+    def _encode_pieces(self, text: str) -> list[int]:
+        """Turn a clean text into ids, piece by piece, in which [SOS] and [EOS] have their own."""
+        ids = []
+        for piece, _ in self.bpe.pre_tokenizer.pre_tokenize_str(text):
+            if piece in (SOS, EOS):
+                ids.append(self.bpe.token_to_id(piece))
+            else:
+                ids += [token.id for token in self.bpe.model.tokenize(piece)]
+        return ids
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """Turn ids (a list or a 1-d tensor) into a lower-case string.
@@ -65,9 +111,7 @@ class Tokenizer:
                 "a tokenizer takes a list of strings, not one string: tokenizer([text])"
             )
         room = self.context_length - 2
-        checked = [check_text(text) for text in texts]
-        encodings = self.bpe.encode_batch(checked, add_special_tokens=False)
-        rows = [[self.sos, *encoding.ids[:room], self.eos] for encoding in encodings]
+        rows = [[self.sos, *ids[:room], self.eos] for ids in self._encode_all(texts)]
         longest = max(map(len, rows), default=0)
         tokens = torch.zeros(len(rows), longest, dtype=torch.int64)
         for row, ids in zip(tokens, rows, strict=True):
@@ -92,6 +136,28 @@ def check_text(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def clean_text(text: str) -> str:
+    """Repair a text as CLIP's own code does, and lower-case it.
+
+    It resolves HTML entities ("&amp;"), and leaves one space between words. The library ftfy, which
+    comes with open_clip_torch, repairs the rest: text that was decoded wrongly ("cafÃ©"), curly
+    quotes, ligatures, full-width letters, control characters. Without ftfy all of that stays as it
+    is, except that accents are still joined with their letters, so such a text gets other ids.
+    """
+    if not (text.isascii() and text.isprintable() and "&" not in text):  # else nothing to repair
+        text = html.unescape(html.unescape(fix_text(text)))
+    return " ".join(text.split()).lower()
+
+
+def fix_text(text: str) -> str:
+    """Repair a text with ftfy if it is installed, else only join accents with their letters."""
+    try:
+        import ftfy
+    except ImportError:
+        return unicodedata.normalize("NFC", text)
+    return ftfy.fix_text(text)
+
+
 def padding_mask(tokens: Tensor) -> Tensor:
     """Tell which tokens are real: tokens (..., T) to bool (..., T).
 
@@ -108,15 +174,21 @@ def trim_padding(tokens: Tensor) -> Tensor:
     return tokens[..., :longest]
 
 
-def byte_level_bpe(model: models.BPE) -> BytePairEncoder:
-    """Build a lower-casing byte-level BPE around `model`. A run of spaces counts as one space."""
+def byte_level_bpe(model: models.BPE, pieces: Regex = PIECES) -> BytePairEncoder:
+    """Build a byte-level BPE around `model`, in which merges happen inside `pieces`."""
     bpe = BytePairEncoder(model)
+    split = pre_tokenizers.Split(pieces, behavior="removed", invert=True)
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    return bpe
+
+
+def own_bpe(model: models.BPE) -> BytePairEncoder:
+    """Build a lower-casing byte-level BPE. A run of spaces counts as one space."""
+    bpe = byte_level_bpe(model)
     one_space = normalizers.Replace(Regex(r"\s+"), " ")
     steps = [normalizers.NFC(), one_space, normalizers.Lowercase()]
     bpe.normalizer = normalizers.Sequence(steps)
-    split = pre_tokenizers.Split(PIECES, behavior="removed", invert=True)
-    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     return bpe
 
 
@@ -124,7 +196,10 @@ def byte_level_bpe(model: models.BPE) -> BytePairEncoder:
 def clip_tokenizer(context_length: int = 77) -> Tokenizer:
     """Load CLIP's own tokenizer from open_clip's vocabulary file.
 
-    It has 49,408 ids: 256 bytes, the same 256 ending a word, 48,894 merges, [SOS] and [EOS].
+    It has 49,408 ids: 256 bytes, the same 256 ending a word, 48,894 merges, [SOS] and [EOS]. A text
+    gets the ids that OpenAI's own code gives it (see `clean_text`), with one exception: which
+    characters are letters is a matter of the version of Unicode. A letter that Unicode has only had
+    for a year or two, such as U+0558, may be split in another way.
     """
     package = importlib.util.find_spec("open_clip")  # found, not imported: importing takes seconds
     folder = Path(package.origin).parent
@@ -137,7 +212,8 @@ def clip_tokenizer(context_length: int = 77) -> Tokenizer:
     merged = ["".join(pair) for pair in merges]
     entries = [*characters, *endings, *merged, SOS, EOS]
     vocabulary = {entry: i for i, entry in enumerate(entries)}
-    bpe = byte_level_bpe(models.BPE(vocabulary, merges, end_of_word_suffix="</w>"))
+    model = models.BPE(vocabulary, merges, end_of_word_suffix="</w>")
+    bpe = byte_level_bpe(model, CLIP_PIECES)
     bpe.add_special_tokens([SOS, EOS])
     return Tokenizer(bpe, context_length)
 
@@ -163,7 +239,7 @@ def train_tokenizer(
     specials = ["<pad>", SOS, EOS]
 
     def learn(size: int, known: list[str]) -> dict:
-        bpe = byte_level_bpe(models.BPE(end_of_word_suffix="</w>"))
+        bpe = own_bpe(models.BPE(end_of_word_suffix="</w>"))
         trainer = trainers.BpeTrainer(
             vocab_size=size,
             special_tokens=known,
@@ -185,7 +261,7 @@ def train_tokenizer(
             f"characters of these captions alone are {len(learned['vocab'])}."
         )
     merges = [tuple(merge) for merge in learned["merges"]]
-    bpe = byte_level_bpe(models.BPE(learned["vocab"], merges, end_of_word_suffix="</w>"))
+    bpe = own_bpe(models.BPE(learned["vocab"], merges, end_of_word_suffix="</w>"))
     bpe.add_special_tokens(specials)
     return Tokenizer(bpe, context_length)
 

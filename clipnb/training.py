@@ -10,15 +10,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from clipnb import runs
+from clipnb import runs, starts
 from clipnb.augment import augment, drop_tokens
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.features import encode_dataset, sample_captions, tokenize
+from clipnb.frozen import EncodedDataset, encode_frozen, evaluate_encoded
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, check_encoders, create_model
 from clipnb.objective import compute_loss
 from clipnb.optimizers import make_optimizer
+from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe, find_recipe
 from clipnb.runs import Run
 from clipnb.runtime import (
@@ -31,6 +34,7 @@ from clipnb.runtime import (
     write_file,
 )
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer, trim_padding
+from clipnb.tuning import add_lora, count_learned, freeze_towers, hold_still
 
 
 def make_tokenizer(recipe: Recipe, captions: Sequence[Sequence[str]]) -> Tokenizer:
@@ -69,7 +73,9 @@ def iterate_batches(
     beside whatever rows chance puts there.
 
     tokens: int64 (N, K, T). Yields images float32 (B, 3, S, S) and tokens int64 (C, B, t); C is
-    the recipe's `captions_per_image` and t the length of the batch's longest caption.
+    the recipe's `captions_per_image` and t the length of the batch's longest caption. Outputs of a
+    frozen encoder (see `encode_frozen`) may stand for either, and are yielded as float32 (B, width)
+    and (C, B, width).
     """
     N, K = tokens.shape[:2]
     B, by_row = recipe.batch_size, recipe.sampling == "rows"
@@ -81,10 +87,14 @@ def iterate_batches(
         else:
             indices = rows
             texts = sample_captions(tokens, indices, recipe.captions_per_image)  # (B, C, T)
-        kept = drop_tokens(texts.flatten(0, 1), recipe.token_dropout)  # (B*C, T)
-        by_caption = trim_padding(kept).view(B, texts.shape[1], -1).transpose(0, 1)  # (C, B, t)
+        kept = texts.flatten(0, 1)  # (B*C, T)
+        if not kept.is_floating_point():
+            kept = trim_padding(drop_tokens(kept, recipe.token_dropout))  # (B*C, t)
+        by_caption = kept.view(B, texts.shape[1], -1).transpose(0, 1)  # (C, B, t)
         images = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
-        yield augment(images, recipe), by_caption.to(device)
+        if images.ndim == 4:
+            images = augment(images, recipe)
+        yield images, by_caption.to(device)
 
 
 # ---- one step --------------------------------------------------------------------------------
@@ -121,7 +131,8 @@ def train_step(
     model: CLIP, optimizer: torch.optim.Optimizer, images: Tensor, tokens: Tensor, recipe: Recipe
 ) -> Tensor:
     """Take one step on images (B, 3, S, S) and tokens (C, B, T). Returns the loss, a scalar."""
-    loss = compute_loss(model, images, tokens, recipe)
+    with parametrize.cached():  # LoRA adds its changes to the weights once
+        loss = compute_loss(model, images, tokens, recipe)
     update_weights(model, optimizer, loss, recipe.clip_norm)
     model.clamp_logit_scale()
     return loss.detach()
@@ -198,40 +209,52 @@ def train(
     root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
     the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most.
 
-    init: start from the weights of another run instead of random ones: its folder, or a name that
-    `find_run` understands. The tokenizer of that run is kept too, and none is learned from the new
-    captions. So each word keeps the vector that it has learned, also the words that the new
-    captions do not hold. A word that is new is spelled in pieces.
+    init: start from trained weights instead of random ones: from another run, by its folder or a
+    name that `find_run` understands; from a published model, such as "ViT-B-32/openai" or
+    "ViT-B-32/FILE"; or from a library's image encoder, such as "torchvision/resnet18". The recipe's
+    `init_towers` says which encoders are loaded, `freeze` and `lora_rank` what of them learns. With
+    the text encoder its tokenizer is kept too, and none is learned from the new captions. So each
+    word keeps the vector that it has learned, also the words that the new captions do not hold. A
+    word that is new is spelled in pieces.
 
     Raises ValueError if the folder holds a run of another recipe, seed or start, if a batch is
-    larger than the training set, or if the weights of `init` do not fit.
+    larger than the training set, if the weights of `init` do not fit, or if the recipe adapts
+    trained weights and there is no `init`.
     """
     check_encoders(recipe)
+    starts.check_init(recipe, init)
     folder = Path(folder or runs.run_folder(recipe, seed, init))
     runs.check_same_run(folder, recipe, seed, init)
-    train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root)
-    dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root)
+    crop = choose_preprocess(recipe).crop
+    train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root, crop)
+    dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root, crop)
     steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
 
     device = get_device()
     keep_freed_memory()
+    start = None if init is None else starts.open_start(init)  # before the seed: it may draw
     seed_everything(seed)
     resumed = resume and (folder / "state.pt").exists()
+    tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
     if resumed:
         tokenizer = runs.load_run_tokenizer(folder, recipe)
-    elif init is not None:
-        tokenizer = runs.load_initial_tokenizer(runs.find_run(init), recipe)
-    else:
+    elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
     model = create_model(recipe)
-    if init is not None:
-        runs.load_initial_weights(model, runs.find_run(init))
+    if start is not None:
+        loaded = starts.load_start(model, start, recipe)
+        del start  # a published model takes much memory
+        freeze_towers(model, recipe, loaded)
     model = model.to(device, memory_format=memory_format(device))
+    if recipe.lora_rank:
+        add_lora(model, recipe.lora_rank, recipe.lora_towers)
     optimizer = make_optimizer(model, recipe)
     judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
     run = Run(judged, tokenizer, recipe, seed, folder)
     run.init = None if init is None else runs.describe_init(init)
+    if recipe.freeze != "none" or recipe.lora_rank:
+        run.metrics["learned_parameters"] = count_learned(model)
 
     (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
     if resumed:
@@ -267,6 +290,11 @@ def train_epochs(
     model: takes the steps; `run.model` is the same model, or its running average with `ema`.
     """
     recipe = run.recipe
+    if recipe.freeze != "none":  # what does not change is computed once
+        dev_tokens = tokenize(run.tokenizer, dev_set.captions)
+        dev_set = encode_frozen(model, dev_set, dev_tokens, recipe)
+        train_set = encode_frozen(model, train_set, tokens, recipe)
+        tokens = train_set.texts
     steps = steps_per_epoch(train_set, recipe)
     done = len(run.history) * steps
 
@@ -274,6 +302,7 @@ def train_epochs(
         return iterate_batches(train_set, tokens, recipe, model.logit_scale.device)
 
     def take_step(images: Tensor, texts: Tensor) -> Tensor:
+        hold_still(model, recipe)
         return train_step(model, optimizer, images, texts, recipe)
 
     losses = iterate_training(
@@ -339,8 +368,9 @@ def load_or_train(
     """Load the finished run of a recipe (or of a recipe's name), or train it now.
 
     An interrupted run is continued. A run is found by its recipe and seed, so give the recipe a
-    name of its own if you pass a `train_set` of your own. init: another run whose weights to start
-    from (see `train`); such a run has a folder of its own. Raises ValueError for an unknown name.
+    name of its own if you pass a `train_set` of your own. init: a run or a published model whose
+    weights to start from (see `train`); such a run has a folder of its own. Raises
+    ValueError for an unknown name.
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     folder = runs.run_folder(recipe, seed, init)
@@ -359,4 +389,6 @@ def load_or_train(
 
 def evaluate(model: CLIP, tokenizer: Tokenizer, dataset: CaptionDataset) -> dict[str, float]:
     """Return the `retrieval_metrics` of a model on all images and captions of a dataset."""
+    if isinstance(dataset, EncodedDataset):
+        return evaluate_encoded(model, dataset)
     return retrieval_metrics(*encode_dataset(model, tokenizer, dataset))

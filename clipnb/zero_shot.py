@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clipnb.features import encode_images, encode_texts
 from clipnb.model import CLIP
-from clipnb.search.words import find_unknown_words, find_words
+from clipnb.search.words import find_unknown_words, find_words, is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 
 __all__ = [
@@ -81,13 +81,20 @@ def find_problem(template: str) -> str:
 
 
 def warn_of_unknown_words(tokenizer: Tokenizer, classnames: list[str]) -> None:
-    """Warn of class names with words that are no single token."""
+    """Warn of class names with words that are no single token.
+
+    A published model may know such a word, so with CLIP's vocabulary the warning says so.
+    """
+    meaning = "so its score means nothing."
+    if is_clip_vocabulary(tokenizer):
+        meaning = (
+            "so its score may mean nothing, unless the model was trained on very many captions."
+        )
     for name in classnames:
         if unknown := find_unknown_words(tokenizer, name):
             words = ", ".join(map(repr, unknown))
             warnings.warn(
-                f"class {name!r}: the vocabulary has never seen {words} as a word, so its score "
-                "means nothing.",
+                f"class {name!r}: the vocabulary has never seen {words} as a word, {meaning}",
                 stacklevel=3,
             )
 

@@ -117,6 +117,17 @@ def draw_ladder(ax: Axes, x: float, y: float) -> None:
     ax.plot([x + 2, x + 114], [bottom, bottom], color=GREY, linewidth=1.4)
 
 
+def draw_real_weights(ax: Axes, x: float, y: float) -> None:
+    """Draw a file of weights that goes into both towers."""
+    draw_box(ax, x + 4, y + 12, 40, 50, PAPER, GREY, corner=4, line=1.4)
+    draw_matrix(ax, x + 10, y + 23, 5, SIX_SCENES)
+    for middle, colour in ((y + 18, BLUE), (y + 56, ORANGE)):
+        draw_arrow(ax, (x + 47, y + 37), (x + 66, middle))
+        corners = [(70, -16), (112, -9), (112, 9), (70, 16)]
+        tower = Polygon([(x + dx, middle + dy) for dx, dy in corners], facecolor=colour)
+        ax.add_patch(tower)
+
+
 START = Station(0, "See it work", draw_play_button)
 
 COURSE = Way(
@@ -128,5 +139,6 @@ COURSE = Way(
         Station(4, "Training", draw_training),
         Station(5, "Retrieval", draw_retrieval),
         Station(11, "Better", draw_ladder),
+        Station(12, "The real one", draw_real_weights),
     ],
 )

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from clipnb import CLIP, CaptionDataset, ImageIndex
-from clipnb.encoders import BagOfWords, TextTransformer, TinyCNN
+from clipnb.encoders import BagOfWords, QuickGELU, TextTransformer, TinyCNN
 from clipnb.features import encode_texts
 from clipnb.search.bank import CaptionBank
 from clipnb.search.words import collect_words
@@ -34,10 +35,24 @@ def make_images(n, side=32):
 def make_model(encoder, width=32):
     """Return an untrained model and its tokenizer.
 
-    encoder: "bag", "transformer", or "clip", a bag of words with CLIP's own vocabulary.
+    encoder: "bag", "transformer", or "clip", a bag of words with CLIP's own vocabulary. "published"
+    is a small text transformer with the parts of the published models: a causal mask, [EOS],
+    QuickGELU. "published gelu" has GELU.
     """
     torch.manual_seed(0)
-    if encoder == "clip":
+    if encoder.startswith("published"):
+        tokenizer = clip_tokenizer(40)
+        text_encoder = TextTransformer(
+            tokenizer.vocab_size,
+            40,
+            width,
+            layers=2,
+            heads=4,
+            causal=True,
+            pooling="eos",
+            activation=nn.GELU if encoder.endswith("gelu") else QuickGELU,
+        )
+    elif encoder == "clip":
         tokenizer = clip_tokenizer()
         text_encoder = BagOfWords(tokenizer.vocab_size, width)
     else:

@@ -306,9 +306,11 @@ def test_export_lists_its_files(clipnb, monkeypatch):
 
 
 def test_bench_search(clipnb, monkeypatch):
-    bench = SimpleNamespace(run_search_benchmark=lambda: "results/bench/search.json")
+    bench = SimpleNamespace(run_search_benchmark=lambda run: f"results/bench/{run}.json")
     monkeypatch.setitem(sys.modules, "clipnb.bench.search", bench)
-    assert clipnb("bench search")[1] == "wrote results/bench/search.json\n"
+    assert clipnb("bench search")[1] == "wrote results/bench/None.json\n"
+    assert clipnb("bench search --run ViT-B-32/openai")[1].endswith("ViT-B-32/openai.json\n")
+    assert "--run belongs to `clipnb bench search`" in clipnb("bench train --run quick")[2]
 
 
 @pytest.fixture
@@ -456,5 +458,5 @@ def test_the_place_is_told_from_the_query(root, photos, tmp_path, monkeypatch):
 def test_the_help_is_short_and_gives_examples(clipnb):
     status, printed, _ = clipnb("search --help")
     assert status == 0
-    assert printed.count("\n  clipnb search ") == 3
+    assert printed.count("\n  clipnb search ") == 4
     assert len(printed.splitlines()) < 45

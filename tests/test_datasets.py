@@ -40,7 +40,7 @@ def test_pixels_are_the_image_squashed(small, small_root):
 def test_the_cache_is_used_until_an_image_changes(small, small_root, monkeypatch):
     decoded = []
 
-    def count_and_read(path, image_size):
+    def count_and_read(path, image_size, crop):
         decoded.append(path)
         return np.zeros((image_size, image_size, 3), np.uint8)
 

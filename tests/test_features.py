@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipnb import create_model, padding_mask, train_tokenizer
+from clipnb import create_model, features, padding_mask, runtime, train_tokenizer
 from clipnb.features import (
     apply_in_batches,
     encode_dataset,
     encode_images,
+    encode_texts,
     sample_captions,
     tokenize,
 )
@@ -113,3 +114,95 @@ def test_uint8_images_work_in_half_precision(image_encoder):
     features = encode_images(model, images)
     assert features.dtype == torch.float32
     torch.testing.assert_close(features.norm(dim=1), torch.ones(2), atol=0.02, rtol=0)
+
+
+# ---- precision -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bf16(monkeypatch):
+    """A machine with bfloat16, on which a measurement gives what the test sets in "gain"."""
+    measured = {"gain": 3.0, "calls": 0}
+
+    def measure(model, encode, usual, inputs):
+        measured["calls"] += 1
+        assert len(inputs) == features.PROBE_SIZE
+        return measured["gain"]
+
+    monkeypatch.delenv("CLIPNB_PRECISION", raising=False)
+    monkeypatch.setattr(runtime, "has_bf16", lambda device: True)
+    monkeypatch.setattr(features, "faster_in_bf16", {})
+    monkeypatch.setattr(features, "MIN_PARAMETERS", 1000)
+    monkeypatch.setattr(features, "measure_gain", measure)
+    return measured
+
+
+def make_inputs(n):
+    generator = torch.Generator().manual_seed(n)
+    images = torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(1, 300, (n, 7), generator=generator)
+
+
+def encode_plainly(model, images, tokens):
+    """Encode all at once in float32, without any function of features.py."""
+    model.eval()
+    with torch.no_grad():
+        return model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True)
+
+
+def test_large_models_encode_in_bfloat16_where_it_is_measured_to_be_faster(bf16, recipe):
+    model = create_model(recipe)
+    images, tokens = make_inputs(20)
+    expected = encode_plainly(model, images, tokens)
+    for _ in range(2):
+        found = encode_images(model, images), encode_texts(model, tokens)
+        for ours, plain in zip(found, expected, strict=True):
+            assert not ours.equal(plain), "it was computed in bfloat16"
+            assert ours.dtype == torch.float32
+            torch.testing.assert_close(ours.norm(dim=1), torch.ones(20), rtol=0, atol=1e-6)
+            assert (ours * plain).sum(dim=1).min() > 0.999
+    assert bf16["calls"] == 2, "once for images and once for texts"
+
+
+@pytest.mark.parametrize("reason", ["slower", "small", "few", "no hardware", "variable"])
+def test_otherwise_features_are_those_of_float32_bit_for_bit(bf16, recipe, monkeypatch, reason):
+    n = 15 if reason == "few" else 20
+    if reason == "slower":
+        bf16["gain"] = 1.19
+    if reason == "small":
+        monkeypatch.setattr(features, "MIN_PARAMETERS", 10**9)
+    if reason == "no hardware":
+        monkeypatch.setattr(runtime, "has_bf16", lambda device: False)
+    if reason == "variable":
+        monkeypatch.setenv("CLIPNB_PRECISION", "float32")
+    model = create_model(recipe)
+    images, tokens = make_inputs(n)
+    expected = encode_plainly(model, images, tokens)
+    assert encode_images(model, images).equal(expected[0])
+    assert encode_texts(model, tokens).equal(expected[1])
+    assert bf16["calls"] == (2 if reason == "slower" else 0)
+
+
+def test_the_models_of_this_course_stay_in_float32():
+    for name, recipe in RECIPES.items():
+        if not recipe.image_encoder.startswith("clip/"):
+            size = sum(p.numel() for p in create_model(recipe).parameters())
+            assert size < features.MIN_PARAMETERS, name
+
+
+def test_a_gain_is_the_ratio_of_the_best_times(recipe, monkeypatch):
+    clock = iter([0, 2, 2, 12, 12, 13, 13, 17])  # ours 2 and 1 seconds, the usual way 10 and 4
+    monkeypatch.setattr(features.time, "perf_counter", lambda: next(clock))
+    model, calls = create_model(recipe), []
+
+    def encode(batch):
+        calls.append("ours")
+        return batch
+
+    def encode_as_usual(batch):
+        calls.append("usual")
+        return batch
+
+    inputs = torch.zeros(16, 3)
+    assert features.measure_gain(model, encode, encode_as_usual, inputs) == 4
+    assert calls == ["ours", "usual"] * 2

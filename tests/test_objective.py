@@ -77,3 +77,24 @@ def test_a_batch_without_a_telling_word_trains_all_the_same():
     loss = compute_loss(model, torch.rand(4, 3, 32, 32), tokens, recipe)
     loss.backward()
     assert loss.isfinite()
+
+
+@pytest.mark.parametrize("optional", [{}, {"text_loss": 0.5, "captions_per_image": 2}])
+def test_outputs_of_frozen_encoders_give_the_same_loss_and_gradients(optional):
+    model, recipe = make_model(label_smoothing=0.1, **optional)
+    model.eval()
+    model.image_encoder.requires_grad_(False)
+    model.text_encoder.requires_grad_(False)
+    images = torch.rand(4, 3, 32, 32)
+    outputs = model.image_encoder(images)  # (B, width)
+    text_outputs = torch.stack([model.text_encoder(texts) for texts in TOKENS])  # (C, B, width)
+    results = []
+    for inputs in ((images, TOKENS), (outputs, TOKENS), (outputs, text_outputs)):
+        model.zero_grad()
+        loss = compute_loss(model, *inputs, recipe)
+        loss.backward()
+        gradients = [p.grad.flatten() for p in model.parameters() if p.requires_grad]
+        results.append(torch.cat([loss.detach()[None], *gradients]))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+    assert results[0].count_nonzero() > 100

@@ -5,15 +5,18 @@ import shutil
 import sys
 
 import numpy as np
+import open_clip
 import pytest
 import torch
+from twins import create_ours, randomize, tiny_sizes
 
 from clipnb.encoders import BagOfWords, ResidualCNN, TextTransformer, TinyCNN, ViT
 from clipnb.model import CLIP
 from clipnb.preprocess import Preprocess
 from clipnb.search import onnx
 from clipnb.search.onnx import FILES, export_onnx, round_to_int8, store_weights_in_int8
-from clipnb.tokenizer import train_tokenizer
+from clipnb.tokenizer import clip_tokenizer, train_tokenizer
+from clipnb.towers.published import parse_architecture
 
 TEXTS = ["a red car", "two dogs and a tree beside a house", ""]
 
@@ -101,16 +104,21 @@ def test_int8_takes_a_third_of_the_space_or_less(exported):
     assert 3 * sizes[1] < sizes[0]
 
 
+def read_program(folder):
+    """The Python program of an export's README.txt, with the score in `score`."""
+    readme = (folder / "README.txt").read_text(encoding="utf-8")
+    program = re.search(r"    import numpy.*?\n(?=\S)", readme, re.DOTALL)[0]
+    program = "\n".join(line[4:] for line in program.splitlines())
+    return program.replace("print(", "score = (").replace("photo.jpg", "photo.png")
+
+
 def test_the_readme_in_the_folder_works(exported, tokenizer, monkeypatch):
     """Its Python program runs as it stands there, and finds what the model finds."""
     from PIL import Image
 
     model, exact, _ = exported("cnn_bag")
     monkeypatch.chdir(exact)
-    readme = (exact / "README.txt").read_text(encoding="utf-8")
-    program = re.search(r"    import numpy.*?\n(?=\S)", readme, re.DOTALL)[0]
-    program = "\n".join(line[4:] for line in program.splitlines())
-    program = program.replace("print(", "score = (").replace("photo.jpg", "photo.png")
+    program = read_program(exact)
     pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8)
     Image.fromarray(pixels.numpy()).save("photo.png")
     try:
@@ -122,6 +130,58 @@ def test_the_readme_in_the_folder_works(exported, tokenizer, monkeypatch):
     image_features, text_features, _ = model(pixels.permute(2, 0, 1)[None], tokens)
     expected = (image_features @ text_features.T).item()
     assert names["score"] == pytest.approx(expected, abs=1e-5)
+
+
+# ---- the published models' towers ------------------------------------------------------------
+
+
+def make_published(resnet):
+    """A small random model with the towers, the mean and the crop of a published one."""
+    torch.manual_seed(0)
+    sizes = tiny_sizes(resnet=resnet)
+    weights = randomize(open_clip.CLIP(**sizes)).state_dict()
+    return create_ours(parse_architecture("tiny", sizes), weights)
+
+
+@torch.no_grad()
+def test_a_published_vit_and_its_readme(tmp_path, monkeypatch):
+    """Class token, causal mask, [EOS] and QuickGELU; mean and deviation are inside the tower."""
+    from PIL import Image
+
+    pytest.importorskip("onnxscript")
+    model, tokenizer = make_published(resnet=False), clip_tokenizer()
+    folder = export_onnx(model, tokenizer, tmp_path / "out")
+    images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    for batch in (images, images[:1]):
+        found = run_session(folder / "image_encoder.onnx", "images", batch)
+        expected = model.encode_image(batch, normalize=True).numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    for texts in (TEXTS, [""], ["word " * 100]):
+        tokens = tokenizer(texts)
+        found = run_session(folder / "text_encoder.onnx", "tokens", tokens)
+        expected = model.encode_text(tokens, normalize=True).numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+    monkeypatch.chdir(folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 71, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    names = {}
+    exec(read_program(folder), names)  # noqa: S102 (our own text)
+    image = model.preprocess(Image.fromarray(pixels))[None]
+    image_features, text_features, _ = model(image, tokenizer(["a dog in the snow"]))
+    assert names["score"] == pytest.approx((image_features @ text_features.T).item(), abs=1e-5)
+
+
+@torch.no_grad()
+def test_a_published_resnet(tmp_path):
+    pytest.importorskip("onnxscript")
+    model = make_published(resnet=True)
+    images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    path = tmp_path / "image_encoder.onnx"
+    onnx.export_tower(onnx.ImageTower(model), images[:2], {0: "batch"}, path, int8=False)
+    for batch in (images, images[:1]):
+        expected = model.encode_image(batch, normalize=True).numpy()
+        np.testing.assert_allclose(run_session(path, "images", batch), expected, rtol=0, atol=1e-5)
 
 
 # ---- the folder ------------------------------------------------------------------------------

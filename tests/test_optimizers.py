@@ -141,3 +141,13 @@ def test_positions_decay():
         assert name == "logit_scale" or name.endswith((".bias", ".weight"))
     for p in others["params"]:
         assert p.ndim < 2
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_parameters_without_gradients_are_not_given_to_the_optimizer(recipe, optimizer):
+    recipe = dataclasses.replace(recipe, optimizer=optimizer)
+    model = create_model(recipe)
+    model.image_encoder.requires_grad_(False)
+    groups = make_optimizer(model, recipe).param_groups
+    given = {id(p) for group in groups for p in group["params"]}
+    assert given == {id(p) for p in model.parameters() if p.requires_grad}

@@ -263,7 +263,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
-    def fail(image, least_side):
+    def fail(image, *_):
         raise MemoryError
 
     monkeypatch.setattr(module, "_decode", fail)
@@ -275,7 +275,7 @@ def test_too_little_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
 def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     held = []
 
-    def note(image, least_side):
+    def note(image, *_):
         held.append(module._one_large_image.locked())
 
     monkeypatch.setattr(module, "_decode", note)

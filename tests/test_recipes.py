@@ -6,6 +6,16 @@ import pytest
 
 from clipnb import RECIPES, fit_to_dataset
 
+OLDER_DIGESTS = {  # as they stand in the names of runs that were trained before `freeze`
+    "quick": "42aa9819",
+    "quick_words": "cb40f84b",
+    "baseline": "376f7aea",
+    "baseline_rows": "cd1846a1",
+    "two_minutes": "73be7855",
+    "improved": "3034dd0a",
+    "residual_bag": "aa376b92",
+}
+
 
 @pytest.mark.parametrize(
     "changes, message",
@@ -25,6 +35,47 @@ from clipnb import RECIPES, fit_to_dataset
 def test_an_impossible_recipe_is_refused_with_the_choices(recipe, changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(recipe, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"freeze": "all"}, "freeze 'all' is unknown; choose one of none, image, text, both"),
+        ({"init_towers": "none"}, "init_towers 'none' is unknown; choose one of both, image, text"),
+        ({"freeze": "text", "init_towers": "image"}, "random weights of the text encoder"),
+        ({"freeze": "both", "init_towers": "text"}, "random weights of the image encoder"),
+        ({"freeze": "image", "flip": True}, "cannot be changed at random; set min_crop_area=1"),
+        ({"freeze": "both", "colour": 0.1}, "encodes each image only once"),
+        ({"freeze": "image", "min_crop_area": 0.5}, "encodes each image only once"),
+        ({"freeze": "image", "crop_size": 48}, "encodes each image only once"),
+        ({"lora_rank": -1}, "lora_rank is -1; set it to 0, or to a rank such as 4"),
+        ({"lora_rank": 4, "freeze": "both"}, "set freeze='none' or lora_rank=0"),
+        (
+            {"lora_rank": 4, "freeze": "image", "init_towers": "image"},
+            "freeze='image' keeps all of them",
+        ),
+    ],
+)
+def test_an_adaptation_that_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(RECIPES["quick"], **changes)
+
+
+def test_frozen_text_allows_augmentation_and_lora_of_the_image_encoder(recipe):
+    recipe = dataclasses.replace(recipe, freeze="text", lora_rank=2)
+    assert recipe.flip and recipe.min_crop_area < 1
+    assert (recipe.frozen_towers, recipe.lora_towers) == ({"text"}, {"image"})
+    assert dataclasses.replace(recipe, lora_rank=0).lora_towers == set()
+
+
+def test_the_runs_of_older_recipes_keep_their_names():
+    assert {name: RECIPES[name].digest() for name in OLDER_DIGESTS} == OLDER_DIGESTS
+    quick = RECIPES["quick"]
+    digests = {
+        dataclasses.replace(quick, **changes).digest()
+        for changes in ({}, {"freeze": "image"}, {"init_towers": "image"}, {"lora_rank": 1})
+    }
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize("n_images", [2000, 6000])

@@ -128,7 +128,7 @@ def test_errors_are_counted_by_noun_and_by_image(tmp_path, monkeypatch):
     images = np.zeros((2, 3, 8, 8), np.uint8)
     dataset = CaptionDataset("photos", "dev", images, captions, ["0", "1"], None)
     monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
-    monkeypatch.setattr(records, "load_dataset", lambda *arguments: dataset)
+    monkeypatch.setattr(records, "load_run_dataset", lambda *arguments: dataset)
     monkeypatch.setattr(records, "encode_dataset", lambda *arguments: (None, None))
     monkeypatch.setattr(records, "retrieval_ranks", lambda *features: (None, ranks))
     recipe = SimpleNamespace(dataset="photos", name="tiny", image_size=8)

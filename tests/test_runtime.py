@@ -110,6 +110,17 @@ def test_bfloat16_is_used_on_a_cpu_only_where_it_is_faster(monkeypatch, feature,
     assert has_bf16(torch.device("cpu")) == is_faster
 
 
+@pytest.mark.parametrize("precision, expected", [(None, True), ("float32", False)])
+def test_a_variable_turns_bfloat16_off(monkeypatch, precision, expected):
+    monkeypatch.setattr(runtime, "has_bf16", lambda device: True)
+    monkeypatch.delenv("CLIPNB_PRECISION", raising=False)
+    if precision:
+        monkeypatch.setenv("CLIPNB_PRECISION", precision)
+    assert runtime.may_use_bf16(torch.device("cpu")) == expected
+    with runtime.autocast(torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu") == expected
+
+
 # ---- folders ---------------------------------------------------------------------------------
 
 FOLDERS = {

@@ -70,9 +70,9 @@ def decoded(monkeypatch):
     """The names of the files that are decoded, in a list that grows."""
     names = []
 
-    def read_photo(file, least_side, read_photo=reading.read_photo):
+    def read_photo(file, *sizes, read_photo=reading.read_photo, **options):
         names.append(os.path.basename(file.name))
-        return read_photo(file, least_side)
+        return read_photo(file, *sizes, **options)
 
     monkeypatch.setattr(reading, "read_photo", read_photo)
     return names

@@ -1,10 +1,14 @@
 """Our two tokenizers: CLIP's against open_clip's own code, and what both promise."""
 
+import hashlib
+import random
+import sys
+
 import pytest
 import torch
 
 from clipnb import clip_tokenizer, padding_mask, train_tokenizer
-from clipnb.tokenizer import load_tokenizer
+from clipnb.tokenizer import clean_text, fix_text, load_tokenizer
 
 TEXTS = [
     "A black dog is running after a white dog in the snow .",
@@ -66,15 +70,158 @@ def test_a_single_string_is_refused(tokenizer):
 # ---- CLIP's ----------------------------------------------------------------------------------
 
 
-def test_clips_tokens_equal_open_clips():
-    import open_clip
+@pytest.fixture(scope="module")
+def open_clips():
+    """open_clip's own tokenizer."""
+    return pytest.importorskip("open_clip").get_tokenizer("ViT-B-32")
 
-    theirs = open_clip.get_tokenizer("ViT-B-32")(TEXTS)
-    ours = clip_tokenizer()(TEXTS)
+
+def check_same_tokens(open_clips, texts):
+    theirs = open_clips(texts)
+    ours = clip_tokenizer()(texts)
     length = ours.shape[1]
-    assert clip_tokenizer().vocab_size == 49_408
-    assert ours.tolist() == theirs[:, :length].tolist()
+    differ = (ours != theirs[:, :length]).any(dim=1).nonzero()[:, 0].tolist()
+    assert not differ, [ascii(texts[i]) for i in differ[:5]]
     assert not theirs[:, length:].any(), "open_clip pads to 77 tokens"
+
+
+def test_clips_tokens_equal_open_clips(open_clips):
+    assert clip_tokenizer().vocab_size == 49_408
+    check_same_tokens(open_clips, TEXTS)
+
+
+REPAIRED = {
+    "the dog\u2019s ball": "the dog's ball",
+    "a \u201cred\u201d dog": 'a "red" dog',
+    "cats &amp;amp; dogs": "cats & dogs",
+    "the dog&#39;s &lt;ball&gt;": "the dog's <ball>",
+    "a caf\u00c3\u00a9": "a caf\u00e9",
+    "cafe\u0301": "caf\u00e9",
+    "a \ufb01sh": "a fish",
+    "\uff41 \uff44\uff4f\uff47": "a dog",
+    "\u039f\u0394\u039f\u03a3": "\u03bf\u03b4\u03bf\u03c2",  # the last sigma has its own form
+    "\u0130I\u0131i": "i\u0307i\u0131i",  # a Turkish capital i keeps its dot
+    "\ufeffa dog": "a dog",
+    "a\0dog\x1b[31m": "adog",
+    " a\r\n\tdog\u2028 \u3000": "a dog",
+}
+
+
+@pytest.mark.parametrize("text", REPAIRED)
+def test_a_text_is_repaired_as_clips_own_code_repairs_it(open_clips, text):
+    pytest.importorskip("ftfy")
+    assert clean_text(text) == REPAIRED[text]
+    assert clip_tokenizer().normalize(text) == REPAIRED[text]
+    check_same_tokens(open_clips, [text])
+
+
+def test_specials_written_into_a_text_are_tokens_where_clips_own_code_finds_them(open_clips):
+    tokenizer = clip_tokenizer()
+    assert tokenizer.encode("<END_OF_TEXT>dog") == [tokenizer.eos, *tokenizer.encode("dog")]
+    assert tokenizer.eos not in tokenizer.encode("dog.<end_of_text>")  # ".<" is one piece
+    texts = [
+        "a<start_of_text>b <end_of_text>!",
+        "dog.<end_of_text> cat",
+        "<END_OF_TEXT>dog",
+        "&lt;start_of_text&gt;",
+        "<\u017ftart_of_text> it'\u017f",  # case is ignored, and this is an s
+        "<|endoftext|>",
+        "<end_of_text>" * 100,
+    ]
+    check_same_tokens(open_clips, texts)
+
+
+ALPHABETS = {
+    "ASCII": [chr(i) for i in range(128)],
+    "Latin": [chr(i) for i in range(0x80, 0x250)],
+    "combining marks": [chr(i) for i in range(0x300, 0x370)] + list("aeioun "),
+    "Greek": [chr(i) for i in range(0x370, 0x400)] + [" ", "\u03a3"],
+    "Arabic": [chr(i) for i in range(0x600, 0x700)] + [" "],
+    "Hindi": [chr(i) for i in range(0x900, 0x980)] + [" "],
+    "CJK": [chr(i) for i in range(0x3040, 0x30FF)] + [chr(i) for i in range(0x4E00, 0x4F00)],
+    "full width": [chr(i) for i in range(0xFF01, 0xFFE7)],
+    "emoji": [chr(i) for i in range(0x1F300, 0x1F650)] + ["\u200d", "\ufe0f"],
+    "punctuation": [chr(i) for i in range(0x2000, 0x2070)] + list("\ufeff\0\u017f\u212a"),
+    "entities": [
+        "&amp;",
+        "&lt;",
+        "&#39;",
+        "&eacute;",
+        "&#0;",
+        "&#x1F600;",
+        "&nbsp",
+        "&shy;",
+        "&fflig;",
+        "&",
+        "<",
+        "a",
+    ],
+    "specials": ["<start_of_text>", "<end_of_text>", "<", ">", "!", "a", " "],
+    "quotes": list("'\u2019\u2018\u201c\u00ab") + ["s ", "t ", "re ", "ll ", "d "],
+}
+
+
+def make_random_texts(n):
+    generator = random.Random(0)
+    texts = []
+    for _ in range(n):
+        names = generator.sample(sorted(ALPHABETS), generator.choice([1, 1, 2, 3]))
+        length = generator.choice([1, 3, 10, 30, 100])
+        letters = [ALPHABETS[generator.choice(names)] for _ in range(length)]
+        text = "".join(map(generator.choice, letters))
+        if generator.random() < 0.2:  # decoded wrongly
+            text = text.encode().decode("latin-1")
+        texts.append(text)
+    return texts
+
+
+def test_random_texts_have_clips_own_tokens(open_clips):
+    pytest.importorskip("ftfy")
+    check_same_tokens(open_clips, make_random_texts(2000))
+
+
+def test_letters_that_unicode_has_had_for_long_are_letters_in_both(open_clips):
+    letters = [chr(i) for i in range(0x20, 0x3000, 7)] + ["\u0345"]
+    check_same_tokens(open_clips, [f"a{letter}a {letter}{letter}!{letter}" for letter in letters])
+
+
+def test_a_new_letter_may_be_split_otherwise_and_nothing_is_lost(open_clips):
+    """U+0558 is a letter only since 2025. Older libraries take it for punctuation."""
+    text = "a\u0558!"
+    ours = clip_tokenizer().decode(clip_tokenizer().encode(text))
+    theirs = open_clips.decode(open_clips.encode(text))
+    assert ours.replace(" ", "") == theirs.replace(" ", "") == text
+
+
+def test_plain_ascii_needs_no_repair():
+    """`clean_text` leaves such texts out of what ftfy and html would do."""
+    ftfy = pytest.importorskip("ftfy")
+    plain = [chr(i) for i in range(32, 127) if chr(i) != "&"]
+    generator = random.Random(0)
+    for length in (1, 5, 50) * 300:
+        text = "".join(generator.choices(plain, k=length))
+        assert ftfy.fix_text(text) == text
+
+
+def test_without_ftfy_only_accents_and_entities_are_repaired(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ftfy", None)
+    assert fix_text("cafe\u0301") == "caf\u00e9"
+    assert clean_text("  Cats &amp; DOGS\n") == "cats & dogs"
+    assert clean_text("the dog\u2019s caf\u00c3\u00a9") == "the dog\u2019s caf\u00e3\u00a9"
+    tokens = clip_tokenizer()(["the dog\u2019s ball", "the dog's ball"])
+    assert tokens[0].tolist() != tokens[1].tolist()
+
+
+def test_a_saved_clip_tokenizer_still_repairs_a_text(tmp_path):
+    clip_tokenizer().save(tmp_path / "tokenizer.json")
+    loaded = load_tokenizer(tmp_path / "tokenizer.json")
+    texts = [*REPAIRED, "a<end_of_text>b"]
+    assert loaded(texts).tolist() == clip_tokenizer()(texts).tolist()
+
+
+def test_pieces_are_the_words_inside_which_merges_happen():
+    assert clip_tokenizer().split("It\u2019s 12 Dogs!") == ["it", "'s", "1", "2", "dogs", "!"]
+    assert train_tokenizer(TEXTS, 400).split("It\u2019s") == ["it", "\u2019", "s"]
 
 
 def test_an_exclamation_mark_is_not_padding():
@@ -92,6 +239,15 @@ def test_training_a_tokenizer_twice_gives_the_same_ids():
     first = train_tokenizer(TEXTS * 3, vocab_size=400)
     second = train_tokenizer(TEXTS * 3, vocab_size=400)
     assert first.bpe.get_vocab() == second.bpe.get_vocab()
+
+
+def test_a_learned_vocabulary_stays_as_it_is():
+    """Recorded runs rest on its ids. CLIP's repairs must not reach it."""
+    texts = [*TEXTS, *REPAIRED, "a<start_of_text>b", "\u0130 \u03a3"]
+    tokenizer = train_tokenizer(texts * 3, vocab_size=400)
+    ids = [tokenizer.encode(text) for text in texts]
+    digest = hashlib.sha256(repr(ids).encode()).hexdigest()
+    assert digest == "2e421b5046633090c999df387b42384f112d68be5ece3d9533c283e13383f071"
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.datasets import CaptionDataset
 from clipnb.features import encode_images, encode_texts
-from clipnb.runs import Run
+from clipnb.runs import Run, load_run_dataset
 from clipnb.search.nearest import FaissIndex, SignBits, find_nearest
 
 K = 10  # how many are found
@@ -21,14 +21,13 @@ K = 10  # how many are found
 
 def load_everything(run: Run) -> CaptionDataset:
     """Load all three splits of a run's dataset as one."""
-    recipe = run.recipe
-    splits = [load_dataset(recipe.dataset, s, recipe.image_size) for s in ("train", "dev", "test")]
+    splits = [load_run_dataset(run, split) for split in ("train", "dev", "test")]
     captions, ids = [], []
     for split in splits:
         captions += [own[:5] for own in split.captions]
         ids += [f"{split.split}/{image_id}" for image_id in split.image_ids]
     images = np.concatenate([split.images for split in splits])
-    return CaptionDataset(recipe.dataset, "all", images, captions, ids)
+    return CaptionDataset(run.recipe.dataset, "all", images, captions, ids)
 
 
 def time_call(function: Callable, *arguments: Any) -> float:

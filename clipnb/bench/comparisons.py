@@ -21,10 +21,9 @@ from clipnb.bench.loops import (
 )
 from clipnb.bench.timing import compare_speeds
 from clipnb.model import create_model
-from clipnb.recipes import RECIPES, Recipe
+from clipnb.recipes import FROM_SCRATCH, RECIPES, Recipe
 from clipnb.runtime import get_device
 
-ALL_RECIPES = tuple(RECIPES.values())
 WORKER_COUNTS = (0, min(4, os.cpu_count() or 1))  # of a DataLoader
 
 # The shape of `baselines.make_open_clip_model`. Crops are as large as open_clip's.
@@ -77,7 +76,7 @@ def make_naive_loop(recipe: Recipe, rows: baselines.RowDataset) -> TrainingLoop:
 
 
 def compare_with_bare_step(
-    recipes: Sequence[Recipe] = ALL_RECIPES, seconds: float = 4, rounds: int = 7
+    recipes: Sequence[Recipe] = FROM_SCRATCH, seconds: float = 4, rounds: int = 7
 ) -> dict[str, dict]:
     """Compare the whole training loop with the bare step on one batch, for each recipe.
 

@@ -17,10 +17,8 @@ from clipnb.bench.loops import (
 )
 from clipnb.bench.timing import summarize_ratios
 from clipnb.datasets import load_dataset
-from clipnb.recipes import RECIPES, Recipe
+from clipnb.recipes import FROM_SCRATCH, Recipe
 from clipnb.runtime import progress
-
-ALL_RECIPES = tuple(RECIPES.values())
 
 # Programs for `run_python`. They find their arguments in sys.argv.
 TIME_IMPORT = """
@@ -58,7 +56,7 @@ def measure_import(rounds: int = 5) -> dict:
     return summarize_ratios(ours, theirs, "seconds")
 
 
-def measure_peak_memory(recipes: Sequence[Recipe] = ALL_RECIPES, steps: int = 4) -> dict:
+def measure_peak_memory(recipes: Sequence[Recipe] = FROM_SCRATCH, steps: int = 4) -> dict:
     """Measure the most memory that training needs, in bytes, for each recipe.
 
     The whole loop is compared with the size of the array of images plus 1.5 times what the bare

@@ -51,13 +51,18 @@ print(read_peak_memory() - before)
 """
 
 
-def run_search_benchmark() -> str:
+def run_search_benchmark(name: str | None = None) -> str:
     """Measure everything, write the record, and print it. Returns the record's path as text.
 
     The record is `results/bench/search-<cpu>.json`. It takes the run `quick` with seed 0, which is
     trained if there is none, and the run `two_minutes` on Flickr8k if there is one.
+
+    name: another run, or a published model such as "ViT-B-32/openai" (see `open_run`), which is
+    measured instead, on its dataset or on the scenes. Then the record has its name.
     """
-    runs = find_runs()
+    from clipnb.pretrained import open_run
+
+    runs = find_runs() if name is None else [open_run(name)]
     parts = {
         "keystroke": lambda: measure_keystrokes(runs[0]),
         "exact search": measure_exact_search,
@@ -66,7 +71,8 @@ def run_search_benchmark() -> str:
         "indexes": lambda: compare_indexes(runs),
     }
     results = {name: measure() for name, measure in progress(parts.items(), desc="benchmark")}
-    path, record = record_benchmark(results, prefix="search-")
+    prefix = "search-" if name is None else f"search-{runs[0].folder.name}-"
+    path, record = record_benchmark(results, prefix)
     print(search_tables(record))
     return path
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipnb.commands.options import KNOWN_DATASETS, AddCommand
-from clipnb.commands.runs import add_run_options, choose_run
+from clipnb.commands.runs import (
+    add_run_options,
+    choose_run,
+    is_pretrained,
+    move_to_dataset,
+)
 
 if TYPE_CHECKING:
     from clipnb import ImageIndex
@@ -127,6 +132,15 @@ def is_dataset(name: str) -> bool:
     return len(lines) > 0
 
 
+def check_place(place: str | None, run: "Run") -> None:
+    """Raise ValueError if no place is named and the run has no dataset to search."""
+    if place is None and is_pretrained(run):
+        raise ValueError(
+            f"{run.recipe.name} was trained on no dataset that is here; say what to search: a "
+            "folder of photos, scenes, flickr8k, or the name of your own dataset."
+        )
+
+
 # ---- from a place to an index ----------------------------------------------------------------
 
 
@@ -150,25 +164,26 @@ def open_gallery(
 
 def open_dataset(name: str, run: "Run", split: str, bank: "CaptionBank | None") -> Gallery:
     """Encode a split of a dataset, or all of them."""
-    from clipnb import ImageIndex, load_dataset
+    from clipnb import ImageIndex
+    from clipnb.runs import load_run_dataset
 
-    size = run.recipe.image_size
-    dataset = load_all_splits(name, size) if split == "all" else load_dataset(name, split, size)
+    moved = move_to_dataset(run, name)
+    dataset = load_all_splits(moved) if split == "all" else load_run_dataset(moved, split)
     index = ImageIndex.build(run.model, run.tokenizer, dataset, bank)
     where = f"of {name}" if split == "all" else f"in the split {split} of {name}"
     return Gallery(index, name, f"{len(index):,} images {where}", is_folder=False)
 
 
-def load_all_splits(name: str, image_size: int) -> "CaptionDataset":
-    """Load all images of a dataset that belong to a split."""
+def load_all_splits(run: "Run") -> "CaptionDataset":
+    """Load all images of a run's dataset that belong to a split."""
     import numpy as np
 
-    from clipnb import load_dataset
     from clipnb.datasets import dataset_folder
     from clipnb.datasets.folders import read_dataset_folder
+    from clipnb.runs import load_run_dataset
 
-    splits = read_dataset_folder(dataset_folder(name)).splits
-    parts = [load_dataset(name, split, image_size) for split in splits if splits[split]]
+    splits = read_dataset_folder(dataset_folder(run.recipe.dataset)).splits
+    parts = [load_run_dataset(run, split) for split in splits if splits[split]]
     return replace(
         parts[0],
         split="all",

@@ -3,14 +3,16 @@
 import argparse
 import dataclasses
 import shlex
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from datetime import datetime
+from typing import get_args, get_type_hints
 
 from clipnb.recipes import RECIPES, Recipe, find_recipe, fit_to_dataset
 
 KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
-RECIPE_OPTIONS = ("recipe", "dataset", "set", "seed", "init")
+RECIPE_OPTIONS = ("recipe", "dataset", "set", "seed", "init", "freeze")
 
 # Adds a command to the parser: its name, the function that runs it, its help in a sentence, and
 # what else argparse takes.
@@ -25,7 +27,8 @@ def add_recipe_options(command: ArgumentParser, hidden: bool = False) -> None:
 
     add(
         "--recipe",
-        help=f"what to train and how: {', '.join(RECIPES)} (default: quick)",
+        help=f"what to train and how: {', '.join(RECIPES)} (default: quick; for a published "
+        "--init finetune, or locked_image for an image encoder alone and with --freeze image)",
     )
     add(
         "--dataset",
@@ -43,8 +46,15 @@ def add_recipe_options(command: ArgumentParser, hidden: bool = False) -> None:
     add(
         "--init",
         metavar="RUN",
-        help="start from the weights of another run: its folder, or the name of a recipe or of a "
-        "dataset with one finished run. Give train, evaluate and search the same one.",
+        help="start from the weights of another run (its folder, or the name of a recipe or of a "
+        "dataset with one finished run), of a published model (ViT-B-32/openai, ViT-B-32/FILE), "
+        "or of an image encoder (torchvision/resnet18, timm/...). The recipe takes over published "
+        "encoders. Give train, evaluate and search the same one.",
+    )
+    add(
+        "--freeze",
+        choices=get_args(get_type_hints(Recipe)["freeze"]),
+        help="which encoders keep the weights of --init; the same as --set freeze=...",
     )
 
 
@@ -80,12 +90,24 @@ def parse_date(text: str) -> datetime:
 def read_recipe_options(arguments: Namespace, quiet: bool = False) -> Recipe:
     """Build the recipe selected on the command line.
 
-    For a folder of your own it is fitted to the number of images (`fit_to_dataset`), unless
-    batch_size or epochs are set. quiet: do not print that. Raises ValueError for an unknown recipe
-    or field, and for a value of the wrong type.
+    It has the encoders of a published model that it starts from. For a folder of your own it is
+    fitted to the number of images (`fit_to_dataset`), unless batch_size or epochs are set. quiet:
+    do not print either. Raises ValueError for an unknown recipe or field, and for a value of the
+    wrong type.
     """
-    recipe = find_recipe(arguments.recipe or "quick")
+    recipe = find_recipe(arguments.recipe or choose_recipe_name(arguments))
+    adapted = adopt_encoders(recipe, arguments.init)
+    if adapted != recipe and not quiet:
+        print(
+            f"The recipe is {recipe.name}. For {arguments.init} it takes the image encoder "
+            f"{adapted.image_encoder}, the text encoder {adapted.text_encoder} and images of "
+            f"{adapted.image_size} px.",
+            file=sys.stderr,
+        )
+    recipe = adapted
     changes = {"dataset": arguments.dataset} if arguments.dataset else {}
+    if arguments.freeze:
+        changes["freeze"] = arguments.freeze
     for change in arguments.set:
         name, _, text = change.partition("=")
         changes[name] = parse_field(recipe, name, text)
@@ -93,6 +115,54 @@ def read_recipe_options(arguments: Namespace, quiet: bool = False) -> Recipe:
     if recipe.dataset in KNOWN_DATASETS or {"batch_size", "epochs"} & set(changes):
         return recipe
     return fit_to_dataset(recipe, count_training_images(recipe.dataset), quiet)
+
+
+def choose_recipe_name(arguments: Namespace) -> str:
+    """Choose a recipe where --recipe names none: one that adapts a published model, or quick."""
+    from clipnb.runs import split_published_name
+    from clipnb.towers.libraries import LIBRARIES
+
+    start = split_published_name(arguments.init or "")
+    if start is None:
+        return "quick"
+    is_image_only = start[0] in LIBRARIES or arguments.freeze == "image"
+    return "locked_image" if is_image_only else "finetune"
+
+
+def adopt_encoders(recipe: Recipe, init: str | None) -> Recipe:
+    """Give a recipe the encoders of the published model that it starts from, if it is one.
+
+    A library has image encoders alone, so the text encoder of the recipe stays.
+    """
+    from clipnb.runs import split_published_name
+    from clipnb.starts import adopt_init
+    from clipnb.towers.libraries import LIBRARIES
+
+    start = split_published_name(init or "")
+    if start is None:
+        return recipe
+    if start[0] in LIBRARIES:
+        recipe = dataclasses.replace(recipe, init_towers="image")
+    return adopt_init(recipe, init)
+
+
+def list_adopted_fields(recipe: Recipe, init: str | None) -> set[str]:
+    """List the fields of a recipe that `adopt_encoders` may have set."""
+    from clipnb.runs import split_published_name
+    from clipnb.starts import IMAGE_FIELDS, TEXT_FIELDS
+    from clipnb.towers.libraries import LIBRARIES
+
+    start = split_published_name(init or "")
+    if start is None:
+        return set()
+    if start[0] in LIBRARIES:
+        return {"image_encoder", "image_size", "stored_size", "crop_size", "init_towers"}
+    fields = set()
+    if "image" in recipe.loaded_towers:
+        fields |= {*IMAGE_FIELDS, "stored_size", "crop_size"}
+    if "text" in recipe.loaded_towers:
+        fields |= set(TEXT_FIELDS)
+    return fields
 
 
 def count_training_images(dataset: str) -> int:
@@ -122,11 +192,16 @@ def parse_field(recipe: Recipe, name: str, text: str) -> str | bool | int | floa
 def format_options(recipe: Recipe, seed: int, init: str | None = None) -> str:
     """Return the options of the command line that select a recipe, a seed and a start."""
     standard = dataclasses.asdict(RECIPES.get(recipe.name, RECIPES["quick"]))
+    adopted = list_adopted_fields(recipe, init)  # --init alone says what they are
     options = [f"--recipe {recipe.name}"]
     for name, value in dataclasses.asdict(recipe).items():
         if name == "dataset":
             options.append(f"--dataset {shlex.quote(value)}")
-        elif name != "name" and value != standard[name]:
+        elif name in ("name", *adopted) or value == standard[name]:
+            continue
+        elif name == "freeze":
+            options.append(f"--freeze {value}")
+        else:
             options.append(f"--set {name}={value}")
     start = [f"--init {shlex.quote(init)}"] if init else []
     return " ".join([*options, f"--seed {seed}", *start])

@@ -1,5 +1,7 @@
 """The command runs, and how the other commands find the run that they work with."""
 
+import copy
+import dataclasses
 import json
 import sys
 from argparse import ArgumentParser, Namespace
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from clipnb.runs import Run
 
 MOST_RUNS = 8  # so many runs are listed when there is none as asked for
+NO_RUN = "No run is finished yet."  # how `runs.find_run` ends if there is none at all
 HOW_TO_TRAIN = "Train one in a minute with: clipnb train --recipe quick"
 
 
@@ -32,13 +35,22 @@ def add_commands(add_command: AddCommand) -> None:
 
 def add_run_options(command: ArgumentParser) -> None:
     """Add the options that select a trained run."""
-    command.add_argument(
-        "--run",
-        help="the run to use: a name from `clipnb runs`, its beginning, a recipe, or a folder "
+    add_run_option(
+        command,
         f"(default: the run trained last). {', '.join(f'--{name}' for name in RECIPE_OPTIONS)} "
         "select it as in `clipnb train`.",
     )
     add_recipe_options(command, hidden=True)
+
+
+def add_run_option(command: ArgumentParser, otherwise: str) -> None:
+    """Add the option --run. otherwise: says in the help what is used without it."""
+    command.add_argument(
+        "--run",
+        help="the run to use: a name from `clipnb runs`, its beginning, a recipe, or a folder; or "
+        "a published model: ViT-B-32/openai, or ViT-B-32/FILE with a file of weights "
+        f"{otherwise}",
+    )
 
 
 # ---- choosing --------------------------------------------------------------------------------
@@ -46,7 +58,8 @@ def add_run_options(command: ArgumentParser) -> None:
 
 def choose_run(arguments: Namespace) -> "Run":
     """Load the run that the options select, or else the one trained last, and say which it is."""
-    from clipnb.runs import find_run, list_runs, load_run
+    from clipnb.pretrained import open_run
+    from clipnb.runs import load_run
 
     if arguments.run is None and has_recipe_options(arguments):
         return load_selected_run(arguments)
@@ -57,9 +70,25 @@ def choose_run(arguments: Namespace) -> "Run":
     if has_recipe_options(arguments):
         raise ValueError("--run names a run already; leave the options of the recipe out.")
     try:
-        return load_run(find_run(arguments.run))
+        return open_run(arguments.run)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error} {'' if list_runs() else HOW_TO_TRAIN}".strip()) from None
+        if str(error).endswith(NO_RUN):
+            raise FileNotFoundError(f"{error} {HOW_TO_TRAIN}") from None
+        raise
+
+
+def is_pretrained(run: "Run") -> bool:
+    """Tell whether a run is a published model, which was trained on no dataset that is here."""
+    from clipnb.pretrained import Pretrained
+
+    return isinstance(run, Pretrained)
+
+
+def move_to_dataset(run: "Run", dataset: str) -> "Run":
+    """Return a run as if its dataset were another one: `load_run_dataset` then loads that one."""
+    moved = copy.copy(run)
+    moved.recipe = dataclasses.replace(run.recipe, dataset=dataset)
+    return moved
 
 
 def find_latest_run() -> Path:
@@ -100,7 +129,7 @@ def load_selected_run(arguments: Namespace) -> "Run":
     wanted = format_options(recipe, seed, arguments.init)
     raise FileNotFoundError(
         f"no run of {wanted}. Train one with: clipnb train {wanted}"
-        + (f"\nThe finished runs are:{listed}" if listed else "\nNo run is finished yet.")
+        + (f"\nThe finished runs are:{listed}" if listed else f"\n{NO_RUN}")
     )
 
 

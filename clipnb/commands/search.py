@@ -7,7 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipnb.commands.galleries import Gallery, escape, find_bank, open_gallery, split_place
+from clipnb.commands.galleries import (
+    Gallery,
+    check_place,
+    escape,
+    find_bank,
+    open_gallery,
+    split_place,
+)
 from clipnb.commands.options import AddCommand, parse_date, parse_positive
 from clipnb.commands.runs import add_run_options, choose_run
 from clipnb.commands.sheet import open_sheet
@@ -24,6 +31,7 @@ EXAMPLES = """examples:
   clipnb search "black kites over the beach"
   clipnb search ~/Pictures "dog in the snow" --open
   clipnb search ~/Pictures "2:dog" + ./a.jpg - people
+  clipnb search ~/Pictures "a dog" --run ViT-B-32/openai
 
 exit status: 0 if something matches, 1 if nothing does, 2 after an error"""
 
@@ -75,6 +83,7 @@ def handle_search(arguments: Namespace) -> int:
         start = f"clipnb search {place}" if place else "clipnb search"
         raise ValueError(f'there is nothing to search for; add a query: {start} "a red car".')
     run = choose_run(arguments)
+    check_place(place, run)
     gallery = open_gallery(place, run, arguments.split, find_bank(run))
     if arguments.since:
         gallery = keep_since(gallery, arguments.since)

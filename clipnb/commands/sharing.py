@@ -23,21 +23,32 @@ def add_commands(add_command: AddCommand) -> None:
     add_run_options(page)
 
     export = add_command(
-        "export", handle_export, "Write the two encoders of a run for programs without PyTorch."
+        "export", handle_export, "Write the two encoders of a run into a folder for other programs."
     )
-    export.add_argument(
-        "--onnx", metavar="FOLDER", required=True, help="write ONNX files into this folder"
+    formats = export.add_mutually_exclusive_group(required=True)
+    formats.add_argument("--onnx", metavar="FOLDER", help="ONNX files, which need no PyTorch")
+    formats.add_argument(
+        "--open-clip",
+        metavar="FOLDER",
+        help="what open_clip loads. The recipe needs image_encoder=clip_vit, "
+        "text_encoder=clip_transformer, tokenizer=clip and vocab_size=49408, or published encoders",
+    )
+    formats.add_argument(
+        "--hugging-face",
+        metavar="FOLDER",
+        help="what CLIPModel of transformers loads. The recipe as for --open-clip",
     )
     export.add_argument(
         "--int8",
         action="store_true",
-        help="write the weights as int8 instead of float32, in a quarter of the size",
+        help="with --onnx: the weights as int8 instead of float32, in a quarter of the size",
     )
     add_run_options(export)
 
 
 def handle_page(arguments: Namespace) -> None:
     """Write the page of a gallery."""
+    from clipnb.search.packing import check_encoder
     from clipnb.search.page import check_target, describe_run, save_html
 
     check_target(arguments.out)  # before anything is indexed
@@ -45,16 +56,25 @@ def handle_page(arguments: Namespace) -> None:
     if rest:
         raise FileNotFoundError(f"there is no folder and no dataset {arguments.where!r}.")
     run = choose_run(arguments)
+    check_encoder(run.model)  # before anything is indexed
     gallery = open_gallery(place, run, arguments.split, find_bank(run))
     page = save_html(gallery.index, arguments.out, about=describe_run(run))
     print(escape(str(page)))
 
 
 def handle_export(arguments: Namespace) -> None:
-    """Write the encoders of a run as ONNX files."""
+    """Write the encoders of a run in one of three formats."""
+    from clipnb.pretrained.export import save_hugging_face, save_open_clip
     from clipnb.search.onnx import export_onnx
 
+    if arguments.int8 and not arguments.onnx:
+        raise ValueError("--int8 belongs to --onnx; leave it out.")
     run = choose_run(arguments)
-    folder = export_onnx(run.model, run.tokenizer, arguments.onnx, arguments.int8)
+    if arguments.onnx:
+        folder = export_onnx(run.model, run.tokenizer, arguments.onnx, arguments.int8)
+    elif arguments.open_clip:
+        folder = save_open_clip(run.model, run.tokenizer, arguments.open_clip)
+    else:
+        folder = save_hugging_face(run.model, run.tokenizer, arguments.hugging_face)
     for path in sorted(folder.iterdir()):
         print(escape(str(path)))

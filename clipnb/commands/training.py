@@ -1,5 +1,6 @@
 """The commands train and evaluate."""
 
+import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,21 @@ from clipnb.commands.options import (
     add_recipe_options,
     read_recipe_options,
 )
-from clipnb.commands.runs import load_selected_run
+from clipnb.commands.runs import (
+    add_run_option,
+    choose_run,
+    is_pretrained,
+    load_selected_run,
+    move_to_dataset,
+)
+
+FIRST_DATASET = "scenes"  # what a published model is evaluated on if no dataset is named
+EXAMPLES = """examples:
+  clipnb train --recipe quick
+  clipnb train --dataset my_photos --init scenes
+  clipnb train --init ViT-B-32/openai --dataset flickr8k
+  clipnb train --init ViT-B-32/open_clip_pytorch_model.bin --freeze image --dataset flickr8k
+  clipnb train --init torchvision/resnet18 --freeze image"""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +36,10 @@ if TYPE_CHECKING:
 def add_commands(add_command: AddCommand) -> None:
     """Add the commands of this module to the parser."""
     train = add_command(
-        "train", handle_train, "Train a recipe and say how well it retrieves on dev."
+        "train",
+        handle_train,
+        "Train a recipe and say how well it retrieves on dev.",
+        epilog=EXAMPLES,
     )
     add_recipe_options(train)
     train.add_argument(
@@ -35,6 +53,11 @@ def add_commands(add_command: AddCommand) -> None:
 
     evaluate = add_command(
         "evaluate", handle_evaluate, "Print the recall of a trained run, both ways, beside chance."
+    )
+    add_run_option(
+        evaluate,
+        "(default: the run of the recipe). With it, --dataset says what it is evaluated on "
+        f"(default: the run's own; for a published model {FIRST_DATASET}).",
     )
     add_recipe_options(evaluate)
     evaluate.add_argument(
@@ -51,8 +74,9 @@ def add_commands(add_command: AddCommand) -> None:
 
 def handle_train(arguments: Namespace) -> None:
     """Train a recipe and print how well it retrieves on dev."""
-    from clipnb import chance, load_dataset, train
+    from clipnb import chance, train
     from clipnb.records import record_trial
+    from clipnb.runs import load_run_dataset
 
     recipe = read_recipe_options(arguments)
     run = train(recipe, arguments.seed or 0, resume=arguments.resume, init=arguments.init)
@@ -62,26 +86,26 @@ def handle_train(arguments: Namespace) -> None:
     )
     if arguments.trial:
         print(f"added a line to {record_trial(run)}")
-    dev = load_dataset(recipe.dataset, "dev", recipe.image_size)
+    dev = load_run_dataset(run, "dev")
     print_metrics(run.metrics["dev"], chance(len(dev), len(dev.captions[0])))
 
 
 def handle_evaluate(arguments: Namespace) -> None:
     """Print recall and the precision of one-word queries of a trained run, or record them."""
-    from clipnb import bootstrap_intervals, chance, encode_dataset, load_dataset, retrieval_ranks
+    from clipnb import bootstrap_intervals, chance, encode_dataset, retrieval_ranks
     from clipnb.experiments.abstention import record_abstention
     from clipnb.experiments.word_precision import record_word_precision
     from clipnb.metrics import summarize_ranks
     from clipnb.records import record_errors, record_run
-    from clipnb.runs import FEW_DEV_IMAGES
+    from clipnb.runs import FEW_DEV_IMAGES, load_run_dataset
 
-    run = load_selected_run(arguments)
+    run = choose_evaluated_run(arguments)
     if arguments.record:
         print(f"wrote {record_run(run)} and {record_errors(run)}")
         if run.recipe.dataset in KNOWN_DATASETS:  # where it is known what an image shows
             print(f"wrote {record_word_precision(run)} and {record_abstention(run)}")
         return
-    dataset = load_dataset(run.recipe.dataset, arguments.split, run.recipe.image_size)
+    dataset = load_run_dataset(run, arguments.split)
     print(f"{run} on {dataset}:")
     image_features, text_features = encode_dataset(run.model, run.tokenizer, dataset)
     ranks = retrieval_ranks(image_features, text_features)
@@ -93,6 +117,30 @@ def handle_evaluate(arguments: Namespace) -> None:
             f"These are only {len(dataset)} images: the 95 % interval of the mean recall is "
             f"{low:.1f} to {high:.1f}."
         )
+
+
+def choose_evaluated_run(arguments: Namespace) -> "Run":
+    """Load the run that the options select, with the dataset that it is evaluated on.
+
+    Raises ValueError if another dataset than the run's own is to go on record.
+    """
+    if arguments.run is None:
+        return load_selected_run(arguments)
+    dataset, arguments.dataset = arguments.dataset, None  # it selects no run here
+    run = choose_run(arguments)
+    if is_pretrained(run):
+        if dataset is None:
+            message = f"{run.recipe.name} is evaluated on {FIRST_DATASET}; --dataset names another."
+            print(message, file=sys.stderr)
+        return move_to_dataset(run, dataset or FIRST_DATASET)
+    if dataset in (None, run.recipe.dataset):
+        return run
+    if arguments.record:
+        raise ValueError(
+            f"a record tells what a run reaches on the dataset that it was trained on, which is "
+            f"{run.recipe.dataset}; leave --record or --dataset out."
+        )
+    return move_to_dataset(run, dataset)
 
 
 def print_metrics(metrics: dict[str, float], chance: dict[str, float]) -> None:

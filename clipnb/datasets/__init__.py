@@ -1,6 +1,6 @@
 """Image-text pairs: a folder of images and captions becomes one array and a list of captions.
 
-Every image is decoded once, squashed to a square and kept in a memory-mapped array in the cache.
+Every image is decoded once, made square and kept in a memory-mapped array in the cache.
 Decoding JPEGs again in each epoch would take longer than training.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipnb.preprocess import Preprocess
 from clipnb.runtime import cache_dir, data_dir, progress, replace_when_done
 
 if TYPE_CHECKING:
@@ -95,13 +96,21 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
 
 
 def load_dataset(
-    name: str, split: str, image_size: int = 64, root: str | Path | None = None
+    name: str,
+    split: str,
+    image_size: int = 64,
+    root: str | Path | None = None,
+    crop: bool = False,
 ) -> CaptionDataset:
-    """Load one split of a dataset, its images squashed to `image_size` x `image_size`.
+    """Load one split of a dataset, its images `image_size` x `image_size`.
 
     name: "scenes", "flickr8k", or the name of your own folder in `root` (data/README.md shows the
-    layouts). Raises FileNotFoundError if the dataset is not there, ValueError for an unknown or
-    empty split or a malformed caption line.
+    layouts). crop=False: images are squashed to a square, as the models of this course take them.
+    crop=True: the square in the middle is kept, as a published model takes them (see `Preprocess`).
+    `clipnb.runs.load_run_dataset` loads what a run's own model takes.
+
+    Raises FileNotFoundError if the dataset is not there, ValueError for an unknown or empty split
+    or a malformed caption line.
     """
     from clipnb.datasets.folders import read_dataset_folder
 
@@ -115,7 +124,7 @@ def load_dataset(
             "images to have all three splits."
         )
     paths = [folder.image_paths[image_id] for image_id in names]
-    kept, images = load_decoded_images(name, split, names, paths, image_size)
+    kept, images = load_decoded_images(name, split, names, paths, image_size, crop)
     skipped = sorted(set(names) - set(kept))
     warn_of_left_out(name, folder, skipped)
     return CaptionDataset(
@@ -144,21 +153,27 @@ def warn_of_left_out(name: str, folder: "DatasetFolder", skipped: list[str]) -> 
 
 
 def load_decoded_images(
-    name: str, split: str, names: list[str], paths: list[Path], image_size: int
+    name: str,
+    split: str,
+    names: list[str],
+    paths: list[Path],
+    image_size: int,
+    crop: bool = False,
 ) -> tuple[list[str], np.ndarray]:
     """Load images from the cache, or decode them into it now.
 
     Returns the names of the readable ones, and a memory-mapped array uint8 (N, 3, S, S). The
     cache's name holds a digest of every file's path, size and date, so changed images are decoded
-    anew.
+    anew. crop: as in `load_dataset`.
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     digest = hashlib.sha256(repr(stats).encode()).hexdigest()[:12]
-    target = cache_dir() / "decoded" / f"{Path(name).name}-{split}-{image_size}-{digest}"
+    shape = f"{image_size}-crop" if crop else str(image_size)
+    target = cache_dir() / "decoded" / f"{Path(name).name}-{split}-{shape}-{digest}"
     if not target.exists() or not set(read_names(target)) <= set(names):  # or named otherwise
         with replace_when_done(target) as folder:
             folder.mkdir()
-            decode_into(folder, names, paths, image_size, f"{name} {split}: decoding")
+            decode_into(folder, names, paths, image_size, f"{name} {split}: decoding", crop)
     kept = read_names(target)
     images = np.load(target / "images.npy", mmap_mode="r")
     return kept, images[: len(kept)]
@@ -170,18 +185,23 @@ def read_names(folder: Path) -> list[str]:
 
 
 def decode_into(
-    folder: Path, names: list[str], paths: list[Path], image_size: int, title: str
+    folder: Path,
+    names: list[str],
+    paths: list[Path],
+    image_size: int,
+    title: str,
+    crop: bool = False,
 ) -> None:
     """Decode images into `folder`: `images.npy`, and the names of the readable ones.
 
     Raises ValueError if none can be read.
     """
-    warn_of_small_images(paths, image_size, title)
+    warn_of_small_images(paths, image_size, title, crop)
     shape = (len(paths), 3, image_size, image_size)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
     kept = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
-        decoded = pool.map(lambda path: read_image(path, image_size), paths)
+        decoded = pool.map(lambda path: read_image(path, image_size, crop), paths)
         pairs = zip(names, decoded, strict=True)
         for name, image in progress(pairs, total=len(names), desc=title):
             if not isinstance(image, Exception):
@@ -194,13 +214,16 @@ def decode_into(
     (folder / "names.json").write_text(json.dumps(kept), encoding="utf-8")
 
 
-def warn_of_small_images(paths: list[Path], image_size: int, title: str) -> None:
+def warn_of_small_images(
+    paths: list[Path], image_size: int, title: str, crop: bool = False
+) -> None:
     """Warn if the first readable image is smaller than asked for."""
     from PIL import Image
 
     for path in paths:
         with contextlib.suppress(Exception), Image.open(path) as image:
-            if max(image.size) < image_size:
+            side = min(image.size) if crop else max(image.size)
+            if side < image_size:
                 size = " x ".join(map(str, image.size))
                 warnings.warn(
                     f"{title} to {image_size} pixels a side, but {Path(path).name} has only "
@@ -210,25 +233,41 @@ def warn_of_small_images(paths: list[Path], image_size: int, title: str) -> None
             return
 
 
-def read_image(path: Path, image_size: int) -> np.ndarray | Exception:
-    """Read an image as uint8 (S, S, 3), squashed to a square.
+def read_image(path: Path, image_size: int, crop: bool = False) -> np.ndarray | Exception:
+    """Read an image as uint8 (S, S, 3), upright, and white where it is transparent.
 
-    Returns the exception instead of raising it if the file cannot be read: a broken file must cost
-    one image, never the run.
+    crop: as in `load_dataset`. Returns the exception instead of raising it if the file cannot be
+    read: a broken file must cost one image, never the run.
     """
     from PIL import Image, ImageOps
 
     from clipnb.datasets.image_files import enable_heic
 
     enable_heic()
-    size = (image_size, image_size)
+    preprocess = Preprocess(image_size, crop=crop)
     try:
         with Image.open(path) as image:
-            image.draft("RGB", size)  # lets the JPEG decoder shrink while decoding
+            shrink_while_decoding(image, preprocess.least_side, exact=crop)
             ImageOps.exif_transpose(image, in_place=True)  # phones store images on their side
-            return np.asarray(convert_to_rgb(image).resize(size, Image.Resampling.BICUBIC))
+            return np.asarray(preprocess.resize(convert_to_rgb(image)))
     except Exception as error:
         return error
+
+
+def shrink_while_decoding(image: "Image.Image", least_side: int, exact: bool = False) -> None:
+    """Let the JPEG decoder shrink an opened image by 2, 4 or 8, no side below `least_side`.
+
+    Other decoders cannot. exact: only by a number that divides both sides. The decoder rounds up
+    otherwise, which stretches an image by up to 7 pixels of the file.
+    """
+    width, height = image.size
+    size = (least_side, least_side)
+    if exact:
+        factors = [by for by in (2, 4, 8) if width % by == height % by == 0]
+        factors = [by for by in factors if min(width, height) // by >= least_side]
+        factor = max(factors, default=1)
+        size = (width // factor, height // factor)
+    image.draft("RGB", size)
 
 
 def convert_to_rgb(image: "Image.Image") -> "Image.Image":

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from clipnb.datasets import convert_to_rgb
+from clipnb.datasets import convert_to_rgb, shrink_while_decoding
 from clipnb.datasets.image_files import (
     ALL_SUFFIXES,
     HEIC_SUFFIXES,
@@ -175,11 +175,12 @@ def open_file(path: Path) -> BinaryIO:
     return open(path, "rb")
 
 
-def read_photo(file: BinaryIO, least_side: int) -> Photo:
+def read_photo(file: BinaryIO, least_side: int, exact: bool = False) -> Photo:
     """Decode an image of any supported format. An animation gives its first frame.
 
-    least_side: pixels. A JPEG is shrunk while it is decoded, but no side below this number. Raises
-    UnreadableImageError for what lies in the file, OSError if there is too little memory now.
+    least_side: pixels. A JPEG is shrunk while it is decoded, but no side below this number. exact:
+    as in `shrink_while_decoding`. Raises UnreadableImageError for what lies in the file, OSError if
+    there is too little memory now.
     """
     from PIL import Image
 
@@ -189,7 +190,7 @@ def read_photo(file: BinaryIO, least_side: int) -> Photo:
             check_header(image)
             is_large = image.width * image.height > LARGE
             with _one_large_image if is_large else contextlib.nullcontext():
-                return _decode(image, least_side)
+                return _decode(image, least_side, exact)
     except UnreadableImageError:
         raise
     except MemoryError:
@@ -198,12 +199,12 @@ def read_photo(file: BinaryIO, least_side: int) -> Photo:
         raise UnreadableImageError(explain(error, file)) from None
 
 
-def _decode(image: "Image.Image", least_side: int) -> Photo:
+def _decode(image: "Image.Image", least_side: int, exact: bool) -> Photo:
     """Decode an opened image, turn it upright and convert it to RGB."""
     from PIL import ImageOps
 
     width, height = image.size
-    image.draft("RGB", (least_side, least_side))  # only the JPEG decoder knows how to
+    shrink_while_decoding(image, least_side, exact)
     image.load()  # before the EXIF data: asking a PNG file for them would hide that it is broken
     taken = read_date(image)
     shape = image.size

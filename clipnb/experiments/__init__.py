@@ -13,6 +13,7 @@ from clipnb.experiments import (
     data_source,
     few_shot,
     few_shot_photos,
+    forgetting,
     leaky_split,
     limits,
     objectives,
@@ -65,12 +66,14 @@ MODULES = (
     temperature,
 )
 EXPERIMENTS = {each.name: each for module in MODULES for each in module.EXPERIMENTS}
+# Studies that test no claim of the paper: functions of the number of seeds that write a record.
+STUDIES = {"adapting": forgetting.record_adapting}
 
 
 def find_experiment(name: str) -> Experiment:
     """Return the experiment of that name. Raises ValueError, with the list of names, if none."""
     if name not in EXPERIMENTS:
-        raise ValueError(f"no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+        raise ValueError(f"no experiment {name!r}; there are {', '.join([*EXPERIMENTS, *STUDIES])}.")
     return EXPERIMENTS[name]
 
 
@@ -150,8 +153,10 @@ def describe_experiment(experiment: Experiment) -> dict:
 def record_experiment(name: str, seeds: int) -> str:
     """Run an experiment in full with seeds 0, 1, ... and write its record.
 
-    Returns the path, results/claims/NAME.json, as text.
+    Returns the path, results/claims/NAME.json, as text. A study has a path of its own.
     """
+    if name in STUDIES:
+        return STUDIES[name](seeds)
     record = run_experiment(name, range(seeds))
     path = results_dir() / "claims" / f"{record['experiment']}.json"
     return write_record(path, record, indent=1)

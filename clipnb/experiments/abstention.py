@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.datasets import CaptionDataset
 from clipnb.experiments.questions import Question, ask_about_photos, ask_about_scenes
 from clipnb.features import encode_images, encode_texts
 from clipnb.records import read_json, write_record
-from clipnb.runs import Run
+from clipnb.runs import Run, load_run_dataset
 from clipnb.runtime import list_versions, results_dir
 from clipnb.search.bank import (
     BANK_SIZE,
@@ -340,10 +340,8 @@ def record_abstention(run: Run) -> str:
 
     The record is `results/search/abstention.json`, with an entry for each dataset, recipe and seed.
     """
-    recipe = run.recipe
-    train_set, dev_set, test_set = (
-        load_dataset(recipe.dataset, split, recipe.image_size) for split in ("train", "dev", "test")
-    )
+    splits = ("train", "dev", "test")
+    train_set, dev_set, test_set = (load_run_dataset(run, split) for split in splits)
     ask = ask_about_scenes if test_set.labels else ask_about_photos
     bank = fit_bank(run.model, run.tokenizer, train_set, dev_set)
     return add_entry("abstention", run, measure_abstention(bank, dev_set, test_set, ask))

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.datasets import CaptionDataset
 from clipnb.experiments.abstention import add_entry
 from clipnb.experiments.nouns import NOUN_CLASSES
 from clipnb.features import encode_dataset, encode_texts
 from clipnb.metrics import retrieval_ranks, summarize_ranks
-from clipnb.runs import Run
+from clipnb.runs import Run, load_run_dataset
 from clipnb.search.bank import CaptionBank, fit_bank
 from clipnb.search.precision import find_truth, measure_word_precision
 
@@ -20,11 +20,7 @@ def record_word_precision(run: Run) -> str:
     The record is `results/search/word_precision.json`, with an entry for each dataset, recipe and
     seed. Returns the path as text.
     """
-    recipe = run.recipe
-    sets = {
-        split: load_dataset(recipe.dataset, split, recipe.image_size)
-        for split in ("train", "dev", "test")
-    }
+    sets = {split: load_run_dataset(run, split) for split in ("train", "dev", "test")}
     bank = fit_bank(run.model, run.tokenizer, sets["train"], sets["dev"])
     numbers = {split: measure_short_queries(bank, sets[split]) for split in ("dev", "test")}
     return add_entry("word_precision", run, numbers)

@@ -23,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.datasets import CaptionDataset
 from clipnb.features import digest_weights, encode_images, encode_texts
+from clipnb.runs import load_run_dataset
 from clipnb.runtime import display_path, write_file
 from clipnb.search.words import collect_words, find_words
 
@@ -290,16 +291,19 @@ def load_bank(run: "Run") -> CaptionBank:
 
     One that is damaged, or that other weights or another version of clipnb made, is made anew. It
     is not kept if the folder cannot be written to. Raises FileNotFoundError if the dataset is
-    needed for that and is not there.
+    needed for that and is not there. Raises ValueError for a published model: the pictures that it
+    was trained on, and the words that it knows, are not here.
     """
+    from clipnb.pretrained import Pretrained  # none of the rest needs it
+
+    if isinstance(run, Pretrained):
+        raise ValueError(f"the pictures that {run.recipe.name} was trained on are not here.")
     path = run.folder / "bank.safetensors"
     try:
         return read_bank(path, run.model, run.tokenizer)
     except (OSError, ValueError):
         pass
-    recipe = run.recipe
-    train_set = load_dataset(recipe.dataset, "train", recipe.image_size)
-    dev_set = load_dataset(recipe.dataset, "dev", recipe.image_size)
+    train_set, dev_set = load_run_dataset(run, "train"), load_run_dataset(run, "dev")
     bank = fit_bank(run.model, run.tokenizer, train_set, dev_set)
     with suppress(OSError):  # of a folder that is read-only, or of a full disk
         save_bank(bank, path)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clipnb.encoders import BagOfWords
 from clipnb.features import encode_images, encode_texts, evaluation_mode
 from clipnb.model import CLIP
-from clipnb.tokenizer import Tokenizer, check_text
+from clipnb.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from clipnb.search.bank import CaptionBank
@@ -84,18 +84,20 @@ def shares_add_up(model: nn.Module) -> bool:
     return isinstance(model.text_encoder, BagOfWords)
 
 
+def reads_end(model: nn.Module) -> bool:
+    """Tell whether the text encoder reads a text at [EOS], as the published CLIP models do."""
+    return getattr(model.text_encoder, "norm_out", None) is not None
+
+
 def find_positions(tokenizer: Tokenizer, text: str) -> tuple[list[str], list[list[int]]]:
     """Find the words of a text and where their tokens are: places in `tokenizer([text])`.
 
     Punctuation is left out. A text that holds [SOS] or [EOS] as text counts as a single word.
     """
-    normalized = tokenizer.bpe.normalizer.normalize_str(check_text(text))
-    pieces = tokenizer.bpe.pre_tokenizer.pre_tokenize_str(normalized)
     n_kept = tokenizer.context_length - 2
     words, positions = [], []
     start = 1  # behind [SOS]
-    for _, (first, last) in pieces:
-        word = normalized[first:last]
+    for word in tokenizer.split(text):
         end = start + len(tokenizer.encode(word))
         places = list(range(start, min(end, n_kept + 1)))
         if places and any(letter.isalnum() for letter in word):
@@ -123,10 +125,12 @@ def leave_one_out(model: CLIP, tokens: Tensor, image_feature: Tensor) -> Tensor:
     """Return what the cosine of a text and an image loses without each of the tokens: (T,).
 
     The arguments are those of `divide_cosine`. [SOS] and [EOS] are left out in their turn as well,
-    which makes sense for the text encoders of this package: they take the mean of all tokens.
+    which makes sense for a text encoder that takes the mean of all tokens. If it reads the text at
+    [EOS] (`reads_end`), this token stays, and its number is 0.
     """
-    positions = [[place] for place in range(tokens.shape[1])]
-    losses = measure_losses(model, tokens, positions, image_feature)
+    n_left_out = tokens.shape[1] - reads_end(model)
+    losses = measure_losses(model, tokens, [[i] for i in range(n_left_out)], image_feature)
+    losses += [0.0] * reads_end(model)
     return torch.tensor(losses, device=tokens.device)
 
 

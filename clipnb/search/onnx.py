@@ -36,7 +36,8 @@ A CLIP model as ONNX files, made by clipnb. This is how to call it from Python:
 
 
     def encode_image(path):
-        image = Image.open(path).convert("RGB").resize(({size}, {size}))
+        image = Image.open(path).convert("RGB")
+{scaling}
         pixels = np.asarray(image).transpose(2, 0, 1)[None]  # uint8 (1, 3, {size}, {size})
         return image_encoder.run(None, {{"images": pixels}})[0][0]
 
@@ -54,6 +55,17 @@ image_encoder.onnx maps images uint8 (B, 3, {size}, {size}), 0 to 255, to featur
 size; shorter texts of a batch end with 0. Features have length 1, so a product is a cosine.
 Weights are stored as {weights}.
 """
+
+# How the program above scales an image, by `Preprocess.crop`.
+SCALING = {
+    False: """\
+        image = image.resize(({size}, {size}))""",
+    True: """\
+        shorter = min(image.size)
+        width, height = ({size} * side // shorter for side in image.size)
+        left, top = round((width - {size}) / 2), round((height - {size}) / 2)
+        image = image.resize((width, height)).crop((left, top, left + {size}, top + {size}))""",
+}
 
 
 class ImageTower(nn.Module):
@@ -94,7 +106,8 @@ def export_onnx(
     require_onnx()
     folder = Path(folder)
     check_folder(folder)
-    size = find_preprocess(model).size
+    preprocess = find_preprocess(model)
+    size = preprocess.size
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     tokens = torch.full((2, 5), tokenizer.eos)
     with replace_when_done(folder) as new, evaluation_mode(model):
@@ -106,6 +119,7 @@ def export_onnx(
         tokenizer.save(new / "tokenizer.json")
         readme = README.format(
             size=size,
+            scaling=SCALING[preprocess.crop].format(size=size),
             D=model.image_projection.out_features,
             length=tokenizer.context_length,
             most=tokenizer.context_length - 2,

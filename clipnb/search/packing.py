@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor, nn
 
-from clipnb.encoders import BagOfWords, TextTransformer
+from clipnb.encoders import BagOfWords, QuickGELU, TextTransformer
 from clipnb.features import apply_in_batches, tokenize
 from clipnb.search.bank import (
     BEST_SHARE,
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 SHOWN_SIDE = 96  # pixels: the longer side of an image in the page
 MOST = 100_000_000  # bytes: a larger page is refused, because browsers open it slowly or not at all
 N_EXAMPLES = 8
+# Numbers in a text transformer. One with more makes a page too large, and each letter that is typed
+# would take the browser a second or more. The baseline's has 7 million.
+MOST_NUMBERS = 20_000_000
+ACTIVATIONS = (nn.GELU, QuickGELU)  # those that page_model.js knows
 
 
 # ---- numbers and the text encoder --------------------------------------------------------------
@@ -62,17 +66,44 @@ def pack_matrix(matrix: Tensor, bits: int = 8) -> dict:
     }
 
 
-def pack_encoder(model: nn.Module, vocab_size: int) -> dict:
-    """Return the weights of a text encoder, without the embeddings of ids that no token has.
-
-    Raises ValueError for an encoder that the page cannot run.
-    """
+def check_encoder(model: nn.Module) -> None:
+    """Raise ValueError, in one line, if the page cannot run the text encoder of a model."""
     encoder = getattr(model, "text_encoder", None)
     if type(encoder) not in (BagOfWords, TextTransformer):
         raise ValueError(
             f"a page can run the text encoders BagOfWords and TextTransformer, and this model has "
             f"{type(encoder).__name__}; train a recipe with one of these two."
         )
+    if type(encoder) is BagOfWords:
+        return
+    activation = find_activation(encoder)
+    if activation not in ACTIVATIONS:
+        known = " and ".join(each.__name__ for each in ACTIVATIONS)
+        raise ValueError(
+            f"a page can run text encoders with the activations {known}, and this model has "
+            f"{activation.__name__}; train a recipe with one of these two."
+        )
+    n_numbers = sum(weights.numel() for weights in encoder.parameters())
+    if n_numbers > MOST_NUMBERS:
+        raise ValueError(
+            f"the text encoder of this model has {n_numbers / 1e6:.0f} million numbers, and a page "
+            f"can hold and run at most {MOST_NUMBERS // 1_000_000} million. Use `clipnb search`, "
+            "or make the page with a smaller model: clipnb train --recipe quick"
+        )
+
+
+def find_activation(encoder: TextTransformer) -> type[nn.Module]:
+    """Return the kind of activation in the feed-forward nets of a text transformer."""
+    return type(encoder.blocks[0].feedforward[1])
+
+
+def pack_encoder(model: nn.Module, vocab_size: int) -> dict:
+    """Return the weights of a text encoder, without the embeddings of ids that no token has.
+
+    Raises ValueError for an encoder that the page cannot run (see `check_encoder`).
+    """
+    check_encoder(model)
+    encoder = model.text_encoder
     weights = encoder.state_dict()
     weights["token_embedding.weight"] = weights["token_embedding.weight"][:vocab_size]
     # The layers of a transformer amplify the errors of what goes into the first one.
@@ -91,6 +122,9 @@ def pack_encoder(model: nn.Module, vocab_size: int) -> dict:
     if isinstance(encoder, TextTransformer):
         packed["layers"] = len(encoder.blocks)
         packed["heads"] = encoder.blocks[0].attention.heads
+        packed["causal"] = encoder.causal
+        packed["reads_end"] = encoder.norm_out is not None
+        packed["activation"] = find_activation(encoder).__name__
     return packed
 
 
@@ -106,6 +140,7 @@ def pack_tokenizer(tokenizer: "Tokenizer") -> dict:
         "start": tokenizer.sos,
         "end": tokenizer.eos,
         "context_length": tokenizer.context_length,
+        "cleans": tokenizer.cleans,
     }
 
 

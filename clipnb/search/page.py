@@ -62,9 +62,9 @@ def save_html(index: "ImageIndex", path: str | Path, title: str = "", about: str
     not at all.
 
     Raises ValueError if `path` does not end in .html, if the text encoder is neither `BagOfWords`
-    nor `TextTransformer`, if there is no image, if a number is NaN or infinite, or if the page
-    would be larger than 100 MB. Raises FileExistsError if something else than such a page is
-    there already.
+    nor a `TextTransformer` of at most 20 million numbers, if there is no image, if a number is NaN
+    or infinite, or if the page would be larger than 100 MB. Raises FileExistsError if something
+    else than such a page is there already.
     """
     path = check_target(path)
     encoder = pack_encoder(index.model, index.tokenizer.vocab_size)  # first: it may be refused

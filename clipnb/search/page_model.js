@@ -87,11 +87,14 @@ const BYTE_CHARACTERS = (() => {
 
 const PIECES = // merges happen inside these: words, contractions, single digits, punctuation
   /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
+const CLIP_PIECES = new RegExp( // the same, as CLIP's own code finds them
+  "<[sſ]tart_of_text>|<end_of_text>|'[sſ]|'t|'re|'ve|'m|'ll|'d|" +
+  "\\p{L}+|\\p{N}|[^\\p{White_Space}\\p{L}\\p{N}\\u0345]+", "gu");
 const WORD = /(?<![\p{L}\p{Nl}\p{No}]['’])(?<![\p{L}\p{Nl}\p{No}])[\p{L}\p{Nl}\p{No}]+/gu;
 const END = "</w>"; // ends the last token of a piece
 
 class Tokenizer {
-  constructor({entries, merges, specials, start, end, context_length}) {
+  constructor({entries, merges, specials, start, end, context_length, cleans}) {
     this.entries = entries; // a token's id is its place in this list
     this.ids = new Map(entries.map((entry, id) => [entry, id]));
     this.merges = new Map(); // a pair of ids, as one number: [rank, id of the two together]
@@ -99,6 +102,7 @@ class Tokenizer {
       this.merges.set(this.pair(left, right), [rank, both]));
     this.specials = specials; // such as <start_of_text>, when somebody types it
     [this.start, this.end, this.room] = [start, end, context_length - 2];
+    this.cleans = cleans; // CLIP's own vocabulary repairs a text first
   }
 
   pair(left, right) { return left * this.entries.length + right; }
@@ -107,19 +111,23 @@ class Tokenizer {
   // It is cut to the longest text that the model reads, and has no start and end yet.
   tokenize(text) {
     const tokens = [];
-    for (const part of this.splitSpecials(text)) {
-      if (this.specials.includes(part)) {
-        tokens.push({id: this.ids.get(part), word: part});
-        continue;
-      }
+    for (const word of this.split(text)) {
+      const ids = this.specials.includes(word) ? [this.ids.get(word)] : this.mergePiece(word);
+      for (const id of ids) tokens.push({id, word});
+    }
+    return tokens.slice(0, this.room);
+  }
+
+  // Return the pieces of a text, inside which merges happen.
+  split(text) {
+    if (this.cleans) return cleanText(text).match(CLIP_PIECES) ?? [];
+    return this.splitSpecials(text).flatMap(part => {
+      if (this.specials.includes(part)) return [part];
       // Letter by letter, since "Σ" in lower case depends on its place in a word otherwise.
       const spaced = part.normalize("NFC").replace(/\p{White_Space}+/gu, " ");
       const lower = Array.from(spaced, character => character.toLowerCase()).join("");
-      for (const [word] of lower.matchAll(PIECES)) {
-        for (const id of this.mergePiece(word)) tokens.push({id, word});
-      }
-    }
-    return tokens.slice(0, this.room);
+      return lower.match(PIECES) ?? [];
+    });
   }
 
   splitSpecials(text) {
@@ -153,6 +161,32 @@ class Tokenizer {
   }
 }
 
+// Repair a text as CLIP's own code does (clean_text in clipnb/tokenizer.py), and lower-case it. Only
+// text that was decoded wrongly ("cafÃ©") stays as it is.
+function cleanText(text) {
+  const repaired = text
+    .replace(/[\x80-\x9f]/g, decodeWindows)
+    .replace(/[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06\u3000\uff01-\uffef]/g,
+             c => c.normalize("NFKC")) // ligatures, full-width letters
+    .replace(/[\u02bc\u2018-\u201b]/g, "'")
+    .replace(/[\u201c-\u201f]/g, '"')
+    .replace(/[\0-\x08\v\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, "")
+    .normalize("NFC");
+  return unescapeEntities(unescapeEntities(repaired))
+    .replace(/\p{White_Space}+/gu, " ").trim().toLowerCase();
+}
+
+function decodeWindows(character) { // as Windows wrote quotes and dashes, in one byte
+  return new TextDecoder("windows-1252").decode(Uint8Array.of(character.charCodeAt(0)));
+}
+
+function unescapeEntities(text) { // "&amp;" becomes "&"
+  if (!text.includes("&")) return text;
+  const box = document.createElement("textarea"); // holds no elements, so no markup comes to life
+  box.innerHTML = text.replaceAll("<", "&lt;");
+  return box.value;
+}
+
 // Return the text that a token of the vocabulary stands for at the end of a word, or "".
 function decodeEntry(entry) {
   if (!entry.endsWith(END)) return "";
@@ -171,14 +205,17 @@ class BagOfWords {
   encode(ids) { return mean(ids.map(id => this.embedding.row(id))); }
 }
 
-// Tokens and positions, layers of attention and feed-forward nets, and a mean.
+// Tokens and positions, layers of attention and feed-forward nets, and one vector for all: the mean
+// of the tokens, or as in the published CLIP models the last token, [EOS], with a layer norm.
+// causal: a token sees itself and those before it alone.
 class TextTransformer {
-  constructor({matrices, vectors, layers, heads}) {
+  constructor({matrices, vectors, layers, heads, causal, reads_end, activation}) {
     this.matrices = Object.fromEntries(
       Object.entries(matrices).map(([name, packed]) => [name, new Matrix(packed)]));
     this.vectors = Object.fromEntries(
       Object.entries(vectors).map(([name, packed]) => [name, decodeFloats(packed)]));
-    [this.layers, this.heads] = [layers, heads];
+    [this.layers, this.heads, this.causal, this.readsEnd] = [layers, heads, causal, reads_end];
+    this.activate = activation === "QuickGELU" ? quickGelu : gelu;
   }
 
   encode(ids) {
@@ -191,7 +228,8 @@ class TextTransformer {
       const normed = x.map(v => this.norm(block + "norm2", v));
       x = x.map((v, t) => add(v, this.feedForward(block + "feedforward.", normed[t])));
     }
-    return mean(x); // (D,)
+    if (!this.readsEnd) return mean(x); // (D,)
+    return this.norm("norm_out", x[ids.indexOf(Math.max(...ids))]); // [EOS] has the largest id
   }
 
   linear(name, x) {
@@ -216,7 +254,8 @@ class TextTransformer {
       const keys = qkv.map(v => v.subarray(D + start, D + start + size));
       const values = qkv.map(v => v.subarray(2 * D + start, 2 * D + start + size));
       queries.forEach((query, t) => {
-        const weights = softmax(keys.map(key => dot(query, key) / Math.sqrt(size))); // (T,)
+        const seen = this.causal ? keys.slice(0, t + 1) : keys;
+        const weights = softmax(seen.map(key => dot(query, key) / Math.sqrt(size))); // (T,)
         weights.forEach((weight, s) =>
           values[s].forEach((value, i) => { y[t][start + i] += weight * value; }));
       });
@@ -224,7 +263,9 @@ class TextTransformer {
     return y.map(v => this.linear(name + "out_proj", v));
   }
 
-  feedForward(name, x) { return this.linear(name + "3", this.linear(name + "0", x).map(gelu)); }
+  feedForward(name, x) {
+    return this.linear(name + "3", this.linear(name + "0", x).map(this.activate));
+  }
 }
 
 function softmax(x) {
@@ -235,6 +276,8 @@ function softmax(x) {
 }
 
 function gelu(x) { return 0.5 * x * (1 + erf(x / Math.SQRT2)); }
+
+function quickGelu(x) { return x / (1 + Math.exp(-1.702 * x)); }
 
 function erf(x) { // Abramowitz and Stegun 7.1.26, wrong by at most 1.5e-7
   const t = 1 / (1 + 0.3275911 * Math.abs(x));

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from clipnb.datasets.photos import OUT_OF_MEMORY, UnreadableImageError, open_file, read_photo
+from clipnb.preprocess import DEFAULT, Preprocess
 from clipnb.search.thumbnails import encode_thumbnail
 
 FILES_PER_TASK = 8  # one by one, handing them to the threads would cost as much as small images do
@@ -22,13 +23,15 @@ SLOW_TO_DECODE = 2_000_000  # pixels; thumbnails of such images are made while t
 class Reading(NamedTuple):
     """What reading one file gave: an error, or a digest, and if that is new, what the file holds.
 
-    pixels: uint8 (S, S, 3). width, height: of the upright image. taken: the date in the file, in
-    ISO form. error: why it cannot be read; `lasting` if that lies in what the file holds. gone: the
-    file is no longer there.
+    pixels: uint8 (S, S, 3), as the model takes it. whole: uint8 (s, s, 3), the whole image squashed
+    to a square; the perceptual hash is made of it. width, height: of the upright image. taken: the
+    date in the file, in ISO form. error: why it cannot be read; `lasting` if that lies in what the
+    file holds. gone: the file is no longer there.
     """
 
     digest: str | None = None
     pixels: np.ndarray | None = None
+    whole: np.ndarray | None = None
     width: int = 0
     height: int = 0
     taken: str | None = None
@@ -47,25 +50,26 @@ def compute_digest(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def read_file(path: Path, image_size: int, known: Container[str]) -> Reading:
+def read_file(path: Path, preprocess: Preprocess, known: Container[str]) -> Reading:
     """Read a file once. It is decoded only if its digest is not among the `known` ones.
 
-    The image is squashed to `image_size` x `image_size`, as in training. Never raises for a file.
+    The image becomes upright, and white where it is transparent. Then `preprocess` makes it square.
+    Never raises for a file.
     """
-    from PIL import Image
-
     digest = None
     try:
         with open_file(path) as file:
             digest = compute_digest(file)
             if digest in known:
                 return Reading(digest)
-            photo = read_photo(file, image_size)
-            pixels = photo.image.resize((image_size, image_size), Image.Resampling.BICUBIC)
+            photo = read_photo(file, preprocess.least_side, exact=preprocess.crop)
+            pixels = np.asarray(preprocess.resize(photo.image))
+            whole = np.asarray(DEFAULT.resize(photo.image)) if preprocess.crop else pixels
             is_slow = photo.width * photo.height > SLOW_TO_DECODE
             return Reading(
                 digest,
-                np.asarray(pixels),
+                pixels,
+                whole,
                 photo.width,
                 photo.height,
                 photo.taken and photo.taken.isoformat(),

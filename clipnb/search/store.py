@@ -27,7 +27,7 @@ from clipnb.datasets.photos import (
     read_photo,
 )
 from clipnb.features import digest_weights
-from clipnb.preprocess import find_preprocess
+from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import cache_dir
 from clipnb.search.database import (
     BusyIndexError,
@@ -125,9 +125,17 @@ def update_store(photos: PhotoFolder, model: nn.Module) -> Store:
         ) from None
 
 
-def find_image_size(model: nn.Module) -> int:
-    """Return the pixels a side of the images that a model was trained on."""
-    return find_preprocess(model).size
+def make_key(model: nn.Module) -> str:
+    """Return what the vectors of a model are kept under.
+
+    It changes with the weights, and with how a photo becomes an image for the model: its size, the
+    crop, mean and deviation.
+    """
+    preprocess = find_preprocess(model)
+    key = f"{digest_weights(model)}-{preprocess.size}"
+    if preprocess == Preprocess(preprocess.size):
+        return key
+    return f"{key}_{hashlib.sha256(repr(preprocess).encode()).hexdigest()[:8]}"
 
 
 def find_database(folder: Path) -> Path:
@@ -166,11 +174,10 @@ def quote(name: str) -> str:
 
 def _update(photos: PhotoFolder, model: nn.Module, path: Path) -> Store:
     """Bring a database up to date, and load all images of the folder that have a vector."""
-    image_size = find_image_size(model)
-    key = f"{digest_weights(model)}-{image_size}"  # another size makes other vectors
+    key = make_key(model)
     with open_database(path) as database:
         keep_last_models(database, key)
-        counts = Update(database, photos, model, image_size, key).run()
+        counts = Update(database, photos, model, key).run()
         with one_state(database):
             rows, unreadable = load_rows(database, photos, key)
             image_ids, digests, mtimes, dates, hashes = zip(*rows, strict=True)

@@ -15,6 +15,7 @@ from torch import nn
 from clipnb.datasets.image_files import enable_heic, is_there
 from clipnb.datasets.photos import NEEDS_HEIC, PhotoFolder
 from clipnb.features import encode_images
+from clipnb.preprocess import find_preprocess
 from clipnb.runtime import progress
 from clipnb.search.duplicates import hash_images
 from clipnb.search.reading import Reading, read_ahead, read_file
@@ -66,17 +67,12 @@ class Update:
     """
 
     def __init__(
-        self,
-        database: sqlite3.Connection,
-        photos: PhotoFolder,
-        model: nn.Module,
-        image_size: int,
-        key: str,
+        self, database: sqlite3.Connection, photos: PhotoFolder, model: nn.Module, key: str
     ):
         self.database = database
         self.photos = photos
         self.model = model
-        self.image_size = image_size
+        self.preprocess = find_preprocess(model)
         self.key = key
         self.counts: Counter[str] = Counter()
         self.known = {row[0]: File(*row) for row in database.execute("SELECT * FROM files")}
@@ -127,7 +123,7 @@ class Update:
         """Read and encode files, batch by batch, while threads read ahead."""
 
         def read(file: File) -> Reading:
-            return read_file(self.photos.paths[file.image_id], self.image_size, self.encoded)
+            return read_file(self.photos.paths[file.image_id], self.preprocess, self.encoded)
 
         title = f"encoding {self.photos.path.resolve().name}"
         bar = progress(total=len(work), desc=title, unit="image")
@@ -174,7 +170,9 @@ class Update:
         features = encode_images(self.model, images)  # (B, D)
         self.counts["encoded"] += len(new)
         contents, vectors, thumbnails = [], [], []
-        columns = (new.items(), features.numpy(), is_unit(features), hash_images(images))
+        whole = np.stack([reading.whole for reading in new.values()])  # (B, S, S, 3)
+        hashes = hash_images(torch.from_numpy(whole).permute(0, 3, 1, 2))
+        columns = (new.items(), features.numpy(), is_unit(features), hashes)
         for (digest, reading), feature, is_good, bits in zip(*columns, strict=True):
             row = (reading.width, reading.height, reading.taken, bits.tobytes())
             contents.append((digest, *row))

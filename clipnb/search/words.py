@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +30,7 @@ FEW = 3
 LONG = 8  # from here on, a word may be two edits away
 EXPLAINED = 5  # unknown words of a text for which neighbours are sought
 ECHOED = 40  # letters of a word that a sentence repeats
+CLIP_SIZE = 49408  # ids of CLIP's vocabulary
 N_COLUMNS = 32  # letters are counted in so many columns; rare ones share a column
 
 
@@ -39,11 +40,14 @@ class UnknownWord:
 
     spelling: the known word that it most likely stands for, or None. nearest: up to three known
     words that are nearest in spelling, best first; it begins with `spelling` if there is one.
+    is_certain: False if only the vocabulary tells, and it is CLIP's: the captions that a published
+    model was trained on are not here, and it may well know a word of several pieces.
     """
 
     word: str
     spelling: str | None = None
     nearest: list[str] = field(default_factory=list)
+    is_certain: bool = True
 
 
 # ---- finding ---------------------------------------------------------------------------------
@@ -122,7 +126,14 @@ def explain_unknown_words(
         return []
     index = index_known_words(tokenizer, known_words)
     explained = [index.explain(word) for word in unknown[:EXPLAINED]]
-    return explained + [UnknownWord(word) for word in unknown[EXPLAINED:]]
+    explained += [UnknownWord(word) for word in unknown[EXPLAINED:]]
+    is_certain = known_words is not None or not is_clip_vocabulary(tokenizer)
+    return [replace(word, is_certain=is_certain) for word in explained]
+
+
+def is_clip_vocabulary(tokenizer: Tokenizer) -> bool:
+    """Tell whether a vocabulary is CLIP's own, which was not learned from a run's captions."""
+    return tokenizer.vocab_size == CLIP_SIZE
 
 
 def describe_unknown_words(unknown: list[UnknownWord], text: str = "") -> str:
@@ -134,6 +145,8 @@ def describe_unknown_words(unknown: list[UnknownWord], text: str = "") -> str:
     if not unknown:
         return ""
     sentences = [describe_unknown_word(word) for word in unknown[:3]]
+    if not unknown[0].is_certain:
+        return " ".join(sentences)
     if len(unknown) > 3:
         more = "another word" if len(unknown) == 4 else f"{len(unknown) - 3:,} more words"
         sentences.append(f"Nor does it know {more} of this text.")
@@ -147,9 +160,11 @@ def describe_unknown_word(unknown: UnknownWord) -> str:
     word = unknown.word
     word = word if len(word) <= ECHOED else word[: ECHOED - 1] + "…"
     start = f"This model does not know the word “{word}”"
+    if not unknown.is_certain:
+        start = f"CLIP's vocabulary spells the word “{word}” in pieces; the model may know it"
     if unknown.spelling:
         return f"{start}; did you mean “{unknown.spelling}”?"
-    if unknown.nearest:
+    if unknown.nearest and unknown.is_certain:
         return f"{start}; nearest in spelling it knows “{'”, “'.join(unknown.nearest)}”."
     return f"{start}."
 

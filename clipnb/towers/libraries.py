@@ -1,5 +1,7 @@
 """Image encoders of torchvision and timm, without the layer that names ImageNet's classes."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from clipnb.recipes import Recipe
@@ -53,4 +55,38 @@ def create_timm_encoder(
     return Backbone(network, network.num_features)
 
 
-LIBRARIES = {"torchvision": create_torchvision_encoder, "timm": create_timm_encoder}
+LIBRARIES: dict[str, Callable[..., Backbone]] = {
+    "torchvision": create_torchvision_encoder,
+    "timm": create_timm_encoder,
+}
+
+
+def load_library_weights(name: str) -> dict[str, Tensor]:
+    """Load the published weights of a library's image encoder, such as "torchvision/resnet18".
+
+    The library downloads them once. Raises ValueError, one line, for an unknown name, and if they
+    cannot be downloaded.
+    """
+    library, _, own_name = name.partition("/")
+    try:
+        encoder = LIBRARIES[library](own_name, pretrained=True)
+    except ImportError:
+        raise ValueError(f"{name} needs the package {library}: `pip install {library}`.") from None
+    except Exception as error:  # each library has its own kinds, also for a missing network
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"the weights of {name} cannot be loaded ({reason}). {library} downloads them once, "
+            "which needs a network; check the name as well."
+        ) from error
+    return encoder.state_dict()
+
+
+def find_image_size(name: str) -> int:
+    """Return the pixels a side for which a library's image encoder was trained."""
+    library, _, own_name = name.partition("/")
+    if library != "timm":
+        return 224
+    import timm
+
+    published = timm.get_pretrained_cfg(own_name)
+    return published.input_size[-1] if published else 224

@@ -28,7 +28,7 @@ class Architecture:
     """The sizes of a published CLIP.
 
     image_layers: the number of a ViT's layers, or the blocks of a ResNet's four stages.
-    patch_size: 0 for a ResNet.
+    patch_size, image_feedforward: 0 for a ResNet.
     """
 
     name: str
@@ -129,8 +129,8 @@ def parse_architecture(name: str, sizes: dict) -> Architecture:
         patch_size=0 if is_resnet else image["patch_size"],
         image_width=width,
         image_layers=tuple(image["layers"]) if is_resnet else image["layers"],
-        image_heads=width * 32 // 64 if is_resnet else width // head_width,
-        image_feedforward=int(width * image.get("mlp_ratio", 4)),
+        image_heads=(32 * width if is_resnet else width) // head_width,
+        image_feedforward=0 if is_resnet else int(width * image.get("mlp_ratio", 4)),
         context_length=text["context_length"],
         vocab_size=text["vocab_size"],
         text_width=text["width"],

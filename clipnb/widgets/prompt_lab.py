@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clipnb.features import encode_images
 from clipnb.model import CLIP
+from clipnb.search.words import is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
 from clipnb.widgets.exam import Exam, join, read_exam
@@ -159,6 +160,8 @@ class PromptLab(ipywidgets.VBox):
         if unknown:
             words = join([f"“{word}”" for word in unknown], most=5)
             lines.append(f"⚠ Seldom or never read by the model: {words}. The score means nothing.")
+            if is_clip_vocabulary(self.tokenizer):  # the captions of its training are not here
+                lines[-1] = f"CLIP's vocabulary spells {words} in pieces; the model may know it."
         return lines
 
     def _tell_changes(self, exam: Exam) -> str:

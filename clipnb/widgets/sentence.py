@@ -3,6 +3,7 @@
 It works by setting traits alone.
 """
 
+import copy
 import html
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from clipnb.features import encode_images, evaluation_mode
 from clipnb.model import CLIP
-from clipnb.search.explain import divide_cosine, leave_one_out
+from clipnb.search.explain import divide_cosine, leave_one_out, reads_end
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
 from clipnb.widgets.images import format_image
@@ -48,7 +49,8 @@ class SentenceLens(ipywidgets.VBox):
     From code, set `sentence.value` and `image.value`, and for a transformer `layer.value` and
     `head.value` (0: the mean of all heads). `tokens` are the pieces of the sentence. For a bag of
     words `weights` are their shares, which add up to `cosine`. For a transformer they are what the
-    cosine loses without each token, and `attention` is (T, T).
+    cosine loses without each token (0 for [EOS] if the text is read there), and `attention` is
+    (T, T).
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class SentenceLens(ipywidgets.VBox):
     ):
         super().__init__()
         self.model, self.images, self.captions = model, images, captions
-        self.tokenizer = Tokenizer(tokenizer.bpe, MOST_TOKENS)
+        self.tokenizer = copy.copy(tokenizer)
+        self.tokenizer.context_length = min(MOST_TOKENS, tokenizer.context_length)
         self.features = encode_images(model, images).to(model.logit_scale.device)  # (N, D)
         blocks = getattr(model.text_encoder, "blocks", [])
         self.has_layers = len(blocks) > 0  # a bag of words has none
@@ -125,6 +128,8 @@ class SentenceLens(ipywidgets.VBox):
             bar = BAR.format(colour, start, width)
             rows.append(SHARE.format(html.escape(token), share, bar))
         title = "lost without the token" if self.has_layers else "share of the cosine"
+        if reads_end(self.model):
+            title += " ([EOS] stays, because the text is read there)"
         return TABLE.format(title, "".join(rows))
 
     def _format_attention(self) -> str:

@@ -1,0 +1,201 @@
+"""A model that encodes with OpenVINO or ONNX Runtime instead of PyTorch, for whoever only encodes.
+
+Both libraries read the ONNX files of the two towers. On a CPU they take less time per image.
+"""
+
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipnb.features import digest_weights, evaluation_mode
+from clipnb.preprocess import find_preprocess
+from clipnb.runtime import may_use_bf16
+from clipnb.search.onnx import export_tower, require_onnx
+
+METHODS = ("encode_image", "encode_text")
+# Takes an array, returns the features (B, D) as one.
+Session = Callable[[np.ndarray], np.ndarray]
+
+
+class AcceleratedCLIP(nn.Module):
+    """A CLIP whose two towers are programs of another library. It cannot be trained.
+
+    It has what encoding needs: `encode_image`, `encode_text`, `preprocess`, `logit_scale` (and
+    `logit_bias` if the model has one) and `embed_dim`. `weights_digest` tells which weights it was
+    made from, so that an index of the one model fits the other. precision: "float32" or "bfloat16".
+    """
+
+    def __init__(self, model: nn.Module, sessions: dict[str, Session], precision: str):
+        super().__init__()
+        self.sessions = sessions
+        self.precision = precision
+        self.preprocess = find_preprocess(model)
+        self.embed_dim = model.image_projection.out_features
+        self.weights_digest = digest_weights(model)
+        for name in ("logit_scale", "logit_bias"):
+            if hasattr(model, name):
+                value = getattr(model, name).detach().cpu().clone()
+                self.register_parameter(name, nn.Parameter(value, requires_grad=False))
+
+    def encode_image(self, images: Tensor, normalize: bool = False) -> Tensor:
+        """Encode images (B, 3, S, S), uint8 or as `preprocess` makes them, as `CLIP` does.
+
+        Returns features float32 (B, D), of unit length if `normalize`.
+        """
+        if images.dtype == torch.uint8:
+            images = self.preprocess.normalize(images)
+        return self._encode("encode_image", images.float(), normalize)
+
+    def encode_text(self, tokens: Tensor, normalize: bool = False) -> Tensor:
+        """Encode tokens int64 (B, T), 0 is padding, as `CLIP` does.
+
+        Returns features float32 (B, D), of unit length if `normalize`.
+        """
+        return self._encode("encode_text", tokens, normalize)
+
+    def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode a batch of pairs as `CLIP` does. Returns both features and the scale."""
+        image_features = self.encode_image(images, normalize=True)
+        return image_features, self.encode_text(tokens, normalize=True), self.logit_scale.exp()
+
+    def _encode(self, method: str, inputs: Tensor, normalize: bool) -> Tensor:
+        features = self.sessions[method](inputs.detach().cpu().contiguous().numpy())
+        features = torch.tensor(features)  # copied: the library may write there again
+        return F.normalize(features, dim=-1) if normalize else features
+
+
+class Tower(nn.Module):
+    """One tower of a model with its projection, as a module of its own."""
+
+    def __init__(self, model: nn.Module, method: str):
+        super().__init__()
+        self.model = model
+        self.method = method
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Encode a batch of images or texts."""
+        return getattr(self.model, self.method)(inputs)
+
+
+def accelerate(
+    model: nn.Module,
+    backend: Literal["openvino", "onnxruntime"] = "openvino",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+) -> AcceleratedCLIP:
+    """Return a model that encodes as `model` does, with OpenVINO or ONNX Runtime on the CPU.
+
+    It takes batches of any size and texts of any length that `model` takes, and works wherever a
+    model only encodes: an index, zero-shot, a folder of photos. precision: "auto" is bfloat16 with
+    OpenVINO on a processor that is faster in it (see `runtime.has_bf16`), else float32. ONNX
+    Runtime has float32 alone. Making it takes up to a minute for a published model, and it
+    holds the weights a second time. Raises ValueError for an unknown backend or precision,
+    ModuleNotFoundError without the extra `openvino` or `onnx`.
+    """
+    precision = choose_precision(backend, precision)
+    require_library(backend)
+    with tempfile.TemporaryDirectory() as folder:
+        write_towers(model, Path(folder))
+        return open_towers(model, Path(folder), backend, precision)
+
+
+def write_towers(model: nn.Module, folder: Path) -> None:
+    """Write both towers of a model as ONNX files into a folder, named after the two methods."""
+    with evaluation_mode(model):
+        for method, (example, axes) in make_examples(model).items():
+            tower = Tower(model, method)
+            export_tower(tower, example, axes, folder / f"{method}.onnx", int8=False)
+
+
+def open_towers(model: nn.Module, folder: Path, backend: str, precision: str) -> AcceleratedCLIP:
+    """Open the ONNX files of a model's towers that `write_towers` wrote."""
+    sessions = {
+        method: BACKENDS[backend](folder / f"{method}.onnx", precision) for method in METHODS
+    }
+    return AcceleratedCLIP(model, sessions, precision).eval()
+
+
+def choose_precision(backend: str, precision: str) -> str:
+    """Return "float32" or "bfloat16". Raises ValueError for what there is not."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}.")
+    choices = ("auto", "float32", "bfloat16") if backend == "openvino" else ("auto", "float32")
+    if precision not in choices:
+        raise ValueError(
+            f"precision {precision!r} is none that {backend} has here; choose one of "
+            f"{', '.join(choices)}."
+        )
+    if precision != "auto":
+        return precision
+    return "bfloat16" if backend == "openvino" and may_use_bf16(torch.device("cpu")) else "float32"
+
+
+def require_library(backend: str) -> None:
+    """Raise ModuleNotFoundError, with what to install, if a library is missing."""
+    extra = "openvino" if backend == "openvino" else "onnx"
+    try:
+        __import__(backend)
+    except ModuleNotFoundError:
+        message = f"the backend {backend} needs {backend}: pip install 'clipnb[{extra}]'"
+        raise ModuleNotFoundError(message, name=backend) from None
+    require_onnx()
+
+
+def make_examples(model: nn.Module) -> dict[str, tuple[Tensor, dict[int, str]]]:
+    """Make an input for each tower, with the names of those axes that may have any length."""
+    size = find_preprocess(model).size
+    return {
+        "encode_image": (torch.zeros(2, 3, size, size), {0: "batch"}),
+        "encode_text": (torch.ones(2, 5, dtype=torch.int64), {0: "batch", 1: "length"}),
+    }
+
+
+# ---- the libraries ---------------------------------------------------------------------------
+
+
+def open_openvino(path: Path, precision: str) -> Session:
+    """Open an ONNX file with OpenVINO, which computes in the given precision."""
+    import openvino
+
+    core = openvino.Core()
+    options = {
+        # By default it would choose bfloat16 also where that is slower.
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    # Compiled from its text: a model that was read from a file would keep that file open.
+    compiled = core.compile_model(core.read_model(path.read_bytes(), b""), "CPU", options)
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        return compiled(inputs)[0]
+
+    return run
+
+
+def open_onnxruntime(path: Path, precision: str = "float32") -> Session:
+    """Open an ONNX file with ONNX Runtime, which has float32 alone."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return functools.partial(run_onnxruntime, session, name)
+
+
+def run_onnxruntime(session: Any, name: str, inputs: np.ndarray) -> np.ndarray:
+    """Run a session of ONNX Runtime on its one input."""
+    return session.run(None, {name: inputs})[0]
+
+
+BACKENDS: dict[str, Callable[[Path, str], Session]] = {
+    "openvino": open_openvino,
+    "onnxruntime": open_onnxruntime,
+}

@@ -1,0 +1,206 @@
+"""Where a run starts: the weights of another run, of a published model, or of a library."""
+
+import copy
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
+
+from clipnb import runs
+from clipnb.model import CLIP
+from clipnb.preprocess import Preprocess, choose_preprocess
+from clipnb.recipes import Recipe
+from clipnb.runs import Run
+from clipnb.tokenizer import Tokenizer
+from clipnb.towers.libraries import LIBRARIES, find_image_size, load_library_weights
+
+# What an encoder takes from a recipe, besides its name.
+IMAGE_FIELDS = ("image_encoder", "image_width", "image_depth", "image_size", "embed_dim")
+TEXT_FIELDS = ("text_encoder", "tokenizer", "vocab_size", "context_length", "embed_dim")
+
+
+@dataclass
+class Start:
+    """Trained weights that a run can start from.
+
+    name: of the run or the model. weights: tensors by their names in a `CLIP`; of a library's image
+    encoder they all begin with "image_encoder.". recipe: of the run or the model, None for a
+    library. encoders: the names that the recipe must have for "image" and "text", if the shapes of
+    the weights do not tell enough. preprocess: of a published model.
+    """
+
+    name: str
+    weights: dict[str, Tensor]
+    tokenizer: Tokenizer | None = None
+    recipe: Recipe | None = None
+    encoders: dict[str, str] = field(default_factory=dict)
+    preprocess: Preprocess | None = None
+
+
+def check_init(recipe: Recipe, init: str | Path | None) -> None:
+    """Raise ValueError, one line, if a recipe needs weights to start from and there are none."""
+    adapts = recipe.freeze != "none" or recipe.lora_rank or recipe.init_towers != "both"
+    if init is None and adapts:
+        raise ValueError(
+            f"the recipe {recipe.name!r} adapts trained encoders (freeze={recipe.freeze!r}, "
+            f"init_towers={recipe.init_towers!r}, lora_rank={recipe.lora_rank}), so it needs "
+            "weights to start from: `init=` of `train`, `--init` on the command line. It may be a "
+            "run, or a name such as ViT-B-32/openai or torchvision/resnet18."
+        )
+    name = None if init is None else runs.split_published_name(init)
+    if name and name[0] in LIBRARIES and recipe.init_towers != "image":
+        raise ValueError(
+            f"{init} has only an image encoder; set init_towers='image', so that the text encoder "
+            "of the recipe starts anew."
+        )
+
+
+def open_start(init: str | Path) -> Start:
+    """Open the weights that a run starts from.
+
+    init: a run as `find_run` understands it, a published model ("ViT-B-32/openai", or with a file
+    or folder after the slash), or the image encoder of a library ("torchvision/resnet18",
+    "timm/vit_small_patch16_224"), whose published weights the library downloads once.
+    """
+    name = runs.split_published_name(init)
+    if name is None:
+        folder = runs.find_run(init)
+        recipe, _ = runs.read_recipe(folder)
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        return Start(folder.name, weights, runs.load_run_tokenizer(folder, recipe), recipe)
+    if name[0] in LIBRARIES:
+        weights = load_library_weights(str(init))
+        weights = {f"image_encoder.{key}": tensor for key, tensor in weights.items()}
+        return Start(str(init), weights, encoders={"image": str(init)})
+    run = open_published(init)
+    return Start(
+        runs.describe_init(init)["run"],
+        run.model.state_dict(),
+        run.tokenizer,
+        run.recipe,
+        {"image": run.recipe.image_encoder, "text": run.recipe.text_encoder},
+        run.model.preprocess,
+    )
+
+
+def open_published(name: str | Path) -> Run:
+    """Open a published model, such as "ViT-B-32/openai", as a run."""
+    from clipnb.pretrained import open_run
+
+    return open_run(str(name))
+
+
+# ---- into a new model ------------------------------------------------------------------------
+
+
+def choose_tokenizer(start: Start, recipe: Recipe) -> Tokenizer | None:
+    """Return the tokenizer that belongs to a loaded text encoder, or None if that one is new.
+
+    Raises ValueError if the recipe wants a tokenizer of the other kind.
+    """
+    if "text" not in recipe.loaded_towers or start.tokenizer is None:
+        return None
+    kind = start.recipe.tokenizer
+    if kind != recipe.tokenizer:
+        raise ValueError(
+            f"{start.name} was trained with tokenizer={kind!r}, the recipe {recipe.name!r} has "
+            f"{recipe.tokenizer!r}; set tokenizer={kind!r}."
+        )
+    tokenizer = copy.copy(start.tokenizer)
+    tokenizer.context_length = recipe.context_length
+    return tokenizer
+
+
+def load_start(model: CLIP, start: Start, recipe: Recipe) -> set[str]:
+    """Copy the weights that a recipe's `init_towers` names into a model.
+
+    With "both" that is everything, the temperature included. With one encoder it is that encoder,
+    and its projection if `embed_dim` is the same. Returns the names of the copied tensors. Raises
+    ValueError, naming the tensors, if any is missing, or has another shape.
+    """
+    check_names(start, recipe)
+    ours, theirs = model.state_dict(), start.weights
+    if recipe.init_towers != "both":
+        ours, theirs = (
+            select_tower(part, other, recipe.init_towers)
+            for part, other in ((ours, theirs), (theirs, ours))
+        )
+    problems = [
+        f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
+        for name in ours
+        if name in theirs and theirs[name].shape != ours[name].shape
+    ]
+    problems += [f"{name} is missing there" for name in ours if name not in theirs]
+    problems += [f"{name} is missing here" for name in theirs if name not in ours]
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        advice = "Start from a run with the same encoders"
+        if start.recipe:
+            advice += f", or take the recipe of that run here too: {start.recipe.name}"
+        raise ValueError(
+            f"the weights of {start.name} do not fit the recipe: {'; '.join(problems[:3])}{more}. "
+            f"{advice}."
+        )
+    model.load_state_dict(theirs, strict=False)
+    return set(theirs)
+
+
+def check_names(start: Start, recipe: Recipe) -> None:
+    """Raise ValueError if a recipe has other encoders than the published model it starts from.
+
+    Shapes alone do not tell: GELU and QuickGELU, for example, have no weights.
+    """
+    for tower in sorted(recipe.loaded_towers & set(start.encoders)):
+        name = getattr(recipe, f"{tower}_encoder")
+        if name != start.encoders[tower]:
+            raise ValueError(
+                f"recipe {recipe.name!r}: {start.name} has the {tower} encoder "
+                f"{start.encoders[tower]}, not {name}; `clipnb.starts.adopt_init(recipe, init)` "
+                "returns the recipe with the encoders of `init`."
+            )
+    own = choose_preprocess(recipe)
+    if "image" in recipe.loaded_towers and start.preprocess not in (None, own):
+        raise ValueError(
+            f"{start.name} takes images scaled otherwise ({start.preprocess}) than a run can "
+            f"remember ({own}); start from a model with OpenAI's preprocessing."
+        )
+
+
+def select_tower(
+    weights: dict[str, Tensor], others: dict[str, Tensor], tower: str
+) -> dict[str, Tensor]:
+    """Select the weights of one encoder, and of its projection if both models' have one shape."""
+    encoder, projection = f"{tower}_encoder.", f"{tower}_projection."
+    fits = all(
+        name in weights and name in others and weights[name].shape == others[name].shape
+        for name in {*weights, *others}
+        if name.startswith(projection)
+    )
+    chosen = (encoder, projection) if fits else (encoder,)
+    return {name: tensor for name, tensor in weights.items() if name.startswith(chosen)}
+
+
+# ---- into a recipe ---------------------------------------------------------------------------
+
+
+def adopt_init(recipe: Recipe, init: str | Path) -> Recipe:
+    """Return a recipe with the encoders, sizes and tokenizer that `init` has.
+
+    Of an encoder that the recipe's `init_towers` does not load, all stays as it is, but the
+    `embed_dim` of both is that of `init`. Images are stored at the size that is encoded.
+    """
+    name = runs.split_published_name(init)
+    if name and name[0] in LIBRARIES:
+        size = find_image_size(str(init))
+        changes = {"image_encoder": str(init), "image_size": size}
+    else:
+        other = runs.read_recipe(runs.find_run(init))[0] if name is None else None
+        other = other or open_published(init).recipe
+        fields = IMAGE_FIELDS if "image" in recipe.loaded_towers else ()
+        fields += TEXT_FIELDS if "text" in recipe.loaded_towers else ()
+        changes = {field: getattr(other, field) for field in fields}
+    if changes.get("image_size", recipe.image_size) != recipe.image_size:
+        changes |= {"stored_size": changes["image_size"], "crop_size": 0}
+    return dataclasses.replace(recipe, **changes)
