@@ -1,7 +1,9 @@
 """What frozen encoders make of a dataset: computed once, and kept for all epochs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +53,12 @@ def encode_frozen(
     return EncodedDataset(**own | {"images": images, "texts": texts})
 
 
-def encode_all(model: CLIP, encode, inputs, description: str) -> Tensor:
+def encode_all(
+    model: CLIP,
+    encode: Callable[[Tensor], Tensor],
+    inputs: Tensor | np.ndarray,
+    description: str,
+) -> Tensor:
     """Apply a function of a model to inputs (N, ...) under a progress bar. Returns (N, ...)."""
     outputs = []
     with progress(total=len(inputs), desc=description, unit="row") as bar:

@@ -1,5 +1,6 @@
 """From a photo to what an image encoder takes: so many pixels, scaled by mean and deviation."""
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,9 +106,25 @@ def choose_preprocess(recipe: "Recipe") -> Preprocess:
 
     The published encoders want what they were trained with; those of this course take [-1, 1].
     """
-    library = recipe.image_encoder.partition("/")[0]
+    library, _, name = recipe.image_encoder.partition("/")
     if library == "clip":
         return Preprocess(recipe.image_size, CLIP_MEAN, CLIP_STD, crop=True)
-    if library in ("torchvision", "timm"):
+    if library == "torchvision":
         return Preprocess(recipe.image_size, IMAGENET_MEAN, IMAGENET_STD, crop=True)
+    if library == "timm":
+        return Preprocess(recipe.image_size, *read_timm_statistics(name), crop=True)
     return Preprocess(recipe.image_size)
+
+
+@functools.cache
+def read_timm_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the deviation that the published weights of a timm model expect.
+
+    Not all are ImageNet's: many vision transformers were trained on [-1, 1].
+    """
+    import timm
+
+    published = timm.get_pretrained_cfg(name)
+    if published is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    return tuple(published.mean), tuple(published.std)

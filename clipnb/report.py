@@ -3,7 +3,7 @@
 import re
 import statistics
 
-from clipnb.bench_report import bench_table, search_bench_table
+from clipnb.bench_report import bench_table, pretrained_bench_table, search_bench_table
 from clipnb.markdown import markdown_table
 from clipnb.metrics import RECALL_AT, chance
 from clipnb.records import load_records, read_json
@@ -121,7 +121,8 @@ def _published_row(system: dict) -> list[str]:
 # A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
 # `<!-- end -->`.
 TABLE = re.compile(
-    r"<!-- (results: (\w+)|claims|bench|search|matches|words) -->\n.*?<!-- end -->", re.DOTALL
+    r"<!-- (results: (\w+)|claims|bench|pretrained|search|matches|words) -->\n.*?<!-- end -->",
+    re.DOTALL,
 )
 
 
@@ -137,6 +138,7 @@ def _render_table(match: re.Match) -> str:
     makers = {
         "claims": claims_table,
         "bench": bench_table,
+        "pretrained": pretrained_bench_table,
         "search": search_bench_table,
         "matches": matches_table,
         "words": words_table,

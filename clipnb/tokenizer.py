@@ -19,6 +19,7 @@ from tokenizers import Tokenizer as BytePairEncoder
 from torch import Tensor
 
 SOS, EOS = "<start_of_text>", "<end_of_text>"
+CLIP_EOS = 49_407  # the last id of CLIP's vocabulary, which is told by it
 # CLIP's merges happen inside these pieces: words, contractions, single digits, punctuation.
 PIECES = Regex(r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+""")
 # The same pieces as CLIP's own code finds them. There [SOS] and [EOS] that somebody wrote into a
@@ -39,11 +40,13 @@ class Tokenizer:
 
     def __init__(self, bpe: BytePairEncoder, context_length: int = 77):
         self.bpe = bpe
-        self.cleans = bpe.normalizer is None  # CLIP's: `clean_text` stands in its place
-        bpe.encode_special_tokens = self.cleans  # then CLIP_PIECES finds them, not the library
         self.context_length = context_length
         self.sos = bpe.token_to_id(SOS)
         self.eos = bpe.token_to_id(EOS)
+        self.cleans = self.eos == CLIP_EOS
+        if self.cleans:
+            bpe.normalizer = normalizers.Sequence([])  # `clean_text` stands in its place
+            bpe.encode_special_tokens = True  # CLIP_PIECES finds them, not the library
 
     @property
     def vocab_size(self) -> int:
@@ -119,8 +122,14 @@ class Tokenizer:
         return tokens  # (N, T)
 
     def save(self, path: str | Path) -> None:
-        """Write vocabulary and merges as one JSON file."""
-        self.bpe.save(str(path))
+        """Write vocabulary and merges as one JSON file.
+
+        Other programs can read it with the library tokenizers. They join accents with their
+        letters and lower-case a text, and leave out the other repairs of `clean_text`.
+        """
+        bpe = BytePairEncoder.from_str(self.bpe.to_str())
+        bpe.normalizer = make_normalizer()
+        bpe.save(str(path))
 
 
 def check_text(text: str) -> str:
@@ -174,21 +183,19 @@ def trim_padding(tokens: Tensor) -> Tensor:
     return tokens[..., :longest]
 
 
+def make_normalizer() -> normalizers.Normalizer:
+    """Make what lower-cases a text. A run of spaces counts as one space."""
+    one_space = normalizers.Replace(Regex(r"\s+"), " ")
+    return normalizers.Sequence([normalizers.NFC(), one_space, normalizers.Lowercase()])
+
+
 def byte_level_bpe(model: models.BPE, pieces: Regex = PIECES) -> BytePairEncoder:
-    """Build a byte-level BPE around `model`, in which merges happen inside `pieces`."""
+    """Build a lower-casing byte-level BPE around `model`. Merges happen inside `pieces`."""
     bpe = BytePairEncoder(model)
+    bpe.normalizer = make_normalizer()
     split = pre_tokenizers.Split(pieces, behavior="removed", invert=True)
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
-    return bpe
-
-
-def own_bpe(model: models.BPE) -> BytePairEncoder:
-    """Build a lower-casing byte-level BPE. A run of spaces counts as one space."""
-    bpe = byte_level_bpe(model)
-    one_space = normalizers.Replace(Regex(r"\s+"), " ")
-    steps = [normalizers.NFC(), one_space, normalizers.Lowercase()]
-    bpe.normalizer = normalizers.Sequence(steps)
     return bpe
 
 
@@ -239,7 +246,7 @@ def train_tokenizer(
     specials = ["<pad>", SOS, EOS]
 
     def learn(size: int, known: list[str]) -> dict:
-        bpe = own_bpe(models.BPE(end_of_word_suffix="</w>"))
+        bpe = byte_level_bpe(models.BPE(end_of_word_suffix="</w>"))
         trainer = trainers.BpeTrainer(
             vocab_size=size,
             special_tokens=known,
@@ -261,7 +268,7 @@ def train_tokenizer(
             f"characters of these captions alone are {len(learned['vocab'])}."
         )
     merges = [tuple(merge) for merge in learned["merges"]]
-    bpe = own_bpe(models.BPE(learned["vocab"], merges, end_of_word_suffix="</w>"))
+    bpe = byte_level_bpe(models.BPE(learned["vocab"], merges, end_of_word_suffix="</w>"))
     bpe.add_special_tokens(specials)
     return Tokenizer(bpe, context_length)
 

@@ -75,7 +75,8 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch):
     assert "1 of 2 epochs are kept" in printed
     assert "--resume" in printed
     code, _ = clipnb("evaluate --recipe tiny")
-    assert "unfinished" in code
+    assert "unfinished. Go on with it: clipnb train --recipe tiny --dataset small" in code
+    assert code.endswith("--resume")
     monkeypatch.setattr(training, "train_step", count)
     assert clipnb("train --recipe tiny --resume")[0] == 0
     assert len(calls) == 4 + 3, "an epoch has three steps: the second epoch again, not the first"

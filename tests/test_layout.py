@@ -232,11 +232,14 @@ def test_the_map_names_every_file_and_tells_its_lines():
     assert set(MODULES.values()) - named == {ROOT / "clipnb" / "__main__.py"}
 
 
-def test_the_map_says_where_each_claim_is_judged():
+def test_the_list_says_where_each_claim_is_judged():
     from clipnb.experiments import EXPERIMENTS
 
+    listed = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+
     tested = {(each.claim, each.judge.__module__.split(".")[-1]) for each in EXPERIMENTS.values()}
-    found = re.findall(r"((?:C\d+(?:, )?)+) \[(\w+)\]\(clipnb/experiments/\2\.py\)", README)
+    link = r"((?:C\d+(?:, )?)+) \[(\w+)\]\(\.\./clipnb/experiments/\2\.py\)"
+    found = re.findall(link, listed)
     named = {(claim, module) for claims, module in found for claim in claims.split(", ")}
     assert named <= tested
     assert {claim for claim, _ in named} == {claim for claim, _ in tested}

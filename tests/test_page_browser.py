@@ -12,6 +12,8 @@ from lab import find_chromium, launch
 from page_index import CAPTIONS, NASTY, PLAIN, add_bank, make_index
 from test_browser import FIND_BARRIERS
 
+from clipnb.search import packing
+from clipnb.search import page as page_module
 from clipnb.search.explain import REST, word_shares
 from clipnb.search.page import save_html
 from clipnb.search.words import explain_unknown_words, find_unknown_words
@@ -103,9 +105,7 @@ def make_queries(n):
     return [" ".join(rng.choices(words, k=rng.randint(1, 9))) for _ in range(n)]
 
 
-@pytest.mark.parametrize(
-    "encoder", ["bag", "transformer", "clip", "published", "published gelu"]
-)
+@pytest.mark.parametrize("encoder", ["bag", "transformer", "clip", "published", "published gelu"])
 def test_scores_are_pythons_on_two_hundred_queries(encoder, visit):
     index = make_index(encoder)
     page = visit(index)
@@ -126,6 +126,37 @@ def test_scores_are_pythons_on_two_hundred_queries(encoder, visit):
         else:
             difference = index.image_features @ feature - torch.tensor(scores)
             assert difference.abs().max() < 0.01, query
+
+
+@pytest.mark.parametrize("change", [{}, {"causal": False}, {"reads_end": False}])
+def test_the_mask_and_the_end_of_a_published_text_encoder_count(change, visit, monkeypatch):
+    index = make_index("published")
+    pack = packing.pack_encoder
+    monkeypatch.setattr(page_module, "pack_encoder", lambda *inputs: pack(*inputs) | change)
+    found = visit(index).evaluate("text => [...encodeText(text)]", "two red dogs in the snow")
+    difference = index.encode("two red dogs in the snow") - torch.tensor(found)
+    assert (difference.norm() < 0.02) == (not change)
+
+
+@pytest.mark.parametrize("encoder", ["published", "published gelu"])
+def test_the_activation_is_pythons(encoder, visit):
+    index = make_index(encoder)
+    numbers = [-3, -1, -0.2, 0, 0.5, 2]
+    found = visit(index).evaluate("numbers => numbers.map(ENCODER.activate)", numbers)
+    activate = index.model.text_encoder.blocks[0].feedforward[1]
+    assert found == pytest.approx(activate(torch.tensor(numbers)).tolist(), abs=1e-6)
+
+
+def test_the_page_repairs_a_text_as_clips_tokenizer_does(visit):
+    index = make_index("clip")
+    texts = [
+        "caf&eacute; &amp;amp; &lt;b&gt; R&D &amp;lt;script&amp;gt;",
+        "ｄｏｇ　ｃａｔ “quoted” ‘it’ oﬃce \x93bytes\x94",
+        "<end_of_text> <START_OF_TEXT> <ſtart_of_text> \x1c x\u0345",
+    ]
+    tokenize = "texts => texts.map(text => TOKENIZER.tokenize(text).map(token => token.id))"
+    found = visit(index).evaluate(tokenize, texts)
+    assert found == [index.tokenizer.encode(text) for text in texts]
 
 
 @pytest.mark.parametrize("with_bank", [False, True])

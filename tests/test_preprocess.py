@@ -12,7 +12,15 @@ from clipnb import CLIP, ImageIndex, PhotoFolder, load_dataset, train_tokenizer
 from clipnb.datasets import shrink_while_decoding
 from clipnb.encoders import BagOfWords, ViT
 from clipnb.features import encode_images
-from clipnb.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
+from clipnb.preprocess import (
+    CLIP_MEAN,
+    CLIP_STD,
+    HALF,
+    IMAGENET_MEAN,
+    Preprocess,
+    choose_preprocess,
+)
+from clipnb.recipes import RECIPES
 from clipnb.runs import Run, load_run_dataset
 from clipnb.search.store import make_key, update_store
 
@@ -255,9 +263,9 @@ def test_a_run_loads_its_dataset_as_its_model_takes_it(photos, recipe):
 def test_the_two_ways_have_caches_of_their_own(photos, tmp_path):
     load_dataset("holiday", "train", 32, photos.parent)
     load_dataset("holiday", "train", 32, photos.parent, crop=True)
-    names = sorted(path.name for path in (tmp_path / "cache" / "decoded").iterdir())
-    digest = names[0].rpartition("-")[2]
-    assert names == [f"holiday-train-32-{digest}", f"holiday-train-32-crop-{digest}"]
+    names = {path.name for path in (tmp_path / "cache" / "decoded").iterdir()}
+    digest = min(names).rpartition("-")[2]
+    assert names == {f"holiday-train-32-{digest}", f"holiday-train-32-crop-{digest}"}
 
 
 def test_a_crop_that_must_be_enlarged_is_told_by_its_shorter_side(photos):
@@ -289,3 +297,13 @@ def test_an_array_of_another_size_and_type_is_refused_in_one_line(photos):
     with pytest.raises(ValueError, match="is resized if it is uint8") as error:
         index.encode(np.zeros((3, 50, 80), np.float32))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [("timm/resnet18.a1_in1k", IMAGENET_MEAN), ("timm/vit_base_patch16_224.augreg_in1k", HALF)],
+)
+def test_a_timm_model_gets_images_as_its_own_weights_expect(name, mean):
+    pytest.importorskip("timm")
+    recipe = dataclasses.replace(RECIPES["quick"], image_encoder=name)
+    assert choose_preprocess(recipe).mean == mean

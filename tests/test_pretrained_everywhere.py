@@ -159,7 +159,8 @@ def test_a_dataset_is_searched_and_a_place_is_needed(clipnb):
 
 def test_a_page_is_written_or_refused_before_anything_is_indexed(clipnb, photos, monkeypatch):
     status, printed, _ = clipnb(f"page Pictures page.html {RUN}")
-    assert status == 0 and Path("page.html").stat().st_size > 10_000
+    assert status == 0
+    assert f"The published model {NAME}/{FILE}." in Path("page.html").read_text(encoding="utf-8")
     monkeypatch.setattr(packing, "MOST_NUMBERS", 1_000_000)
     monkeypatch.setattr(ImageIndex, "build", None)  # nothing may be encoded
     status, printed, said = clipnb(f"page Pictures other.html {RUN}")

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from tokenizers import Tokenizer as BytePairEncoder
 
 from clipnb import clip_tokenizer, padding_mask, train_tokenizer
 from clipnb.tokenizer import clean_text, fix_text, load_tokenizer
@@ -215,8 +216,17 @@ def test_without_ftfy_only_accents_and_entities_are_repaired(monkeypatch):
 def test_a_saved_clip_tokenizer_still_repairs_a_text(tmp_path):
     clip_tokenizer().save(tmp_path / "tokenizer.json")
     loaded = load_tokenizer(tmp_path / "tokenizer.json")
-    texts = [*REPAIRED, "a<end_of_text>b"]
+    texts = [*REPAIRED, "a<end_of_text>b", "e&#x301;"]
     assert loaded(texts).tolist() == clip_tokenizer()(texts).tolist()
+
+
+def test_other_programs_read_a_saved_clip_tokenizer(tmp_path):
+    """The library alone lower-cases a text, and joins accents with their letters."""
+    clip_tokenizer().save(tmp_path / "tokenizer.json")
+    library = BytePairEncoder.from_file(str(tmp_path / "tokenizer.json"))
+    for text in ("Two  DOGS\nplay", "Cafe\u0301"):
+        expected = clip_tokenizer().encode(text)
+        assert library.encode(text, add_special_tokens=False).ids == expected
 
 
 def test_pieces_are_the_words_inside_which_merges_happen():

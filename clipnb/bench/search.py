@@ -184,7 +184,8 @@ def compare_with_encoding(model: nn.Module, photos: PhotoFolder, rounds: int) ->
     Indexing reads, decodes, makes thumbnails, encodes and saves.
     """
     paths = photos.paths.values()
-    decoded = np.stack([read_image(path, model.preprocess.size) for path in paths])
+    size, crop = model.preprocess.size, model.preprocess.crop
+    decoded = np.stack([read_image(path, size, crop) for path in paths])
     images = decoded.transpose(0, 3, 1, 2)  # (N, 3, S, S)
 
     def index_anew() -> None:

@@ -114,19 +114,23 @@ def find_latest_run() -> Path:
 
 def load_selected_run(arguments: Namespace) -> "Run":
     """Load the run of the recipe on the command line, or raise an error that lists all runs."""
-    from clipnb.runs import list_runs, load_run, run_folder
+    from clipnb.runs import is_finished, list_runs, load_run, run_folder
 
     recipe = read_recipe_options(arguments, quiet=True)
     seed = arguments.seed or 0
     folder = run_folder(recipe, seed, arguments.init)
-    if (folder / "recipe.json").exists():
+    wanted = format_options(recipe, seed, arguments.init)
+    if is_finished(folder):
         return load_run(folder, recipe, seed, arguments.init)
+    if (folder / "recipe.json").exists():
+        raise FileNotFoundError(
+            f"the run of {wanted} is unfinished. Go on with it: clipnb train {wanted} --resume"
+        )
     runs = list_runs()
     runs.sort(key=lambda run: not run.name.startswith(f"{recipe.dataset}-"))  # these come first
     listed = "".join(f"\n  {format_run(run)}" for run in runs[:MOST_RUNS])
     if len(runs) > MOST_RUNS:
         listed += f"\n  and {len(runs) - MOST_RUNS} more"
-    wanted = format_options(recipe, seed, arguments.init)
     raise FileNotFoundError(
         f"no run of {wanted}. Train one with: clipnb train {wanted}"
         + (f"\nThe finished runs are:{listed}" if listed else f"\n{NO_RUN}")

@@ -73,7 +73,9 @@ STUDIES = {"adapting": forgetting.record_adapting}
 def find_experiment(name: str) -> Experiment:
     """Return the experiment of that name. Raises ValueError, with the list of names, if none."""
     if name not in EXPERIMENTS:
-        raise ValueError(f"no experiment {name!r}; there are {', '.join([*EXPERIMENTS, *STUDIES])}.")
+        raise ValueError(
+            f"no experiment {name!r}; there are {', '.join([*EXPERIMENTS, *STUDIES])}."
+        )
     return EXPERIMENTS[name]
 
 

@@ -99,12 +99,14 @@ def open_run(name: str | Path) -> Run:
     """
     architecture, slash, tag = str(name).partition("/")
     try:
-        return load_run(find_run(name))
+        folder = find_run(name)
     except FileNotFoundError:
         if slash and list_near(architecture, likeness=0.75):
             check_name(architecture)
         if architecture not in published.find_size_files():
             raise
+    else:
+        return load_run(folder)
     if not tag:
         raise FileNotFoundError(
             f"{architecture} is an architecture. Name its weights too, by a tag or a file: "
@@ -181,7 +183,8 @@ def build(recipe: Recipe, weights: dict[str, Tensor], settings: Settings, path: 
     model.preprocess = make_preprocess(settings, model.preprocess)
     differences = list_differences(weights, model)
     if differences:
-        raise ValueError(explain_differences(differences, weights, architecture.name, path))
+        asked_for = recipe.name.partition("/")[0]
+        raise ValueError(explain_differences(differences, weights, asked_for, path))
     check_heads(settings, architecture)
     renamed = rename_to_ours(weights, architecture)
     weights.clear()

@@ -94,7 +94,11 @@ def save_html(index: "ImageIndex", path: str | Path, title: str = "", about: str
 
 def describe_run(run: "Run") -> str:
     """Say in a sentence or two what a run was trained on, and how well it finds captions."""
+    from clipnb.pretrained import Pretrained  # none of the rest needs it
+
     recipe = run.recipe
+    if isinstance(run, Pretrained):
+        return f"The published model {recipe.name}."
     text = f"Trained on {recipe.dataset} with the recipe {recipe.name}, seed {run.seed}."
     recall = run.metrics.get("dev", {}).get("mean_recall")
     if recall is not None:
