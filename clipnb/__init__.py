@@ -7,7 +7,7 @@ imported when the name is first used, so `import clipnb` itself costs next to no
 import importlib
 from typing import Any
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 PUBLIC_NAMES = {
     "datasets": ["CaptionDataset", "load_dataset"],

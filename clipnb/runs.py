@@ -11,7 +11,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clipnb.datasets import CaptionDataset, load_dataset, versioned_name
 from clipnb.features import encode_dataset
@@ -232,8 +232,8 @@ def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
     rows.writerows(run.history)
     write_file(run.folder / "history.csv", table.getvalue())
     state = {
-        "model": model.state_dict(),
-        "average": run.model.state_dict(),
+        "model": read_learned_state(model),
+        "average": read_learned_state(run.model),
         "optimizer": optimizer.state_dict(),
         "history": run.history,
         "metrics": run.metrics,
@@ -242,14 +242,23 @@ def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
         torch.save(state, temporary)
 
 
+def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a model without its frozen parameters: they stay as they were loaded."""
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+
+
 # ---- reading ---------------------------------------------------------------------------------
 
 
 def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
-    """Restore model, average, optimizer, history and metrics as the last whole epoch left them."""
+    """Restore model, average, optimizer, history and metrics as the last whole epoch left them.
+
+    Frozen parameters are not in the file. They are in the model already, as `init` gave them.
+    """
     state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
-    model.load_state_dict(state["model"])
-    run.model.load_state_dict(state["average"])
+    model.load_state_dict(model.state_dict() | state["model"])
+    run.model.load_state_dict(run.model.state_dict() | state["average"])
     optimizer.load_state_dict(state["optimizer"])
     run.history = state["history"]
     run.metrics = state["metrics"]

@@ -139,6 +139,6 @@ COURSE = Way(
         Station(4, "Training", draw_training),
         Station(5, "Retrieval", draw_retrieval),
         Station(11, "Better", draw_ladder),
-        Station(12, "The real one", draw_real_weights),
+        Station(12, "Real CLIP", draw_real_weights),
     ],
 )

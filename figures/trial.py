@@ -30,7 +30,7 @@ def draw_zero_shot(ax: Axes, x: float, y: float) -> None:
     draw_image(ax, render(RED_BOAT, 120), x, y + 8, 54)
     for i, (name, share) in enumerate({"car": 10, "boat": 50, "dog": 6}.items()):
         top = y + 24 * i
-        write_text(ax, x + 62, top + 8, name, 9.5, ha="left")
+        write_text(ax, x + 62, top + 8, name, 10, ha="left")
         right = name == "boat"
         bar = Rectangle(
             (x + 62, top + 15),
@@ -44,7 +44,7 @@ def draw_zero_shot(ax: Axes, x: float, y: float) -> None:
 
 def draw_objectives(ax: Axes, x: float, y: float) -> None:
     """Draw the two objectives: a caption whose next word is asked for, and a matrix."""
-    draw_words(ax, x, y + 2, ["black", "cat", "?"], width=44, height=20, gap=3, size=9.5)
+    draw_words(ax, x, y + 2, ["black", "cat", "?"], width=44, height=20, gap=3, size=10)
     write_text(ax, x + 56, y + 36, "or", 10, GREY)
     draw_matrix(ax, x + 68, y + 12, 12, PAIRS)
 

@@ -128,6 +128,18 @@ def test_the_record_is_written_and_read(tmp_path, monkeypatch, capsys):
     assert record["line"][1] == {"new kind": [10.0, 11.0]}
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_small_study_measures_every_number(run, monkeypatch):
+    monkeypatch.setattr(forgetting, "load_or_train", lambda recipe, seed: run)
+    settings = forgetting.SMALL | {"n_images": 24}
+    found = forgetting.measure_way(0, "fine-tuning", **settings)
+    untouched = forgetting.measure_model(run.model, run.tokenizer, adapting.render_worlds(1, 24))
+    assert found["line"][0] == untouched, "share 0 is the model before"
+    assert found["line"][1] == found["by_size"]["100"], "share 1 is the model after"
+    assert found["line"][0] != found["line"][1]
+    assert set(untouched) == {"new recall", "old recall", "new kind", "old kind"}
+
+
 def test_a_way_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
     calls = []

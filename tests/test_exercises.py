@@ -22,6 +22,7 @@ from clipnb.exercises import (
     losses,
     objectives,
     optimizers,
+    pretrained,
     probes,
     report,
     training,
@@ -152,6 +153,17 @@ def stop_by_the_last_epoch(recalls, patience):
     return len(recalls) > patience and recalls[-1] <= max(recalls[:-patience])
 
 
+def average_by_hand(first, second, share, keep_whole=True):
+    """Average two state dicts. Without `keep_whole`, whole numbers are averaged too."""
+    mixed = {}
+    for name in first:
+        if keep_whole and not first[name].is_floating_point():
+            mixed[name] = second[name]
+        else:
+            mixed[name] = (1 - share) * first[name] + share * second[name]
+    return mixed
+
+
 RIGHT = [
     (first_steps.two_sentences, ("a dog, small and brown, runs", "a brown dog, small and, runs")),
     (data.split_three, split_by_digest),
@@ -176,6 +188,7 @@ RIGHT = [
         lambda rate, decay, steps: -1 / math.log(1 - rate * decay) / steps,
     ),
     (training.first_losses, (10.4, 1e-8)),
+    (pretrained.mixed_weights, average_by_hand),
 ]
 WRONG = [
     (data.split_three, split_in_order),
@@ -184,6 +197,11 @@ WRONG = [
     (probes.classify_by_prototypes, make_classifier(unit=False)),
     (report.judge_guess, judge_by_the_mean),
     (training.early_stopping, stop_by_the_last_epoch),
+    (pretrained.number_of_positions, lambda size, patch: (size // patch) ** 2),
+    (pretrained.low_rank_size, lambda shape, rank: rank * (shape[0] + shape[1])),
+    (pretrained.reading_at_end, lambda x, tokens: x[:, -1]),
+    (pretrained.middle_square, lambda width, height: (0, 0, width, height)),
+    (pretrained.mixed_weights, lambda *answer: average_by_hand(*answer, keep_whole=False)),
 ]
 
 

@@ -124,7 +124,7 @@ def test_type_is_large_enough_in_a_page_of_900_pixels(import_figures, name):
 def test_every_roadmap_shows_the_whole_course(import_figures):
     draw = import_figures("draw")
     names = {"See it work", "Data", "Encoders", "Loss", "Training", "Retrieval", "Better"}
-    names |= {"The real one"}
+    names |= {"Real CLIP"}
     names |= {"Zero-shot", "Objectives", "Few-shot", "Robustness", "Scaling", "Verdicts"}
     for number in (0, 5, 11, 14):
         assert names <= set(read_texts(draw.FIGURES[f"roadmap_{number:02}"]()))
