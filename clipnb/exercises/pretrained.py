@@ -70,6 +70,8 @@ def mixed_weights(answer: Callable) -> Properties:
         "Share 1 gives the second.",
         is_close(answer(first, second, 1.0)["weight"], torch.ones(2, 2)),
     )
-    mixed["weight"].add_(1)
+    for tensor in mixed.values():
+        tensor.add_(1)
     unchanged = not first["weight"].any() and bool((second["weight"] == 1).all())
+    unchanged &= int(first["n_batches"]) == 3 and int(second["n_batches"]) == 9
     yield "Neither of the two is changed, then or later.", unchanged
