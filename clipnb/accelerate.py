@@ -4,11 +4,10 @@ Both libraries read the ONNX files of the two towers. What they gain depends on 
 `clipnb bench pretrained` measures it.
 """
 
-import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -39,6 +38,9 @@ class AcceleratedCLIP(nn.Module):
         self.precision = precision
         self.preprocess = find_preprocess(model)
         self.embed_dim = model.image_projection.out_features
+        # A text encoder without positions, such as a bag of words, takes texts of any length.
+        positions = getattr(model.text_encoder, "positional_embedding", None)
+        self.context_length = None if positions is None else len(positions)
         self.weights_digest = digest_weights(model)
         for name in ("logit_scale", "logit_bias"):
             if hasattr(model, name):
@@ -48,8 +50,12 @@ class AcceleratedCLIP(nn.Module):
     def encode_image(self, images: Tensor, normalize: bool = False) -> Tensor:
         """Encode images (B, 3, S, S), uint8 or as `preprocess` makes them, as `CLIP` does.
 
-        Returns features float32 (B, D), of unit length if `normalize`.
+        Returns features float32 (B, D), of unit length if `normalize`. Raises ValueError for images
+        of another size than the model's.
         """
+        S = self.preprocess.size
+        if images.ndim != 4 or images.shape[1:] != (3, S, S):
+            raise ValueError(f"images are (B, 3, {S}, {S}) here; these are {tuple(images.shape)}.")
         if images.dtype == torch.uint8:
             images = self.preprocess.normalize(images)
         return self._encode("encode_image", images.float(), normalize)
@@ -57,9 +63,17 @@ class AcceleratedCLIP(nn.Module):
     def encode_text(self, tokens: Tensor, normalize: bool = False) -> Tensor:
         """Encode tokens int64 (B, T), 0 is padding, as `CLIP` does.
 
-        Returns features float32 (B, D), of unit length if `normalize`.
+        Returns features float32 (B, D), of unit length if `normalize`. Raises ValueError for texts
+        longer than the model takes.
         """
-        return self._encode("encode_text", tokens, normalize)
+        if tokens.ndim != 2 or not tokens.shape[1]:
+            raise ValueError(f"tokens are (B, T) with T of at least 1, not {tuple(tokens.shape)}.")
+        if self.context_length and tokens.shape[1] > self.context_length:
+            raise ValueError(
+                f"a text has at most {self.context_length} tokens here, not {tokens.shape[1]}; let "
+                "the model's own tokenizer cut it."
+            )
+        return self._encode("encode_text", tokens.long(), normalize)
 
     def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode a batch of pairs as `CLIP` does. Returns both features and the scale."""
@@ -67,6 +81,8 @@ class AcceleratedCLIP(nn.Module):
         return image_features, self.encode_text(tokens, normalize=True), self.logit_scale.exp()
 
     def _encode(self, method: str, inputs: Tensor, normalize: bool) -> Tensor:
+        if not len(inputs):  # the libraries differ in what they do with none
+            return torch.zeros(0, self.embed_dim)
         features = self.sessions[method](inputs.detach().cpu().contiguous().numpy())
         features = torch.tensor(features)  # copied: the library may write there again
         return F.normalize(features, dim=-1) if normalize else features
@@ -96,14 +112,25 @@ def accelerate(
     model only encodes: an index, zero-shot, a folder of photos. precision: "auto" is bfloat16 with
     OpenVINO on a processor that is faster in it (see `runtime.has_bf16`), else float32. ONNX
     Runtime has float32 alone. Making it takes up to a minute for a published model, and it
-    holds the weights a second time. Raises ValueError for an unknown backend or precision,
-    ModuleNotFoundError without the extra `openvino` or `onnx`.
+    holds the weights a second time. Raises ValueError for an unknown backend or precision, and for
+    a model that is not float32 or is accelerated already, ModuleNotFoundError without the extra
+    `openvino` or `onnx`.
     """
+    check_model(model)
     precision = choose_precision(backend, precision)
     require_library(backend)
     with tempfile.TemporaryDirectory() as folder:
         write_towers(model, Path(folder))
         return open_towers(model, Path(folder), backend, precision)
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise ValueError for a model that cannot be exported: not float32, or no PyTorch model."""
+    if isinstance(model, AcceleratedCLIP):
+        raise ValueError("this model is accelerated already; give the model it was made from.")
+    others = {parameter.dtype for parameter in model.parameters()} - {torch.float32}
+    if others:
+        raise ValueError(f"this model has weights in {others.pop()}; call `model.float()` first.")
 
 
 def write_towers(model: nn.Module, folder: Path) -> None:
@@ -188,12 +215,12 @@ def open_onnxruntime(path: Path, precision: str = "float32") -> Session:
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return functools.partial(run_onnxruntime, session, name)
 
+    # A function of its own, which a copy of the model shares: a session cannot be copied.
+    def run(inputs: np.ndarray) -> np.ndarray:
+        return session.run(None, {name: inputs})[0]
 
-def run_onnxruntime(session: Any, name: str, inputs: np.ndarray) -> np.ndarray:
-    """Run a session of ONNX Runtime on its one input."""
-    return session.run(None, {name: inputs})[0]
+    return run
 
 
 BACKENDS: dict[str, Callable[[Path, str], Session]] = {

@@ -186,6 +186,12 @@ class TransformerBlock(nn.Module):
         return x + self.dropout(self.feedforward(self.norm2(x)))
 
 
+def check_pooling(pooling: str, choices: Sequence[str]) -> None:
+    """Raise ValueError, with the choices that there are, for an unknown kind of pooling."""
+    if pooling not in choices:
+        raise ValueError(f"pooling={pooling!r} is unknown; choose one of {', '.join(choices)}.")
+
+
 class ViT(nn.Module):
     """A vision transformer (Dosovitskiy et al. 2021).
 
@@ -206,6 +212,8 @@ class ViT(nn.Module):
         activation: Callable[[], nn.Module] = nn.GELU,
     ):
         super().__init__()
+        check_pooling(pooling, ("mean", "class"))
+        self.image_size = image_size
         self.width = width
         n_patches = (image_size // patch_size) ** 2
         has_class = pooling == "class"
@@ -267,6 +275,7 @@ class TextTransformer(nn.Module):
         activation: Callable[[], nn.Module] = nn.GELU,
     ):
         super().__init__()
+        check_pooling(pooling, ("mean", "eos"))
         self.width = width
         self.causal = causal
         self.token_embedding = nn.Embedding(vocab_size, width)

@@ -26,7 +26,7 @@ class CLIP(nn.Module):
 
     Each encoder has a `width`, the size of its output. `logit_scale` is stored as a logarithm and
     starts at ln(1/0.07), as in the paper (§2.5). preprocess: how a photo becomes an image for this
-    model.
+    model; by default a square in [-1, 1], of the encoder's `image_size` if it has one.
     """
 
     def __init__(
@@ -34,10 +34,11 @@ class CLIP(nn.Module):
         image_encoder: nn.Module,
         text_encoder: nn.Module,
         embed_dim: int = 512,
-        preprocess: Preprocess = DEFAULT,
+        preprocess: Preprocess | None = None,
     ):
         super().__init__()
-        self.preprocess = preprocess
+        image_size = getattr(image_encoder, "image_size", DEFAULT.size)
+        self.preprocess = preprocess or Preprocess(image_size)
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         bias = getattr(image_encoder, "has_projection_bias", False)  # the published ResNets have it

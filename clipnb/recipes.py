@@ -12,6 +12,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 ENOUGH_IMAGES = 2000  # from so many training images on, a recipe is used as it is
 SMALLEST_BATCH = 12  # fewer wrong captions for an image teach less
 MOST_EPOCHS = 100
+KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
 
 # Fields that were added when runs existed already. At their default they are left out of the
 # digest, so that the older runs keep their names.
@@ -24,26 +25,32 @@ class Recipe:
 
     To change a field: `dataclasses.replace(RECIPES["quick"], epochs=3)`. Raises ValueError, with
     the valid choices, for an unknown tokenizer, loss, sampling or optimizer, and for fields that
-    contradict each other, such as `freeze` and augmentation. An unknown encoder is refused by
-    `create_model`.
+    contradict each other, such as `freeze` and augmentation, and for less than one epoch. An
+    unknown encoder is refused by `create_model`.
     """
 
     name: str
     dataset: str
 
     # The model.
-    image_encoder: str  # a name in model.IMAGE_ENCODERS: tiny_cnn, residual_cnn, vit, or your own;
-    # or one made elsewhere: clip/ViT-B-32, torchvision/resnet18, timm/vit_small_patch16_224
-    text_encoder: str  # a name in model.TEXT_ENCODERS: transformer, bag_of_words, or your own;
-    # or that of a published model: clip/ViT-B-32
-    image_width: int = 192  # channels of residual_cnn's last stage; each stage before has half
-    image_depth: int = 1  # residual blocks in each of residual_cnn's last two stages
+    # image_encoder is a name in model.IMAGE_ENCODERS: tiny_cnn, residual_cnn, vit, clip_vit (small,
+    # with the parts of a published one; it takes image_size), or your own; or one made elsewhere:
+    # clip/ViT-B-32, torchvision/resnet18, timm/vit_small_patch16_224.
+    image_encoder: str
+    # text_encoder is a name in model.TEXT_ENCODERS: transformer, bag_of_words, clip_transformer
+    # (small, with the parts of a published one; it takes vocab_size, context_length and dropout,
+    # and needs CLIP's tokenizer), or your own; or that of a published model: clip/ViT-B-32.
+    text_encoder: str
+    image_width: int = (
+        192  # of residual_cnn alone: channels of its last stage; each before has half
+    )
+    image_depth: int = 1  # of residual_cnn alone: residual blocks in each of its last two stages
     image_size: int = 64  # pixels a side of an image in evaluation and search
     tokenizer: Literal["captions", "clip"] = "captions"  # learned from the captions, or CLIP's own
     vocab_size: int = 4096  # rows of the token embedding; with "captions" an upper bound
     context_length: int = 77  # longer texts are cut
     embed_dim: int = 512
-    dropout: float = 0.1  # in the text transformer
+    dropout: float = 0.1  # of transformer and clip_transformer alone; published models have none
 
     # The optimisation.
     loss: Literal["clip", "siglip"] = "clip"  # softmax over rows and columns, or a sigmoid per cell
@@ -85,6 +92,8 @@ class Recipe:
                 self._refuse(
                     f"{field} {getattr(self, field)!r} is unknown; choose one of {choices}."
                 )
+        if self.epochs < 1:
+            self._refuse(f"epochs is {self.epochs}; set it to 1 or more.")
         if self.tokenizer == "clip" and self.vocab_size < 49408:
             self._refuse(
                 "CLIP's tokenizer has 49,408 ids, but the token embedding has only "

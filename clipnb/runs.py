@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import safetensors.torch
@@ -20,16 +21,21 @@ from clipnb.model import CLIP, create_model
 from clipnb.preprocess import find_preprocess
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path, get_device, replace_when_done, write_file
+from clipnb.selection import (
+    check_unknown_name,
+    format_options,
+    is_file,
+    split_published_name,
+)
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
 from clipnb.towers.libraries import LIBRARIES
-from clipnb.towers.published import find_size_files
 from clipnb.tuning import merge_lora
 
 # With 100 images one image more or less moves a recall by a point, and its standard error is up to
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
-WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt"}
+LARGE_FILE = 10_000_000  # bytes; such a file takes a while to read
 
 
 @dataclass
@@ -67,15 +73,20 @@ def run_folder(recipe: Recipe, seed: int = 0, init: str | Path | None = None) ->
     version of the drawn scenes. init: the run or published model whose weights this one starts
     from (see `describe_init`). Then the name ends with a digest of these weights.
     """
+    return _name_folder(recipe, seed, None if init is None else describe_init(init))
+
+
+def _name_folder(recipe: Recipe, seed: int, start: dict | None) -> Path:
+    """Return the folder of a run. start: what `describe_init` returned, or None."""
     name = f"{versioned_name(recipe.dataset)}-{recipe.name}-{seed}-{recipe.digest()}"
-    if init is not None:
-        name += f"-from-{describe_init(init)['weights']}"
+    if start is not None:
+        name += f"-from-{start['weights']}"
     return cache_dir() / "runs" / name
 
 
 def is_finished(folder: str | Path) -> bool:
     """Tell whether a folder holds a finished run. Its metrics are written last."""
-    return (Path(folder) / "metrics.json").exists()
+    return all((Path(folder) / name).exists() for name in ("metrics.json", "model.safetensors"))
 
 
 def describe_few_images(run: Run, dev_set: CaptionDataset) -> dict:
@@ -118,7 +129,8 @@ def find_run(run: str | Path) -> Path:
     run: a folder; or the name of a recipe, which means its run with seed 0 on its own dataset if
     there is one; or the name, or the beginning of the name, of a folder in the cache, such as
     "flickr8k-two_minutes-0" or "flickr8k". Raises FileNotFoundError if there is no such run,
-    ValueError if there are several; both name those that there are.
+    ValueError if there are several; both name those that there are. An architecture without weights
+    and a misspelled one are told as such.
     """
     if (Path(run) / "recipe.json").exists():
         if not is_finished(run):
@@ -135,6 +147,7 @@ def find_run(run: str | Path) -> Path:
             folder for folder in runs if read_start(folder).get("recipe", {}).get("name") == name
         ]
     if not found:
+        check_unknown_name(name)
         raise FileNotFoundError(f"there is no finished run {name!r}. {describe_runs(runs)}")
     if len(found) > 1:
         raise ValueError(f"{name!r} may mean several runs; name one: {list_names(found)}.")
@@ -154,40 +167,59 @@ def list_names(folders: list[Path], most: int = 8) -> str:
     return f"{names} and {len(folders) - most} more" if len(folders) > most else names
 
 
-def split_published_name(name: str | Path) -> tuple[str, str] | None:
-    """Split the name of published weights at its first slash, or return None if it is none.
-
-    Such names are "ViT-B-32/openai", "ViT-B-32/FILE", "torchvision/resnet18" and "timm/…". A folder
-    with a run goes before them.
-    """
-    family, _, rest = str(name).partition("/")
-    if not rest or (Path(name) / "recipe.json").exists():
-        return None
-    return (family, rest) if family in LIBRARIES or family in find_size_files() else None
-
-
 def describe_init(init: str | Path) -> dict[str, str]:
     """Describe what a run starts from: its name, and a digest of its weights.
 
     init: another run (see `find_run`), or the name of published weights. Weights that a library
-    finds by their name are described by it, a file by its content.
+    finds by their name are described by it, a file by its content. If the name alone does not find
+    the weights again, as with a file, `path` is what does. Raises FileNotFoundError and ValueError
+    for a file or a folder without weights.
     """
     name = split_published_name(init)
     if name is None:
         folder = find_run(init)
-        return {"run": folder.name, "weights": digest_file(folder / "model.safetensors")}
+        start = {"run": folder.name, "weights": digest_file(folder / "model.safetensors")}
+        if folder.resolve() != (cache_dir() / "runs" / folder.name).resolve():
+            start["path"] = str(folder.resolve())
+        return start
     family, rest = name
-    path = Path(rest).expanduser()
-    if family in LIBRARIES or not path.exists():
+    if family in LIBRARIES or not is_file(family, rest):
         return {"run": f"{family}/{rest}", "weights": _digest(f"{family}/{rest}".encode())}
-    return {"run": f"{family}/{path.resolve().name}", "weights": digest_file(path)}
+    path = Path(rest).expanduser().resolve()
+    return {
+        "run": f"{family}/{path.name}",
+        "weights": digest_weight_files(path),
+        "path": f"{family}/{path}",
+    }
+
+
+def find_init(folder: str | Path) -> str | None:
+    """Return what `init` has to be for the run in a folder, or None if it began anew."""
+    start = read_start(folder).get("init")
+    return start.get("path", start["run"]) if start else None
+
+
+def digest_weight_files(path: Path) -> str:
+    """Return eight hexadecimal digits of a file, or of the files of weights in a folder."""
+    from clipnb.pretrained.files import find_weight_files
+
+    files = find_weight_files(path)
+    if not path.is_dir():
+        return digest_file(path)
+    return _digest("".join(digest_file(file) for file in files).encode())
 
 
 def digest_file(path: Path) -> str:
-    """Return eight hexadecimal digits of the content of a file, or of the weights in a folder."""
-    if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.suffix in WEIGHT_SUFFIXES]
-        return _digest("".join(digest_file(file) for file in files).encode())
+    """Return eight hexadecimal digits of the content of a file. A large one is read only once."""
+    found = path.stat()
+    if found.st_size < LARGE_FILE:
+        return _digest(path.read_bytes())
+    return _digest_large_file(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _digest_large_file(path: Path, size: int, changed: int) -> str:
+    """Digest a file. size, changed: another size or time of the last change asks for another."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
@@ -305,9 +337,14 @@ def check_same_run(
     if not (Path(folder) / "recipe.json").exists():
         return
     found, found_seed = read_recipe(folder)
-    start = None if init is None else describe_init(init)
-    asked_for = dataclasses.asdict(recipe) | {"seed": seed, "init": start}
-    there = dataclasses.asdict(found) | {"seed": found_seed, "init": read_start(folder).get("init")}
+    asked_for = dataclasses.asdict(recipe) | {"seed": seed, "init": None}
+    there = dataclasses.asdict(found) | {"seed": found_seed, "init": None}
+    for fields, start in (
+        (asked_for, None if init is None else describe_init(init)),
+        (there, read_start(folder).get("init")),
+    ):
+        if start:  # the same weights may lie elsewhere
+            fields["init"] = {"run": start["run"], "weights": start["weights"]}
     if asked_for == there:
         return
     differences = ", ".join(
@@ -339,12 +376,13 @@ def load_run(
         check_same_run(folder, recipe, seed, init)
     start = read_start(folder).get("init")
     if not is_finished(folder):
-        options = f"--dataset {found.dataset} --recipe {found.name} --seed {found_seed}"
-        if start:
-            options += f" --init {start['run']}"
+        init = find_init(folder)
+        command = f"python -m clipnb train {format_options(found, found_seed, init)} --resume"
+        if folder.resolve() != _name_folder(found, found_seed, start).resolve():
+            place = f"folder={str(folder.resolve())!r}"
+            command = f"clipnb.train(recipe, {found_seed}, {place}, resume=True, init={init!r})"
         raise FileNotFoundError(
-            f"the run in {display_path(folder)} is unfinished. Go on with it: `python -m clipnb "
-            f"train {options} --resume`."
+            f"the run in {display_path(folder)} is unfinished. Go on with it: `{command}`."
         )
     tokenizer = load_run_tokenizer(folder, found)
     model = create_model(found)

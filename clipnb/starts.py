@@ -1,7 +1,6 @@
 """Where a run starts: the weights of another run, of a published model, or of a library."""
 
 import copy
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +12,9 @@ from clipnb.model import CLIP
 from clipnb.preprocess import Preprocess, choose_preprocess
 from clipnb.recipes import Recipe
 from clipnb.runs import Run
+from clipnb.selection import adopt_fields, adopt_library_encoder, split_published_name
 from clipnb.tokenizer import Tokenizer
-from clipnb.towers.libraries import LIBRARIES, find_image_size, load_library_weights
-
-# What an encoder takes from a recipe, besides its name.
-IMAGE_FIELDS = ("image_encoder", "image_width", "image_depth", "image_size", "embed_dim")
-TEXT_FIELDS = ("text_encoder", "tokenizer", "vocab_size", "context_length", "embed_dim")
+from clipnb.towers.libraries import LIBRARIES, load_library_weights
 
 
 @dataclass
@@ -49,7 +45,7 @@ def check_init(recipe: Recipe, init: str | Path | None) -> None:
             "weights to start from: `init=` of `train`, `--init` on the command line. It may be a "
             "run, or a name such as ViT-B-32/openai or torchvision/resnet18."
         )
-    name = None if init is None else runs.split_published_name(init)
+    name = None if init is None else split_published_name(init)
     if name and name[0] in LIBRARIES and recipe.init_towers != "image":
         raise ValueError(
             f"{init} has only an image encoder; set init_towers='image', so that the text encoder "
@@ -57,21 +53,22 @@ def check_init(recipe: Recipe, init: str | Path | None) -> None:
         )
 
 
-def open_start(init: str | Path) -> Start:
+def open_start(init: str | Path, recipe: Recipe | None = None) -> Start:
     """Open the weights that a run starts from.
 
     init: a run as `find_run` understands it, a published model ("ViT-B-32/openai", or with a file
     or folder after the slash), or the image encoder of a library ("torchvision/resnet18",
     "timm/vit_small_patch16_224"), whose published weights the library downloads once.
+    recipe: of the new run; a library's encoder takes the size of its images.
     """
-    name = runs.split_published_name(init)
+    name = split_published_name(init)
     if name is None:
         folder = runs.find_run(init)
-        recipe, _ = runs.read_recipe(folder)
+        own, _ = runs.read_recipe(folder)
         weights = safetensors.torch.load_file(folder / "model.safetensors")
-        return Start(folder.name, weights, runs.load_run_tokenizer(folder, recipe), recipe)
+        return Start(folder.name, weights, runs.load_run_tokenizer(folder, own), own)
     if name[0] in LIBRARIES:
-        weights = load_library_weights(str(init))
+        weights = load_library_weights(str(init), recipe)
         weights = {f"image_encoder.{key}": tensor for key, tensor in weights.items()}
         return Start(str(init), weights, encoders={"image": str(init)})
     run = open_published(init)
@@ -117,7 +114,8 @@ def load_start(model: CLIP, start: Start, recipe: Recipe) -> set[str]:
     """Copy the weights that a recipe's `init_towers` names into a model.
 
     With "both" that is everything, the temperature included. With one encoder it is that encoder,
-    and its projection if `embed_dim` is the same. Returns the names of the copied tensors. Raises
+    and its projection if `embed_dim` is the same. The bias of the loss "siglip" starts anew if the
+    weights have none. Returns the names of the copied tensors. Raises
     ValueError, naming the tensors, if any is missing, or has another shape.
     """
     check_names(start, recipe)
@@ -127,12 +125,18 @@ def load_start(model: CLIP, start: Start, recipe: Recipe) -> set[str]:
             select_tower(part, other, recipe.init_towers)
             for part, other in ((ours, theirs), (theirs, ours))
         )
+    if "logit_bias" in theirs and "logit_bias" not in ours:
+        raise ValueError(
+            f"{start.name} was trained with the loss 'siglip', whose bias the loss {recipe.loss!r} "
+            "has no use for; set loss='siglip'."
+        )
     problems = [
         f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
         for name in ours
         if name in theirs and theirs[name].shape != ours[name].shape
     ]
-    problems += [f"{name} is missing there" for name in ours if name not in theirs]
+    missing = [name for name in ours if name not in theirs and name != "logit_bias"]
+    problems += [f"{name} is missing there" for name in missing]
     problems += [f"{name} is missing here" for name in theirs if name not in ours]
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -189,18 +193,12 @@ def adopt_init(recipe: Recipe, init: str | Path) -> Recipe:
     """Return a recipe with the encoders, sizes and tokenizer that `init` has.
 
     Of an encoder that the recipe's `init_towers` does not load, all stays as it is, but the
-    `embed_dim` of both is that of `init`. Images are stored at the size that is encoded.
+    `embed_dim` of both is that of `init`. A library has image encoders alone, so `init_towers`
+    becomes "image". Images are stored at the size that is encoded.
     """
-    name = runs.split_published_name(init)
-    if name and name[0] in LIBRARIES:
-        size = find_image_size(str(init))
-        changes = {"image_encoder": str(init), "image_size": size}
-    else:
-        other = runs.read_recipe(runs.find_run(init))[0] if name is None else None
-        other = other or open_published(init).recipe
-        fields = IMAGE_FIELDS if "image" in recipe.loaded_towers else ()
-        fields += TEXT_FIELDS if "text" in recipe.loaded_towers else ()
-        changes = {field: getattr(other, field) for field in fields}
-    if changes.get("image_size", recipe.image_size) != recipe.image_size:
-        changes |= {"stored_size": changes["image_size"], "crop_size": 0}
-    return dataclasses.replace(recipe, **changes)
+    name = split_published_name(init)
+    if name is None:
+        return adopt_fields(recipe, runs.read_recipe(runs.find_run(init))[0])
+    if name[0] in LIBRARIES:
+        return adopt_library_encoder(recipe, str(init))
+    return adopt_fields(recipe, open_published(init).recipe)

@@ -225,6 +225,9 @@ def train(
     starts.check_init(recipe, init)
     folder = Path(folder or runs.run_folder(recipe, seed, init))
     runs.check_same_run(folder, recipe, seed, init)
+    # Before the images are decoded, which takes long, and before the seed: it may draw.
+    start = None if init is None else starts.open_start(init, recipe)
+    tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
     crop = choose_preprocess(recipe).crop
     train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root, crop)
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root, crop)
@@ -232,10 +235,8 @@ def train(
 
     device = get_device()
     keep_freed_memory()
-    start = None if init is None else starts.open_start(init)  # before the seed: it may draw
     seed_everything(seed)
     resumed = resume and (folder / "state.pt").exists()
-    tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
     if resumed:
         tokenizer = runs.load_run_tokenizer(folder, recipe)
     elif tokenizer is None:

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from clipnb.model import CLIP
+from clipnb.preprocess import find_preprocess
 from clipnb.recipes import Recipe
 
 # The classes with the projections of an attention: ours, PyTorch's own, and timm's.
 ATTENTION = {"MultiHeadAttention", "MultiheadAttention", "Attention"}
+TOWERS = ("image", "text")
 
 # ---- frozen encoders -------------------------------------------------------------------------
 
@@ -51,39 +53,47 @@ class LowRankChange(nn.Module):
     """The change of a weight W to W + B A, in which only B and A learn (LoRA, Hu et al. 2021).
 
     For a W with n rows and m columns, A is (rank, m) and B is (n, rank): few numbers if the rank is
-    small. A kernel (out, in, k, k) counts as a matrix (out, in k k). B starts at 0, so at first the
-    weight is W.
+    small. No matrix has a larger rank than n or m, so a larger one is cut to the smaller of both. A
+    kernel (out, in, k, k) counts as a matrix (out, in k k). B starts at 0, so at first the weight
+    is W.
     """
 
     def __init__(self, weight: Tensor, rank: int):
         super().__init__()
         n, m = weight.flatten(1).shape
-        self.A = nn.Parameter(torch.randn(rank, m, device=weight.device) / math.sqrt(m))
-        self.B = nn.Parameter(torch.zeros(n, rank, device=weight.device))
+        rank = min(rank, n, m)
+        kind = {"dtype": weight.dtype, "device": weight.device}
+        self.A = nn.Parameter(torch.randn(rank, m, **kind) / math.sqrt(m))
+        self.B = nn.Parameter(torch.zeros(n, rank, **kind))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the changed weight, of the same shape."""
         return weight + (self.B @ self.A).view(weight.shape)
 
 
-def add_lora(model: CLIP, rank: int, towers: Iterable[str] = ("image", "text")) -> CLIP:
+def add_lora(model: CLIP, rank: int, towers: str | Iterable[str] = TOWERS) -> CLIP:
     """Freeze encoders and let their matrices change by a matrix of a low rank.
 
-    The matrices are those that `find_matrices` finds. The projections and the temperature learn in
+    towers: "image", "text" or both. The matrices are those that `find_matrices` finds, and a rank
+    larger than a side of one is cut to that side. The projections and the temperature learn in
     full, as before. The outputs are unchanged until the first step. The model itself is changed,
-    and returned. Raises ValueError for a rank below 1, or a model that has such changes already.
+    and returned. Raises ValueError, before anything is changed, for an unknown tower, a rank that
+    is no integer of at least 1, or a model that has such changes already.
     """
-    if rank < 1:
-        raise ValueError(f"the rank of a change is at least 1, not {rank}.")
+    towers = {towers} if isinstance(towers, str) else set(towers)
+    if unknown := sorted(towers - set(TOWERS)):
+        raise ValueError(f"tower {unknown[0]!r} is unknown; choose from {', '.join(TOWERS)}.")
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"the rank of a change is an integer of at least 1, not {rank}.")
     if any(parametrize.is_parametrized(module) for module in model.modules()):
         raise ValueError("this model has low-rank changes already; call `merge_lora` first.")
-    for tower in sorted(towers):
-        encoder = getattr(model, f"{tower}_encoder")
+    encoders = [getattr(model, f"{tower}_encoder") for tower in sorted(towers)]
+    matrices = [matrix for encoder in encoders for matrix in find_matrices(encoder)]
+    for encoder in encoders:
         encoder.requires_grad_(False)
-        for module, name in find_matrices(encoder):
-            parametrize.register_parametrization(
-                module, name, LowRankChange(getattr(module, name), rank)
-            )
+    for module, name in matrices:
+        change = LowRankChange(getattr(module, name), rank)
+        parametrize.register_parametrization(module, name, change)
     return model
 
 
@@ -139,7 +149,7 @@ def interpolate_weights(first: CLIP, second: CLIP, share: float) -> CLIP:
     share: 0 gives the first model, 1 the second; batch statistics are averaged like weights, and
     integers are the second model's. Between a model before and after fine-tuning there is often one
     that is as good on the new images as the second, and forgets less. Raises ValueError if the two
-    are not built alike, or if the share is not in [0, 1].
+    are not built alike or take different images, or if the share is not in [0, 1].
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}; choose a number from 0 to 1.")
@@ -157,10 +167,11 @@ def interpolate_weights(first: CLIP, second: CLIP, share: float) -> CLIP:
 
 
 def list_differences(first: nn.Module, second: nn.Module) -> list[str]:
-    """List what two models do not have in common: classes of modules, and shapes of tensors."""
+    """List what two models do not share: preprocessing, classes of modules, shapes of tensors."""
     parts = [
         {name: type(module).__name__ for name, module in model.named_modules()}
         | {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        | {"preprocess": find_preprocess(model)}
         for model in (first, second)
     ]
     names = sorted(set(parts[0]) | set(parts[1]))

@@ -1,5 +1,6 @@
 """A model that OpenVINO or ONNX Runtime runs gives our features, wherever a model encodes."""
 
+import copy
 import dataclasses
 import sys
 
@@ -149,6 +150,34 @@ def test_an_index_of_it_is_an_index_of_the_model(accelerated, model, small, reci
     torch.testing.assert_close(classifier, expected, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_copy_of_it_int32_tokens_and_no_inputs_at_all(accelerated, model, backend):
+    found = copy.deepcopy(accelerated(backend))
+    tokens = make_tokens(3, 7)
+    expected = model.encode_text(tokens)
+    torch.testing.assert_close(found.encode_text(tokens.int()), expected, rtol=1e-4, atol=1e-5)
+    for normalize in (False, True):
+        assert found.encode_text(tokens[:0], normalize).shape == (0, 32)
+        assert found.encode_image(make_images(0), normalize).shape == (0, 32)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inputs_of_a_wrong_shape_are_refused_in_one_line(accelerated, backend):
+    """OpenVINO alone would return no features at all for a text that is too long."""
+    found = accelerated(backend)
+    with pytest.raises(ValueError, match="^a text has at most 77 tokens here, not 78; [^\n]*$"):
+        found.encode_text(make_tokens(2, 78))
+    for tokens in (make_tokens(2, 5)[0], make_tokens(2, 5)[:, :0]):
+        with pytest.raises(
+            ValueError, match="^tokens are \\(B, T\\) with T of at least 1, not [^\n]*$"
+        ):
+            found.encode_text(tokens)
+    for images in (make_images(2)[0], make_images(2)[..., 1:], torch.zeros(1, 3, 32, 32)):
+        with pytest.raises(ValueError, match="^images are \\(B, 3, 64, 64\\) here; these [^\n]*$"):
+            found.encode_image(images)
+
+
 # ---- precision and errors --------------------------------------------------------------------
 
 
@@ -189,6 +218,18 @@ def test_without_a_library_it_says_what_to_install(model, monkeypatch, backend, 
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ModuleNotFoundError, match=words):
         accelerate.accelerate(model, backend)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_model_that_is_not_float32_is_refused(model, dtype):
+    other = copy.deepcopy(model).to(dtype)
+    with pytest.raises(ValueError, match=f"weights in {dtype}; call `model.float\\(\\)` first"):
+        accelerate.accelerate(other, "onnxruntime")
+
+
+def test_a_model_that_is_accelerated_is_refused(accelerated):
+    with pytest.raises(ValueError, match="is accelerated already; give the model it was made from"):
+        accelerate.accelerate(accelerated("openvino"))
 
 
 def test_results_stay_when_the_next_batch_comes(accelerated):

@@ -138,8 +138,13 @@ def test_changed_fields_make_another_run(clipnb):
         assert code == 0
         assert "1 epochs" in printed
     message = clipnb("search 'a dog' --recipe tiny")[0]
-    assert message.startswith("clipnb: no run of --recipe tiny --dataset small --seed 0.")
-    assert "Train one with: clipnb train --recipe tiny --dataset small --seed 0\n" in message
+    assert message.startswith(
+        "clipnb: no run of --recipe tiny --dataset small --set epochs=2 --seed 0."
+    )
+    assert (
+        "Train one with: clipnb train --recipe tiny --dataset small --set epochs=2 --seed 0\n"
+        in message
+    )
     options = "--recipe tiny --dataset small --set epochs=1 --set learning_rate=0.002"
     assert f"The finished runs are:\n  {options} --set flip=False --seed 0" in message
     assert clipnb(f"search 'a dog' {options} --set flip=False --seed 0")[0] in FOUND_OR_NOT
@@ -166,13 +171,14 @@ def test_a_run_may_start_from_another(clipnb):
         assert code in FOUND_OR_NOT
         assert "from small-tiny-0-" in printed or command.startswith("search")
     assert (
-        "no run of --recipe tiny --dataset small --seed 1."
+        "no run of --recipe tiny --dataset small --set epochs=2 --seed 1."
         in clipnb("evaluate --recipe tiny --seed 1")[0]
     )
     assert "no finished run 'nope'" in clipnb("train --recipe tiny --init nope")[0]
     missing = clipnb("evaluate --recipe tiny --seed 2 --init small-tiny-0")[0]
-    assert "Train one with: clipnb train --recipe tiny --dataset small --seed 2 --init " in missing
-    assert "--dataset small --seed 1 --init small-tiny-0-" in missing  # among the finished runs
+    options = "--recipe tiny --dataset small --set epochs=2"
+    assert f"Train one with: clipnb train {options} --seed 2 --init " in missing
+    assert f"{options} --seed 1 --init small-tiny-0-" in missing  # among the finished runs
 
 
 def test_a_run_of_another_version_is_listed_by_its_name(clipnb):
@@ -181,6 +187,7 @@ def test_a_run_of_another_version_is_listed_by_its_name(clipnb):
     old = {"seed": 0, "recipe": {"name": "old", "no_such_field": 1}}
     (folder / "recipe.json").write_text(json.dumps(old))
     (folder / "metrics.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
     message = clipnb("evaluate --recipe tiny")[0]
     assert message.endswith("The finished runs are:\n  old (of another version of clipnb)")
 

@@ -360,7 +360,8 @@ def test_a_run_without_a_recipe_stops_no_command(clipnb, more_runs, tmp_path):
     junk.mkdir()
     for content in ("{}", '{"recipe": null, "seed": 0}', '{"recipe": {"name": "tiny"}}'):
         (junk / "recipe.json").write_text(content)
-        (junk / "metrics.json").write_text("{}")
+        for name in ("metrics.json", "model.safetensors"):
+            (junk / name).write_text("{}")
         lines = clipnb("runs")[1].splitlines()
         assert any("junk" in line and "of another version" in line for line in lines)
         said = clipnb("search dog --recipe quick --seed 7")[2]

@@ -255,10 +255,17 @@ def test_part_file_longer_than_the_file(server, tmp_path):
 
 def test_404_is_said_at_once(server, tmp_path):
     server.files = {}
-    with pytest.raises(DownloadError, match="404 .* may have moved"):
+    with pytest.raises(DownloadError, match="404 .* may have moved: look for Flickr8k_Dataset.zip"):
         download_flickr8k(tmp_path, server.url)
     assert len(server.requests) == 1
     assert list_files(tmp_path) == []
+
+
+def test_404_of_another_file_says_nothing_of_flickr8k(server, tmp_path):
+    with pytest.raises(DownloadError) as caught:
+        download.fetch(f"{server.url}models/ViT-B-32.pt", tmp_path / "ViT-B-32.pt.unchecked")
+    assert f"look for ViT-B-32.pt elsewhere and put it into {tmp_path}," in str(caught.value)
+    assert "Flickr8k" not in str(caught.value)
 
 
 def test_no_server_at_all(server, tmp_path):

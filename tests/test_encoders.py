@@ -184,6 +184,12 @@ def test_a_block_equals_torchs_pre_norm_layer():
     torch.testing.assert_close(ours(x), theirs(x))
 
 
+@pytest.mark.parametrize("encoder, choices", [(ViT, "mean, class"), (TextTransformer, "mean, eos")])
+def test_an_unknown_pooling_is_refused(encoder, choices):
+    with pytest.raises(ValueError, match=rf"pooling='cls' is unknown; choose one of {choices}\."):
+        encoder(pooling="cls")
+
+
 # ---- text encoders ---------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from twins import difference, randomize, tiny_sizes
 
+from clipnb.encoders import TextTransformer, ViT
 from clipnb.model import CLIP, create_model
 from clipnb.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 from clipnb.pretrained import export
@@ -19,6 +20,7 @@ from clipnb.pretrained.export import (
     to_open_clip,
 )
 from clipnb.pretrained.names import rename_to_ours
+from clipnb.pretrained.open_clip_config import find_ratio
 from clipnb.recipes import RECIPES
 from clipnb.tokenizer import clip_tokenizer, train_tokenizer
 from clipnb.towers.published import parse_architecture
@@ -169,6 +171,37 @@ def test_the_model_itself_does_not_change(tokenizer, tmp_path):
     model.eval()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+def test_a_model_made_by_hand_has_the_size_of_its_encoder(tokenizer, tmp_path):
+    pytest.importorskip("transformers")
+    image = ViT(32, 16, 128, 2, 2, pooling="class")
+    text = TextTransformer(49408, 77, 64, 2, 1, 256, 0.0, causal=True, pooling="eos")
+    model = CLIP(image, text, 16).eval()
+    folder = save_open_clip(model, tokenizer, tmp_path / "out")
+    written = json.loads((folder / "open_clip_config.json").read_text())
+    assert written["model_cfg"]["vision_cfg"]["image_size"] == 32
+    assert written["model_cfg"]["vision_cfg"]["mlp_ratio"] == 4  # not 4.0039
+    assert to_hugging_face(model).config.vision_config.image_size == 32
+
+
+@pytest.mark.parametrize("feedforward, ratio", [(256, 4.0), (211, 211 / 64), (6144, 96.0)])
+def test_the_ratio_is_the_plain_quotient(feedforward, ratio):
+    assert find_ratio(feedforward, 64) == ratio
+
+
+def test_no_ratio_loses_a_channel():
+    for width in range(64, 1664, 37):
+        for feedforward in range(width, 8 * width, 101):
+            assert int(width * find_ratio(feedforward, width)) == feedforward
+
+
+def test_a_folder_in_the_home(tokenizer, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    for save in (save_open_clip, save_hugging_face):
+        assert save(MODELS["published"], tokenizer, f"~/{save.__name__}").parent == tmp_path
 
 
 # ---- what is refused -------------------------------------------------------------------------

@@ -25,6 +25,7 @@ LAYERS = [
     "scenes.*",
     "datasets.*",
     "features",
+    "selection pretrained.files pretrained.torchscript pretrained.sources",
     "runs",
     "pretrained.*",
     "search.*",

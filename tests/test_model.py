@@ -38,6 +38,11 @@ def test_any_pair_of_encoders_makes_a_clip(make_image_encoder, make_text_encoder
     assert scale.item() == pytest.approx(1 / 0.07)
 
 
+def test_images_have_the_size_that_the_encoder_takes():
+    assert CLIP(ViT(32, layers=1), BagOfWords(100)).preprocess.size == 32
+    assert CLIP(TinyCNN(), BagOfWords(100)).preprocess.size == 64  # it takes any
+
+
 def test_red_is_the_first_channel_and_uint8_is_scaled():
     red = torch.tensor([255, 0, 0], dtype=torch.uint8)
     image = red.view(1, 3, 1, 1).expand(1, 3, 8, 8)

@@ -77,6 +77,8 @@ def test_what_others_put_into_their_files_is_no_obstacle(family, weights):
     expected = rename_to_ours(weights, architecture)
     parallel = {f"module.{name}": tensor for name, tensor in weights.items()}
     assert_equal(rename_to_ours(parallel, architecture), expected)
+    compiled = {f"_orig_mod.module.{name}": tensor for name, tensor in weights.items()}
+    assert_equal(rename_to_ours(compiled, architecture), expected)
     custom = {
         name if name.startswith(("visual.", "logit_scale")) else f"text.{name}": tensor
         for name, tensor in weights.items()
@@ -113,6 +115,23 @@ def test_no_naming_at_all():
     assert "fc.bias, fc.weight" in str(error.value)
     with pytest.raises(ValueError, match="none at all"):
         find_naming({})
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_two_tensors_for_one_place_are_refused(weights, family, prefix):
+    file = weights | {f"{prefix}ln_final.bias": torch.zeros(32)}
+    for use in (find_naming, lambda file: rename_to_ours(file, ARCHITECTURES[family])):
+        with pytest.raises(ValueError, match=rf"ln_final.bias and {prefix}ln_final.bias are"):
+            use(file)
+
+
+@pytest.mark.parametrize("kind", ["int64", "complex64", "sparse"])
+def test_tensors_of_another_kind_are_told(weights, family, kind):
+    model = create_ours(ARCHITECTURES[family], weights)
+    tensor = weights["text_projection"]
+    tensor = tensor.to_sparse() if kind == "sparse" else tensor.to(getattr(torch, kind))
+    differences = find_differences(weights | {"text_projection": tensor}, model)
+    assert differences == [f"text_projection is {kind} and should be dense floating point"]
 
 
 def test_differences_are_told_by_the_names_of_the_file(weights, family):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from twins import create_ours, randomize, tiny_sizes
 
+from clipnb.datasets import read_image
 from clipnb.encoders import BagOfWords, ResidualCNN, TextTransformer, TinyCNN, ViT
 from clipnb.model import CLIP
 from clipnb.preprocess import Preprocess
@@ -119,15 +120,19 @@ def test_the_readme_in_the_folder_works(exported, tokenizer, monkeypatch):
     model, exact, _ = exported("cnn_bag")
     monkeypatch.chdir(exact)
     program = read_program(exact)
-    pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8)
-    Image.fromarray(pixels.numpy()).save("photo.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned, and half of the image is transparent
+    pixels = torch.randint(0, 256, (40, 30, 4), dtype=torch.uint8)
+    pixels[20:, :, 3] = 0
+    Image.fromarray(pixels.numpy()).save("photo.png", exif=exif)
+    expected_pixels = torch.tensor(read_image("photo.png", 32))  # (32, 32, 3)
     try:
         names = {}
         exec(program, names)  # noqa: S102 (our own text)
     finally:
         (exact / "photo.png").unlink()
     tokens = tokenizer(["a dog in the snow"])
-    image_features, text_features, _ = model(pixels.permute(2, 0, 1)[None], tokens)
+    image_features, text_features, _ = model(expected_pixels.permute(2, 0, 1)[None], tokens)
     expected = (image_features @ text_features.T).item()
     assert names["score"] == pytest.approx(expected, abs=1e-5)
 

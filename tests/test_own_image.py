@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipnb.widgets.own_image import LONGER_SIDE, MOST_BYTES, OwnImage, read_own_image
+from clipnb.widgets.own_image import (
+    LONGER_SIDE,
+    MOST_BYTES,
+    MOST_KEPT,
+    SHORTER_SIDE,
+    OwnImage,
+    read_own_image,
+)
 
 RED = (200, 30, 30)
 
@@ -47,6 +54,19 @@ def test_a_photo_is_turned_upright_and_made_smaller():
     exif[0x0112] = 6  # the camera was turned
     data = save(Image.new("RGB", (2000, 1000), RED), "JPEG", exif=exif)
     assert read_own_image("a.jpg", data).size == (LONGER_SIDE // 2, LONGER_SIDE)
+
+
+@pytest.mark.parametrize(
+    "size, expected",
+    [
+        ((6000, 1000), (6 * SHORTER_SIDE, SHORTER_SIDE)),
+        ((500, 4000), (SHORTER_SIDE, 8 * SHORTER_SIDE)),
+        ((3000, 200), (3000, 200)),  # nothing is enlarged
+        ((2, 30_000), (1, MOST_KEPT)),  # and nothing is kept without bound
+    ],
+)
+def test_a_long_image_keeps_the_pixels_that_a_model_crops(size, expected):
+    assert read_own_image("a.png", save(Image.new("RGB", size, RED))).size == expected
 
 
 def make_bomb():

@@ -23,6 +23,7 @@ from clipnb.datasets import download
 from clipnb.encoders import QuickGELU
 from clipnb.preprocess import CLIP_MEAN, CLIP_STD, HALF
 from clipnb.pretrained import Pretrained, fetch, load_pretrained, open_run
+from clipnb.pretrained.export import save_open_clip
 from clipnb.pretrained.sources import Source, find_source
 from clipnb.runs import Run, save_start
 from clipnb.runtime import cache_dir
@@ -322,6 +323,52 @@ def test_open_clip_folder(tmp_path):
         load_pretrained("Tiny-16", tmp_path / "open_clip_model.safetensors")
 
 
+def test_malformed_settings_of_open_clip(tmp_path):
+    save_file(make_theirs("Tiny-16").state_dict(), tmp_path / "open_clip_model.safetensors")
+    for config, reason in (
+        ({}, "its model_cfg is None, not a dictionary"),
+        ({"model_cfg": None}, "its model_cfg is None"),
+        ({"model_cfg": {"quick_gelu": "yes"}}, "its quick_gelu is 'yes'"),
+        ({"model_cfg": {}, "preprocess_cfg": None}, "its preprocess_cfg is None"),
+        ({"model_cfg": {}, "preprocess_cfg": {"mean": 0.5}}, "its mean is 0.5, not three"),
+        ({"model_cfg": {}, "preprocess_cfg": {"std": [0.5]}}, r"its std is \[0.5\]"),
+        ({"model_cfg": {}, "preprocess_cfg": {"std": ["a"] * 3}}, "its std is"),
+    ):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+        with pytest.raises(ValueError, match=f"is no configuration of open_clip's: {reason}"):
+            load_pretrained("Tiny-16", tmp_path)
+
+
+def test_malformed_settings_of_hugging_face(hugging_face, tmp_path):
+    folder = hugging_face[0] / "whole"
+    making = tmp_path / "preprocessor_config.json"
+    for changes, made, reason in (
+        ({"vision_config": []}, {}, r"Hugging Face's: its vision_config is \[\]"),
+        ({"text_config": {"hidden_act": ["gelu"]}}, {}, "names the activations"),
+        ({}, {"image_mean": 0.5}, "Hugging Face's: its image_mean is 0.5"),
+        ({}, {"resample": [3]}, "interpolation='another'"),
+    ):
+        copy_folder(folder, tmp_path, **changes)
+        making.write_text(json.dumps(made))
+        with pytest.raises(ValueError, match=reason):
+            load_pretrained("Tiny-16-quickgelu", tmp_path)
+    copy_folder(folder, tmp_path, vision_config=None)  # 12 heads, as in transformers' CLIPConfig
+    making.write_text("{}")
+    with pytest.raises(ValueError, match=r"num_attention_heads=\(12, 1\)"):
+        load_pretrained("Tiny-16-quickgelu", tmp_path)
+
+
+def test_a_model_of_the_sigmoid_loss_there_and_back(tmp_path):
+    weights = make_theirs("Tiny-16").state_dict() | {"logit_bias": torch.tensor([-9.5])}
+    torch.save(weights, tmp_path / "a.pt")
+    run = load_quietly("Tiny-16", tmp_path / "a.pt")
+    assert run.recipe.loss == "siglip"
+    save_open_clip(run.model, run.tokenizer, tmp_path / "out")
+    again = load_quietly("Tiny-16", tmp_path / "out").model
+    assert again.logit_bias.item() == -9.5
+    assert_equal(run, make_theirs("Tiny-16"))
+
+
 def test_a_run_of_ours(tmp_path):
     torch.save(make_theirs("Tiny-16").state_dict(), tmp_path / "a.pt")
     run = load_pretrained("Tiny-16", tmp_path / "a.pt")
@@ -344,10 +391,26 @@ def test_another_architecture_is_named(tmp_path):
     assert "\n" not in message
 
 
+def test_the_guess_has_the_activation_that_was_asked_for(tmp_path):
+    torch.save(make_theirs("Tiny-16").state_dict(), tmp_path / "x.bin")
+    with pytest.raises(ValueError, match="It looks like Tiny-16-quickgelu; load"):
+        load_pretrained("TinyRN-quickgelu", tmp_path / "x.bin")
+
+
+def test_tensors_of_another_kind_are_refused(tmp_path):
+    weights = make_theirs("Tiny-16").state_dict()
+    weights["text_projection"] = weights["text_projection"].to_sparse()
+    torch.save(weights, tmp_path / "x.bin")
+    with pytest.raises(ValueError, match="fit Tiny-16: text_projection is sparse and .* Nothing"):
+        load_pretrained("Tiny-16", tmp_path / "x.bin")
+
+
 def test_many_differences_are_counted(tmp_path, hugging_face):
     with pytest.raises(ValueError, match=r"should be .*; and \d+ more\. Nothing was"):
         load_pretrained("ViT-B-32-quickgelu", hugging_face[0] / "whole")
-    with pytest.raises(ValueError, match="fit TinyRN-quickgelu: .* no ResNet.*like Tiny-16;"):
+    with pytest.raises(
+        ValueError, match="fit TinyRN-quickgelu: .* no ResNet.*like Tiny-16-quickgelu;"
+    ):
         load_pretrained("TinyRN-quickgelu", hugging_face[0] / "whole")
     weights = make_theirs("Tiny-16").state_dict()
     del weights["visual.proj"]
@@ -365,6 +428,12 @@ def test_weights_of_something_else(tmp_path):
 def test_a_file_that_does_not_exist():
     with pytest.raises(FileNotFoundError, match="there is no file /nowhere/ViT-B-32.pt"):
         load_pretrained("Tiny-16", "/nowhere/ViT-B-32.pt")
+
+
+@pytest.mark.parametrize("tag", ["", None, 5])
+def test_what_is_no_tag_at_all(tag):
+    with pytest.raises(ValueError, match="names no weights; give a tag such as 'openai', or"):
+        load_pretrained("Tiny-16", tag)
 
 
 def test_unknown_names_and_tags():
@@ -433,6 +502,14 @@ def test_a_tag_is_downloaded_once(publish):
     assert list_cache() == ["Tiny-16-openai/weights.pt"]
     served.unlink()
     assert_equal(load_quietly("Tiny-16", "openai"), theirs)
+
+
+def test_a_tag_has_one_folder_however_it_is_written(publish):
+    publish(make_theirs("Tiny-16"), "laion2b_e16")
+    for tag in ("laion2b_e16", "LAION2B-e16"):
+        run = load_quietly("Tiny-16", tag)
+        assert repr(run) == "Pretrained(Tiny-16/laion2b_e16)"
+    assert list_cache() == ["Tiny-16-laion2b_e16/weights.pt"]
 
 
 def test_a_tag_says_how_images_are_made(publish):
@@ -657,7 +734,8 @@ def test_a_run_of_ones_own_comes_first(recipe, tmp_path, monkeypatch):
     save_start(
         Run(None, None, dataclasses.replace(recipe, tokenizer="clip", vocab_size=49408), 0, folder)
     )
-    (folder / "metrics.json").write_text("{}")
+    for name in ("metrics.json", "model.safetensors"):
+        (folder / name).write_text("{}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pretrained, "load_run", lambda folder: folder)
     assert open_run("Tiny-16/weights.bin") == Path("Tiny-16/weights.bin")

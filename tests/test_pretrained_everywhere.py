@@ -26,14 +26,12 @@ from clipnb import (
     PromptLab,
     RetrievalWidget,
     cli,
-    runs,
     scenes,
     train,
 )
 from clipnb.bench.approximate import load_everything
 from clipnb.bench.search import measure_keystrokes
 from clipnb.commands import training
-from clipnb.commands.options import format_options
 from clipnb.model import create_model
 from clipnb.pretrained import Pretrained, load_pretrained
 from clipnb.pretrained.export import to_open_clip
@@ -42,6 +40,7 @@ from clipnb.report import format_training
 from clipnb.search import packing
 from clipnb.search.bank import load_bank
 from clipnb.search.explain import leave_one_out
+from clipnb.selection import format_options
 from clipnb.towers import published
 from clipnb.widgets.collection_map import CollectionMap
 from clipnb.widgets.game import MatchingGame
@@ -82,8 +81,7 @@ def root(tmp_path_factory):
 def here(root, tmp_path, monkeypatch):
     """An empty folder with the file of weights in it; data and cache are temporary."""
     files = {**published.find_size_files(), NAME: root / f"{NAME}.json"}
-    for module in (published, runs):
-        monkeypatch.setattr(module, "find_size_files", lambda: files)
+    monkeypatch.setattr(published, "find_size_files", lambda: files)
     monkeypatch.setenv("CLIPNB_DATA", str(root / "data"))
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path / "results"))
@@ -290,7 +288,7 @@ def test_training_starts_from_a_published_model(clipnb):
     )
 
 
-def test_a_frozen_image_encoder_gets_a_new_text_encoder(clipnb):
+def test_a_frozen_image_encoder_gets_a_new_text_encoder(clipnb, here):
     options = f"--init {NAME}/{FILE} --freeze image {FAST}"
     missing = clipnb(f"evaluate {options}")[2]
     wanted = "--recipe locked_image --dataset small --set epochs=1 --set batch_size=24 --seed 0"
@@ -301,7 +299,7 @@ def test_a_frozen_image_encoder_gets_a_new_text_encoder(clipnb):
     assert "the text encoder bag_of_words" in said
     assert clipnb(f"evaluate {options}")[0] == 0
     told = clipnb(f"evaluate {options} --seed 3")[2].splitlines()
-    assert told[-1].strip() == f"{wanted} --init {NAME}/{FILE}", "among the finished runs"
+    assert told[-1].strip() == f"{wanted} --init {NAME}/{here / FILE}", "among the finished runs"
 
 
 def test_what_is_frozen_is_told_in_the_options(clipnb):
@@ -334,10 +332,37 @@ def test_an_image_encoder_of_a_library_is_adopted(here, monkeypatch):
     assert (recipe.name, recipe.init_towers, recipe.freeze) == ("quick", "image", "none")
 
 
+@pytest.mark.parametrize("options", ["--freeze both", "--freeze image --recipe finetune"])
+def test_a_frozen_image_encoder_leaves_the_augmentation_out(clipnb, options):
+    command = f"train --init {NAME}/{FILE} {options} {FAST}"
+    status, _, said = clipnb(command)
+    assert status == 0, said
+    assert "It leaves the augmentation out, because the image encoder is frozen." in said
+    told = clipnb(f"evaluate --init {NAME}/{FILE} {options} {FAST} --seed 3")[2].splitlines()[-1]
+    assert "flip" not in told and "min_crop_area" not in told
+    assert clipnb(f"evaluate {told}")[0] == 0
+
+
+def test_only_what_is_loaded_is_taken_over(here):
+    parse = cli.build_parser().parse_args
+    start = f"{NAME}/{FILE}"
+    command = f"train --recipe quick --init {start} {FAST} --set init_towers=image"
+    for more in ("", "--set embed_dim=8", "--set stored_size=40 --freeze image"):
+        arguments = parse(shlex.split(f"{command} {more}"))
+        recipe = training.read_recipe_options(arguments, quiet=True)
+        assert (recipe.text_encoder, recipe.image_encoder) == ("bag_of_words", f"clip/{NAME}")
+        told = format_options(recipe, 0, start)
+        assert training.read_recipe_options(parse(shlex.split(f"train {told}")), True) == recipe
+        unnamed = dataclasses.replace(recipe, name="my own")
+        told = format_options(unnamed, 0, start)
+        assert training.read_recipe_options(parse(shlex.split(f"train {told}")), True) == unnamed
+
+
 def test_mistakes_with_a_start_are_told_in_a_line(clipnb):
+    frozen = f"train --init {NAME}/{FILE} --freeze image"
     for command, message in {
         f"train --init {NAME}/nowhere.pt {FAST}": "nowhere.pt",
-        f"train --init {NAME}/{FILE} --freeze image --recipe finetune {FAST}": "only once",
+        f"{frozen} {FAST} --recipe finetune --set flip=true": "only once",
         f"train --freeze image {FAST}": "needs weights to start from",
         f"train --init {NAME}/{FILE} --freeze all {FAST}": "invalid choice: 'all'",
     }.items():

@@ -23,6 +23,7 @@ OLDER_DIGESTS = {  # as they stand in the names of runs that were trained before
         ({"loss": "hinge"}, "loss 'hinge' is unknown; choose one of clip, siglip"),
         ({"sampling": "columns"}, "choose one of images, rows"),
         ({"tokenizer": "words"}, "choose one of captions, clip"),
+        ({"epochs": 0}, "epochs is 0; set it to 1 or more"),
         ({"optimizer": "sgd"}, "choose one of adamw, muon"),
         (
             {"image_encoder": "vit", "image_size": 64, "crop_size": 48},

@@ -259,10 +259,6 @@ def test_weights_of_another_shape_are_refused_by_name(train_small, recipe, short
         train_small(
             dataclasses.replace(recipe, embed_dim=64), tmp_path / "run", init=short_run.folder
         )
-    with pytest.raises(ValueError, match="logit_bias is missing there"):
-        train_small(
-            dataclasses.replace(recipe, loss="siglip"), tmp_path / "run", init=short_run.folder
-        )
     with pytest.raises(ValueError, match="set tokenizer='captions'"):
         train_small(
             dataclasses.replace(recipe, tokenizer="clip", vocab_size=49408),
@@ -340,6 +336,41 @@ def test_a_folder_without_a_run_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(FileNotFoundError, match="python -m clipnb train.*No run is finished yet"):
         load_run(tmp_path / "nothing")
+
+
+def test_a_run_without_weights_is_not_finished(short_run):
+    assert runs.is_finished(short_run.folder)
+    (short_run.folder / "model.safetensors").unlink()
+    assert not runs.is_finished(short_run.folder)
+
+
+def test_an_unfinished_run_says_how_to_go_on(train_small, recipe, short_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    options = {"epochs": 1, "freeze": "text", "flip": False}
+    changed = dataclasses.replace(recipe, **options)
+    run = train_small(changed, None, init=short_run.folder)
+    (run.folder / "metrics.json").unlink()
+    moved = run.folder.rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match=r"train\(recipe, 0, folder='.*moved', resume=True"):
+        load_run(moved)
+    moved.rename(run.folder)
+    with pytest.raises(FileNotFoundError) as caught:
+        load_run(run.folder)
+    assert str(caught.value).endswith(
+        "`python -m clipnb train --recipe tiny --dataset small --set epochs=1 --set flip=False "
+        f"--freeze text --seed 0 --init {short_run.folder} --resume`."
+    )
+
+
+def test_the_path_of_a_start_is_not_compared(train_small, recipe, short_run, tmp_path):
+    run = train_small(
+        dataclasses.replace(recipe, epochs=1), tmp_path / "run", init=short_run.folder
+    )
+    stored = json.loads((run.folder / "recipe.json").read_text())
+    assert stored["init"].pop("path") == str(short_run.folder)
+    (run.folder / "recipe.json").write_text(json.dumps(stored))  # as an older version wrote it
+    assert load_run(run.folder, run.recipe, 0, short_run.folder).init == stored["init"]
+    assert runs.find_init(run.folder) == "short"
 
 
 # ---- runs of other versions ------------------------------------------------------------------

@@ -29,7 +29,8 @@ from clipnb import (
 from clipnb.features import digest_weights, encode_images
 from clipnb.frozen import encode_frozen
 from clipnb.model import IMAGE_ENCODERS, TEXT_ENCODERS
-from clipnb.pretrained import Pretrained
+from clipnb.pretrained import Pretrained, open_run
+from clipnb.selection import split_published_name
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.towers.libraries import LIBRARIES, Backbone
 from clipnb.training import iterate_batches, tokenize
@@ -253,7 +254,7 @@ def published(base, monkeypatch, tmp_path):
 
     monkeypatch.setitem(IMAGE_ENCODERS, "clip/tiny", make_image_encoder)
     monkeypatch.setitem(TEXT_ENCODERS, "clip/tiny", make_text_encoder)
-    monkeypatch.setattr(runs, "find_size_files", lambda: {"tiny": None})
+    monkeypatch.setattr("clipnb.towers.published.find_size_files", lambda: {"tiny": None})
     recipe = dataclasses.replace(
         base,
         name="tiny/openai",
@@ -317,11 +318,67 @@ def test_files_are_told_apart_by_their_content(published, tmp_path):
     assert described["run"] == "tiny/model.pt", "no path of this machine"
     folder = runs.describe_init(f"tiny/{tmp_path / 'a'}")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert runs.describe_init(f"tiny/{tmp_path / 'b' / 'model.pt'}") == described
+    moved = runs.describe_init(f"tiny/{tmp_path / 'b' / 'model.pt'}")
+    assert (moved["run"], moved["weights"]) == (described["run"], described["weights"])
+    assert moved["path"] == f"tiny/{tmp_path}/b/model.pt"
     file.write_bytes(b"two")
     assert runs.describe_init(f"tiny/{file}") != described
     assert runs.describe_init(f"tiny/{tmp_path / 'a'}") != folder
     assert runs.describe_init("tiny/openai") != runs.describe_init("tiny/laion")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.ckpt", "model.safetensors", "w.bin"])
+def test_a_folder_is_told_apart_by_its_weights_whatever_their_ending(published, tmp_path, name):
+    (tmp_path / name).write_bytes(b"one")
+    described = runs.describe_init(f"tiny/{tmp_path}")
+    (tmp_path / name).write_bytes(b"two")
+    assert runs.describe_init(f"tiny/{tmp_path}")["weights"] != described["weights"]
+    (tmp_path / name).rename(tmp_path / "weights")
+    with pytest.raises(FileNotFoundError, match="holds no weights"):
+        runs.describe_init(f"tiny/{tmp_path}")
+
+
+def test_a_large_file_is_read_once(tmp_path, monkeypatch):
+    file, counts, digest = tmp_path / "large", [], runs.hashlib.file_digest
+
+    def count(*arguments):
+        counts.append(1)
+        return digest(*arguments)
+
+    monkeypatch.setattr(runs, "LARGE_FILE", 3)
+    monkeypatch.setattr(runs.hashlib, "file_digest", count)
+    file.write_bytes(b"once")
+    first = runs.digest_file(file)
+    assert runs.digest_file(file) == first and len(counts) == 1
+    file.write_bytes(b"changed")
+    assert runs.digest_file(file) != first and len(counts) == 2
+
+
+def test_a_name_means_the_same_to_train_and_to_search(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    assert split_published_name("ViT-B/32/openai") == ("ViT-B-32", "openai")
+    assert split_published_name("ViT-B/32//a/b.pt") == ("ViT-B-32", "/a/b.pt")
+    described = runs.describe_init("ViT-B-32/openai")
+    assert runs.describe_init("ViT-B/32/openai") == described
+    (tmp_path / "openai").mkdir()
+    assert runs.describe_init("ViT-B-32/openai") == described, "the tag, not the folder"
+    for open_one in (open_run, starts.open_start):
+        with pytest.raises(ValueError, match="open_clip has no model 'ViT-B-33'.* ViT-B-32"):
+            open_one("ViT-B-33/openai")
+        for name in ("ViT-B-32", "ViT-B/32"):
+            with pytest.raises(FileNotFoundError, match="Name its weights too.*: ViT-B-32/openai"):
+                open_one(name)
+    with pytest.raises(ValueError, match="is an image encoder alone"):
+        open_run("torchvision/resnet18")
+
+
+def test_the_bias_of_siglip_starts_anew_but_is_not_dropped(tuned, base, tmp_path):
+    run = tuned(tmp_path / "run", loss="siglip", learning_rate=0.0, epochs=1)
+    expected = create_model(run.recipe).logit_bias.item()
+    assert run.model.logit_bias.item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="with the loss 'siglip'.*; set loss='siglip'"):
+        tuned(tmp_path / "other", init=run.folder)
 
 
 # ---- the image encoders of libraries ---------------------------------------------------------
@@ -373,11 +430,41 @@ def test_weights_that_cannot_be_downloaded_are_told_in_one_line(
         raise error
 
     monkeypatch.setitem(LIBRARIES, "timm", fail)
+
+    def decode(*arguments):
+        raise AssertionError("the images are decoded in vain")
+
+    monkeypatch.setattr(clipnb.training, "load_dataset", decode)
     recipe = dataclasses.replace(base, image_encoder="timm/tiny", init_towers="image")
     with pytest.raises(ValueError, match=message) as caught:
         train(recipe, 0, tmp_path / "run", init="timm/tiny")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "fcn_resnet50", "googlenet", "no_such_model"])
+def test_what_is_no_classifier_cannot_be_an_image_encoder(base, monkeypatch, name):
+    pytest.importorskip("torchvision")
+
+    def download(*arguments, **options):
+        raise AssertionError("a download")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", download)
+    with pytest.raises(ValueError, match="cannot be an image encoder"):
+        starts.open_start(f"torchvision/{name}")
+    recipe = dataclasses.replace(base, image_encoder=f"torchvision/{name}")
+    with torch.device("meta"), pytest.raises(ValueError, match="cannot be an image encoder"):
+        create_model(recipe)
+
+
+def test_an_encoder_of_timm_takes_the_size_of_the_images(base):
+    pytest.importorskip("timm")
+    recipe = dataclasses.replace(base, image_encoder="timm/vit_tiny_patch16_224")
+    with torch.device("meta"):
+        model = create_model(recipe)
+        features = model.encode_image(torch.zeros(1, 3, 32, 32))
+        assert features.shape == (1, base.embed_dim)
+        create_model(dataclasses.replace(base, image_encoder="timm/resnet18"))
 
 
 def test_the_recipes_that_adapt_are_complete():

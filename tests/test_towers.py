@@ -19,6 +19,7 @@ from twins import (
 
 from clipnb.encoders import BagOfWords, TextTransformer, TinyCNN, ViT
 from clipnb.model import CLIP, create_model
+from clipnb.preprocess import Preprocess
 from clipnb.pretrained.names import find_differences
 from clipnb.recipes import RECIPES
 from clipnb.towers import published
@@ -165,7 +166,7 @@ def test_the_resnet_shrinks_by_32_and_pools_with_attention():
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match=r"no model 'ViT-B-33'; there are, among others, ViT-B-32"):
+    with pytest.raises(ValueError, match=r"no model 'ViT-B-33'. Names .* are ViT-B-32, "):
         read_architecture("ViT-B-33")
 
 
@@ -174,6 +175,18 @@ def test_a_model_with_other_parts_is_refused_by_their_names():
         read_architecture("coca_ViT-B-32")
     with pytest.raises(ValueError, match=r"timm_model_name"):
         read_architecture("ViT-B-16-SigLIP")
+
+
+@pytest.mark.parametrize("resnet", [False, True])
+def test_the_image_size_is_the_towers_own(resnet):
+    architecture = parse_architecture("tiny", tiny_sizes(resnet=resnet))
+    towers = architecture.create_image_encoder(), architecture.create_text_encoder()
+    model = CLIP(*towers, architecture.embed_dim)
+    assert model.preprocess == Preprocess(architecture.image_size)
+    assert find_architecture(model).image_size == architecture.image_size
+    model.preprocess = Preprocess(96)
+    with pytest.raises(ValueError, match=rf"images of 96 .* takes {architecture.image_size}\."):
+        find_architecture(model)
 
 
 def test_a_recipe_with_another_size_is_refused():

@@ -11,6 +11,7 @@ from torch import nn
 from clipnb import CLIP, BagOfWords, ResidualCNN, TextTransformer, ViT, seed_everything
 from clipnb.features import digest_weights
 from clipnb.optimizers import make_optimizer
+from clipnb.preprocess import Preprocess
 from clipnb.training import train_step
 from clipnb.tuning import (
     add_lora,
@@ -217,6 +218,46 @@ def test_lora_is_refused_where_it_makes_no_sense():
         find_matrices(nn.Linear(2, 2))
 
 
+@pytest.mark.parametrize(
+    "rank, towers, words",
+    [
+        (2.5, ["image"], "an integer of at least 1, not 2.5"),
+        (2, ["image", "texts"], "tower 'texts' is unknown; choose from image, text"),
+        (2, "images", "tower 'images' is unknown"),
+        (2, ["image", "text"], "Linear has no matrices"),
+    ],
+)
+def test_lora_that_is_refused_has_changed_nothing(rank, towers, words):
+    model = make_transformers()
+    model.text_encoder = nn.Linear(2, 2)
+    names = set(model.state_dict())
+    with pytest.raises(ValueError, match=words):
+        add_lora(model, rank, towers)
+    assert set(model.state_dict()) == names
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_lora_of_one_tower_by_its_name():
+    model = add_lora(make_transformers(), 2, "image")
+    changed = {name.split(".")[0] for name in model.state_dict() if name[-2:] in (".A", ".B")}
+    assert changed == {"image_encoder"}
+    assert all(parameter.requires_grad for parameter in model.text_encoder.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_lora_has_the_dtype_of_the_weights(dtype):
+    model = add_lora(make_transformers().to(dtype), 2)
+    draw_changes(model)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {dtype}
+    assert {tensor.dtype for tensor in merge_lora(model).state_dict().values()} == {dtype}
+
+
+def test_a_rank_larger_than_a_matrix_is_cut_to_its_smaller_side():
+    attention = add_lora(make_transformers(), 500).image_encoder.blocks[0].attention
+    change = attention.in_proj.parametrizations.weight[0]
+    assert change.B.shape == (48, 16) and change.A.shape == (16, 16)
+
+
 # ---- a mean of two models --------------------------------------------------------------------
 
 
@@ -246,5 +287,11 @@ def test_models_that_are_built_otherwise_are_refused_by_name():
     message = r"token_embedding.weight is \(40, 8\) in the first and \(50, 8\) in the second"
     with pytest.raises(ValueError, match=message):
         interpolate_weights(model, wider, 0.5)
+    other = make_quick(1)
+    other.preprocess = Preprocess(32)
+    with pytest.raises(
+        ValueError, match=r"preprocess is Preprocess\(size=64, .* in the second. We"
+    ):
+        interpolate_weights(model, other, 0.5)
     with pytest.raises(ValueError, match="share is 1.5; choose a number from 0 to 1"):
         interpolate_weights(model, make_quick(), 1.5)

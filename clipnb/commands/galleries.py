@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipnb.commands.options import KNOWN_DATASETS, AddCommand
+from clipnb.commands.options import AddCommand
 from clipnb.commands.runs import (
     add_run_options,
     choose_run,
     is_pretrained,
     move_to_dataset,
 )
+from clipnb.recipes import KNOWN_DATASETS
 
 if TYPE_CHECKING:
     from clipnb import ImageIndex

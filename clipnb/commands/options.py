@@ -2,16 +2,14 @@
 
 import argparse
 import dataclasses
-import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from datetime import datetime
 from typing import get_args, get_type_hints
 
-from clipnb.recipes import RECIPES, Recipe, find_recipe, fit_to_dataset
+from clipnb.recipes import KNOWN_DATASETS, RECIPES, Recipe, find_recipe, fit_to_dataset
 
-KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
 RECIPE_OPTIONS = ("recipe", "dataset", "set", "seed", "init", "freeze")
 
 # Adds a command to the parser: its name, the function that runs it, its help in a sentence, and
@@ -90,79 +88,67 @@ def parse_date(text: str) -> datetime:
 def read_recipe_options(arguments: Namespace, quiet: bool = False) -> Recipe:
     """Build the recipe selected on the command line.
 
-    It has the encoders of a published model that it starts from. For a folder of your own it is
+    It has the encoders of a published model that it starts from. With a frozen image encoder it has
+    no augmentation, unless the options set it, which is refused. For a folder of your own it is
     fitted to the number of images (`fit_to_dataset`), unless batch_size or epochs are set. quiet:
     do not print either. Raises ValueError for an unknown recipe or field, and for a value of the
     wrong type.
     """
-    recipe = find_recipe(arguments.recipe or choose_recipe_name(arguments))
-    adapted = adopt_encoders(recipe, arguments.init)
-    if adapted != recipe and not quiet:
-        print(
-            f"The recipe is {recipe.name}. For {arguments.init} it takes the image encoder "
-            f"{adapted.image_encoder}, the text encoder {adapted.text_encoder} and images of "
-            f"{adapted.image_size} px.",
-            file=sys.stderr,
-        )
-    recipe = adapted
-    changes = {"dataset": arguments.dataset} if arguments.dataset else {}
+    changes = {}
+    if arguments.dataset:
+        changes["dataset"] = arguments.dataset
     if arguments.freeze:
         changes["freeze"] = arguments.freeze
     for change in arguments.set:
         name, _, text = change.partition("=")
-        changes[name] = parse_field(recipe, name, text)
+        changes[name] = text
+    recipe = find_recipe(
+        arguments.recipe or choose_recipe_name(arguments.init, changes.get("freeze"))
+    )
+    changes = {name: parse_field(recipe, name, text) for name, text in changes.items()}
+    # What is frozen and loaded decides which encoders are taken over.
+    first = {name: changes.pop(name) for name in ("freeze", "init_towers") if name in changes}
+    recipe = adapt_recipe(recipe, arguments.init, first, quiet)
     recipe = dataclasses.replace(recipe, **changes)
     if recipe.dataset in KNOWN_DATASETS or {"batch_size", "epochs"} & set(changes):
         return recipe
     return fit_to_dataset(recipe, count_training_images(recipe.dataset), quiet)
 
 
-def choose_recipe_name(arguments: Namespace) -> str:
+def choose_recipe_name(init: str | None, freeze: str | None) -> str:
     """Choose a recipe where --recipe names none: one that adapts a published model, or quick."""
-    from clipnb.runs import split_published_name
+    from clipnb.selection import split_published_name
     from clipnb.towers.libraries import LIBRARIES
 
-    start = split_published_name(arguments.init or "")
+    start = split_published_name(init or "")
     if start is None:
         return "quick"
-    is_image_only = start[0] in LIBRARIES or arguments.freeze == "image"
-    return "locked_image" if is_image_only else "finetune"
+    return "locked_image" if start[0] in LIBRARIES or freeze == "image" else "finetune"
 
 
-def adopt_encoders(recipe: Recipe, init: str | None) -> Recipe:
-    """Give a recipe the encoders of the published model that it starts from, if it is one.
+def adapt_recipe(recipe: Recipe, init: str | None, changes: dict, quiet: bool) -> Recipe:
+    """Give a recipe what it freezes and loads, and the encoders of a published `init`.
 
-    A library has image encoders alone, so the text encoder of the recipe stays.
+    changes: the new values of `freeze` and `init_towers`. One line says what else changes, unless
+    quiet.
     """
-    from clipnb.runs import split_published_name
+    from clipnb.selection import NO_AUGMENTATION, choose_adaptation, split_published_name
     from clipnb.starts import adopt_init
-    from clipnb.towers.libraries import LIBRARIES
 
-    start = split_published_name(init or "")
-    if start is None:
-        return recipe
-    if start[0] in LIBRARIES:
-        recipe = dataclasses.replace(recipe, init_towers="image")
-    return adopt_init(recipe, init)
-
-
-def list_adopted_fields(recipe: Recipe, init: str | None) -> set[str]:
-    """List the fields of a recipe that `adopt_encoders` may have set."""
-    from clipnb.runs import split_published_name
-    from clipnb.starts import IMAGE_FIELDS, TEXT_FIELDS
-    from clipnb.towers.libraries import LIBRARIES
-
-    start = split_published_name(init or "")
-    if start is None:
-        return set()
-    if start[0] in LIBRARIES:
-        return {"image_encoder", "image_size", "stored_size", "crop_size", "init_towers"}
-    fields = set()
-    if "image" in recipe.loaded_towers:
-        fields |= {*IMAGE_FIELDS, "stored_size", "crop_size"}
-    if "text" in recipe.loaded_towers:
-        fields |= set(TEXT_FIELDS)
-    return fields
+    adapted = chosen = choose_adaptation(recipe, changes)
+    if init and split_published_name(init):
+        adapted = adopt_init(chosen, init)
+    told = [f"The recipe is {recipe.name}."]
+    if adapted != chosen:
+        told.append(
+            f"For {init} it takes the image encoder {adapted.image_encoder}, the text encoder "
+            f"{adapted.text_encoder} and images of {adapted.image_size} px."
+        )
+    if any(getattr(chosen, name) != getattr(recipe, name) for name in NO_AUGMENTATION):
+        told.append("It leaves the augmentation out, because the image encoder is frozen.")
+    if len(told) > 1 and not quiet:
+        print(" ".join(told), file=sys.stderr)
+    return adapted
 
 
 def count_training_images(dataset: str) -> int:
@@ -187,21 +173,3 @@ def parse_field(recipe: Recipe, name: str, text: str) -> str | bool | int | floa
         return type(value)(text)
     except ValueError:
         raise ValueError(f"{name}={text}: expected something like {value!r}.") from None
-
-
-def format_options(recipe: Recipe, seed: int, init: str | None = None) -> str:
-    """Return the options of the command line that select a recipe, a seed and a start."""
-    standard = dataclasses.asdict(RECIPES.get(recipe.name, RECIPES["quick"]))
-    adopted = list_adopted_fields(recipe, init)  # --init alone says what they are
-    options = [f"--recipe {recipe.name}"]
-    for name, value in dataclasses.asdict(recipe).items():
-        if name == "dataset":
-            options.append(f"--dataset {shlex.quote(value)}")
-        elif name in ("name", *adopted) or value == standard[name]:
-            continue
-        elif name == "freeze":
-            options.append(f"--freeze {value}")
-        else:
-            options.append(f"--set {name}={value}")
-    start = [f"--init {shlex.quote(init)}"] if init else []
-    return " ".join([*options, f"--seed {seed}", *start])

@@ -13,7 +13,6 @@ from clipnb.commands.options import (
     RECIPE_OPTIONS,
     AddCommand,
     add_recipe_options,
-    format_options,
     has_recipe_options,
     read_recipe_options,
 )
@@ -115,6 +114,7 @@ def find_latest_run() -> Path:
 def load_selected_run(arguments: Namespace) -> "Run":
     """Load the run of the recipe on the command line, or raise an error that lists all runs."""
     from clipnb.runs import is_finished, list_runs, load_run, run_folder
+    from clipnb.selection import format_options
 
     recipe = read_recipe_options(arguments, quiet=True)
     seed = arguments.seed or 0
@@ -139,13 +139,14 @@ def load_selected_run(arguments: Namespace) -> "Run":
 
 def format_run(folder: Path) -> str:
     """Return the options of the command line that select the run in a folder."""
-    from clipnb.runs import read_recipe, read_start
+    from clipnb.runs import find_init, read_recipe
+    from clipnb.selection import format_options
 
     try:
         recipe, seed = read_recipe(folder)
     except ValueError:
         return f"{folder.name} (of another version of clipnb)"
-    return format_options(recipe, seed, read_start(folder).get("init", {}).get("run"))
+    return format_options(recipe, seed, find_init(folder))
 
 
 # ---- listing ---------------------------------------------------------------------------------

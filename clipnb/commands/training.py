@@ -5,7 +5,6 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from clipnb.commands.options import (
-    KNOWN_DATASETS,
     AddCommand,
     add_recipe_options,
     read_recipe_options,
@@ -17,6 +16,7 @@ from clipnb.commands.runs import (
     load_selected_run,
     move_to_dataset,
 )
+from clipnb.recipes import KNOWN_DATASETS
 
 FIRST_DATASET = "scenes"  # what a published model is evaluated on if no dataset is named
 EXAMPLES = """examples:

@@ -1,4 +1,4 @@
-"""Download Flickr8k: two archives, resumed after a break, checked, and unpacked safely."""
+"""Download files, resumed after a break, and Flickr8k: two archives, checked, unpacked safely."""
 
 import errno
 import http.client
@@ -119,10 +119,10 @@ def _try_to_receive(url: str, part: Path) -> str:
         problem = f"the server answers {error.code} {error.reason}"
         if error.code >= 500 or error.code in WORTH_ANOTHER_TRY:
             return problem
+        name = url.rsplit("/", 1)[-1]
         raise DownloadError(
-            f"{url}: {problem}. The archives may have moved: look for Flickr8k_Dataset.zip and "
-            f"Flickr8k_text.zip, or Kaggle's Flickr8k, and unpack into {part.parent} as "
-            "data/README.md shows."
+            f"{url}: {problem}. The file may have moved: look for {name} elsewhere and put it into "
+            f"{part.parent}, as data/README.md shows."
         ) from error
     except (OSError, http.client.HTTPException) as error:
         if getattr(error, "errno", None) in DISK_ERRORS:

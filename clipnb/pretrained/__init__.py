@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +13,22 @@ from torch import Tensor
 
 from clipnb.model import CLIP, create_model
 from clipnb.preprocess import Preprocess
+from clipnb.pretrained.configurations import read_file_settings
 from clipnb.pretrained.fetch import fetch_weights
 from clipnb.pretrained.files import read_weights
 from clipnb.pretrained.names import find_differences, find_naming, rename_to_ours
-from clipnb.pretrained.settings import (
-    Settings,
-    check_heads,
-    make_preprocess,
-    read_file_settings,
-    read_tag_settings,
-)
-from clipnb.pretrained.sources import check_name, find_folder, find_source, is_tag, list_near
+from clipnb.pretrained.open_clip_config import read_tag_settings
+from clipnb.pretrained.settings import Settings, check_heads, make_preprocess
+from clipnb.pretrained.sources import find_folder, find_source
 from clipnb.recipes import BASELINE, Recipe
 from clipnb.runs import Run, find_run, load_run
 from clipnb.runtime import display_path, get_device
+from clipnb.selection import is_file, split_published_name
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.towers import published
+from clipnb.towers.libraries import LIBRARIES
 
 QUICK = "-quickgelu"  # how open_clip ends the names of models with QuickGELU
-TAG = re.compile(r"[\w-]+")  # a path has a slash or a dot as well
 
 
 @dataclass(repr=False)
@@ -69,7 +65,11 @@ def load_pretrained(name: str, tag: str | Path) -> Pretrained:
     which file to fetch. No code in a file is ever run.
     """
     name = name.replace("/", "-")  # openai/CLIP writes ViT-B/32
-    check_name(name)
+    published.check_name(name)
+    if not isinstance(tag, str | Path) or not str(tag):
+        raise ValueError(
+            f"tag={tag!r} names no weights; give a tag such as 'openai', or the path of a file."
+        )
     if is_file(name, tag):
         path, label = Path(tag).expanduser(), Path(tag).resolve().name
         weights = read_weights(path)
@@ -77,11 +77,11 @@ def load_pretrained(name: str, tag: str | Path) -> Pretrained:
         own_name, note = choose_activation(name, settings)
     else:
         source = find_source(name, tag)
-        path, label = fetch_weights(source), tag
+        path, label = fetch_weights(source), source.tag
         weights = read_weights(path)
-        settings = read_tag_settings(tag, source.entry)
-        own_name, note = choose_tag_activation(name, settings, is_openai=label.lower() == "openai")
-    recipe = make_recipe(own_name, f"{name}/{label}")
+        settings = read_tag_settings(label, source.entry)
+        own_name, note = choose_activation(name, settings, label)
+    recipe = make_recipe(own_name, f"{name}/{label}", has_bias(weights))
     model = build(recipe, weights, settings, path)
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -94,68 +94,47 @@ def open_run(name: str | Path) -> Run:
     """Open what the command line calls a run: one of your own, or a published model.
 
     name: whatever `runs.find_run` knows; or "NAME/TAG" or "NAME/FILE", NAME being a published
-    architecture, such as "ViT-B-32/openai". A run of your own comes first. Raises as `find_run` and
-    `load_pretrained` do.
+    architecture, such as "ViT-B-32/openai" or "ViT-B/32/openai". A folder with a run comes first.
+    Raises as `find_run` and `load_pretrained` do, and ValueError for the name of a library.
     """
-    architecture, slash, tag = str(name).partition("/")
-    try:
-        folder = find_run(name)
-    except FileNotFoundError:
-        if slash and list_near(architecture, likeness=0.75):
-            check_name(architecture)
-        if architecture not in published.find_size_files():
-            raise
-    else:
-        return load_run(folder)
-    if not tag:
-        raise FileNotFoundError(
-            f"{architecture} is an architecture. Name its weights too, by a tag or a file: "
-            f"{architecture}/openai."
+    published_name = split_published_name(name)
+    if published_name is None:
+        return load_run(find_run(name))
+    family, tag = published_name
+    if family in LIBRARIES:
+        raise ValueError(
+            f"{name} is an image encoder alone, so it cannot search. Train a text encoder for it "
+            f"with: clipnb train --init {name}"
         )
-    return load_pretrained(architecture, tag)
-
-
-def is_file(name: str, tag: str | Path) -> bool:
-    """Tell whether a tag is the path of a file or folder. A tag of open_clip is a single word."""
-    if isinstance(tag, Path) or not TAG.fullmatch(tag):
-        return True
-    return Path(tag).exists() and not is_tag(name, tag)
+    return load_pretrained(family, tag)
 
 
 # ---- which model -----------------------------------------------------------------------------
 
 
-def choose_activation(name: str, settings: Settings) -> tuple[str, str]:
-    """Choose the architecture with the activation that the weights of a file need.
+def choose_activation(name: str, settings: Settings, tag: str = "") -> tuple[str, str]:
+    """Choose the architecture with the activation that some weights are loaded with.
 
-    Returns its name, and one line that tells of a contradiction with `name`, or "". Raises
-    ValueError if open_clip has no such architecture.
+    tag: of open_clip; "" for a file or a folder. What a file needs decides, and OpenAI's weights
+    are always QuickGELU. With all other tags the name decides, as in open_clip. Returns the name of
+    the architecture, and one line that tells of a contradiction, or "". Raises ValueError if
+    open_clip has no such architecture.
     """
     quick_gelu = published.read_architecture(name).quick_gelu
     if settings.quick_gelu in (None, quick_gelu):
         return name, ""
-    own_name = find_twin(name)
-    if own_name not in published.find_size_files():
-        raise ValueError(f"{settings.source}, and open_clip has no architecture {own_name}.")
-    return own_name, f"{settings.source}, so the model is {own_name}, not {name}."
-
-
-def choose_tag_activation(name: str, settings: Settings, is_openai: bool) -> tuple[str, str]:
-    """Choose the architecture that the weights of a tag are loaded into.
-
-    OpenAI's are always QuickGELU. With all others the name decides, as in open_clip. Returns as
-    `choose_activation`.
-    """
-    quick_gelu = published.read_architecture(name).quick_gelu
-    if settings.quick_gelu == quick_gelu:
-        return name, ""
-    if is_openai:
-        return find_twin(name), ""
-    trained, used = ("GELU", "QuickGELU") if quick_gelu else ("QuickGELU", "GELU")
-    return name, (
-        f"the weights of {settings.source} were trained with {trained}, and {name} has {used}; "
-        f"{find_twin(name)} fits them."
-    )
+    twin = find_twin(name)
+    if tag == "openai":
+        return twin, ""
+    if tag:
+        trained, used = ("GELU", "QuickGELU") if quick_gelu else ("QuickGELU", "GELU")
+        return name, (
+            f"the weights of {settings.source} were trained with {trained}, and {name} has {used}; "
+            f"{twin} fits them."
+        )
+    if twin not in published.find_size_files():
+        raise ValueError(f"{settings.source}, and open_clip has no architecture {twin}.")
+    return twin, f"{settings.source}, so the model is {twin}, not {name}."
 
 
 def find_twin(name: str) -> str:
@@ -163,10 +142,16 @@ def find_twin(name: str) -> str:
     return name.removesuffix(QUICK) if name.endswith(QUICK) else name + QUICK
 
 
-def make_recipe(architecture: str, name: str) -> Recipe:
-    """Make the recipe that describes a published model."""
-    recipe = dataclasses.replace(BASELINE, name=name, dataset="scenes")
+def make_recipe(architecture: str, name: str, sigmoid: bool) -> Recipe:
+    """Make the recipe that describes a published model. sigmoid: whether that was its loss."""
+    loss = "siglip" if sigmoid else BASELINE.loss
+    recipe = dataclasses.replace(BASELINE, name=name, dataset="scenes", loss=loss)
     return published.adopt_architecture(recipe, architecture)
+
+
+def has_bias(weights: dict[str, Tensor]) -> bool:
+    """Tell whether a file has the bias of the sigmoid loss."""
+    return any(name.rpartition(".")[2] == "logit_bias" for name in weights)
 
 
 # ---- building it -----------------------------------------------------------------------------
@@ -218,7 +203,7 @@ def explain_differences(
 ) -> str:
     """Say how the weights of a file differ from an architecture, and which one they fit."""
     more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
-    fitting = guess_architecture(weights)
+    fitting = guess_architecture(weights, published.read_architecture(name).quick_gelu)
     guess = f" It looks like {fitting}; load it by that name." if fitting else ""
     return (
         f"{display_path(path)} does not fit {name}: {'; '.join(differences[:3])}{more}. Nothing "
@@ -226,11 +211,16 @@ def explain_differences(
     )
 
 
-def guess_architecture(weights: dict[str, Tensor]) -> str:
-    """Find a published architecture that has exactly the tensors of a file, or return ""."""
+def guess_architecture(weights: dict[str, Tensor], quick_gelu: bool) -> str:
+    """Find a published architecture that has exactly the tensors of a file, or return "".
+
+    quick_gelu: the activation that it has, if two differ in nothing else.
+    """
     for name in sorted(published.list_architectures(), key=len):
         with torch.device("meta"):
-            model = create_model(make_recipe(name, name))
+            model = create_model(make_recipe(name, name, has_bias(weights)))
         if not list_differences(weights, model):
-            return name
+            same = published.read_architecture(name).quick_gelu == quick_gelu
+            twin = find_twin(name)
+            return twin if not same and twin in published.find_size_files() else name
     return ""

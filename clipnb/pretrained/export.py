@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from clipnb.pretrained.configurations import (
-    create_processor,
-    describe_for_hugging_face,
-    describe_for_open_clip,
-)
+from clipnb.pretrained.hugging_face_config import create_processor, describe_for_hugging_face
 from clipnb.pretrained.names import rename_to_hugging_face, rename_to_open_clip
+from clipnb.pretrained.open_clip_config import describe_for_open_clip
 from clipnb.pretrained.tables import list_names
 from clipnb.runtime import display_path, replace_when_done
 from clipnb.tokenizer import Tokenizer, clip_tokenizer
@@ -82,7 +79,7 @@ def save_open_clip(model: nn.Module, tokenizer: Tokenizer, folder: str | Path) -
     """
     weights = {name: tensor.cpu().contiguous() for name, tensor in to_open_clip(model).items()}
     check_vocabulary(tokenizer)
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     check_folder(folder, OPEN_CLIP_FILES, OPEN_CLIP_README)
     text = json.dumps(describe_for_open_clip(model), indent=2)
     with replace_when_done(folder) as new:
@@ -131,7 +128,7 @@ def save_hugging_face(model: nn.Module, tokenizer: Tokenizer, folder: str | Path
     """
     copy = to_hugging_face(model)
     check_vocabulary(tokenizer)
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     check_folder(folder, HUGGING_FACE_FILES, HUGGING_FACE_README)
     with replace_when_done(folder) as new:
         new.mkdir()

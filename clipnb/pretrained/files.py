@@ -16,13 +16,8 @@ from clipnb.pretrained.torchscript import read_torchscript
 from clipnb.runtime import display_path
 
 # What a folder of weights is searched for, the best first. Each may lie in parts, with an index.
-NAMES = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "model.safetensors",
-    "pytorch_model.bin",
-)
+OPEN_CLIP_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+HUGGING_FACE_NAMES = ("model.safetensors", "pytorch_model.bin")
 ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # Where a checkpoint keeps its weights beside the epoch, the optimizer and so on.
 NESTED = ("state_dict", "model", "model_state_dict")
@@ -77,7 +72,7 @@ def find_weight_files(path: str | Path) -> list[Path]:
         raise FileNotFoundError(f"there is no file {display_path(path)}.")
     if not path.is_dir():
         return [path]
-    for name in NAMES:
+    for name in (*OPEN_CLIP_NAMES, *HUGGING_FACE_NAMES):
         if (path / name).exists():
             return [path / name]
         if (path / f"{name}.index.json").exists():
@@ -89,8 +84,8 @@ def find_weight_files(path: str | Path) -> list[Path]:
         names = ", ".join(file.name for file in files)
         raise ValueError(f"{display_path(path)} holds several files of weights; name one: {names}.")
     raise FileNotFoundError(
-        f"{display_path(path)} holds no weights. A folder of Hugging Face's has {NAMES[3]} or "
-        f"{NAMES[4]}, one of open_clip's {NAMES[0]} or {NAMES[2]}."
+        f"{display_path(path)} holds no weights. A folder of Hugging Face's has "
+        f"{' or '.join(HUGGING_FACE_NAMES)}, one of open_clip's {' or '.join(OPEN_CLIP_NAMES)}."
     )
 
 

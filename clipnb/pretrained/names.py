@@ -1,5 +1,7 @@
 """Rename a CLIP's tensors between our modules, open_clip's files and Hugging Face's, both ways."""
 
+import re
+
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +15,10 @@ NAMINGS = {
     "hugging_face": "vision_model.",
     "clipnb": "image_encoder.",
 }
-# DistributedDataParallel puts the first before every name. open_clip puts the second before the
-# text tower's names if a model's sizes say `custom_text`.
-PREFIXES = ("module.", "text.")
+# DistributedDataParallel puts the first before every name, and torch.compile the second. open_clip
+# puts the third before the text tower's names if a model's sizes say `custom_text`.
+PREFIXES = re.compile(r"^((module|_orig_mod|text)\.)+")
+SCALARS = ("logit_scale", "logit_bias")  # some files have them as vectors of one number
 # Tensors that only repeat the sizes: OpenAI's three scalars, Hugging Face's 0, 1, 2, ..., and the
 # causal mask, which a TorchScript archive of open_clip's model holds.
 IGNORED = ("input_resolution", "context_length", "vocab_size", "position_ids", "attn_mask")
@@ -24,7 +27,7 @@ IGNORED = ("input_resolution", "context_length", "vocab_size", "position_ids", "
 def find_naming(weights: dict[str, Tensor]) -> str:
     """Find which naming a file's tensors follow: "open_clip", "hugging_face" or "clipnb".
 
-    Raises ValueError if they follow none.
+    Raises ValueError if they follow none, or if two tensors have the same place in a model.
     """
     bare = strip_prefixes(weights)
     for naming, beginning in NAMINGS.items():
@@ -38,14 +41,18 @@ def find_naming(weights: dict[str, Tensor]) -> str:
 
 
 def strip_prefixes(weights: dict[str, Tensor]) -> dict[str, str]:
-    """Return {name without prefixes: name in the file} of the tensors that a model needs."""
+    """Return {name without prefixes: name in the file} of the tensors that a model needs.
+
+    Raises ValueError if two tensors of the file have the same name without prefixes.
+    """
     bare = {}
     for name in weights:
-        short = name
-        for prefix in PREFIXES:
-            short = short.removeprefix(prefix)
-        if short.rpartition(".")[2] not in IGNORED:
-            bare[short] = name
+        short = PREFIXES.sub("", name)
+        if short.rpartition(".")[2] in IGNORED:
+            continue
+        if short in bare:
+            raise ValueError(f"{bare[short]} and {name} are the same tensor of a model; keep one.")
+        bare[short] = name
     return bare
 
 
@@ -66,10 +73,11 @@ def rename_to_ours(weights: dict[str, Tensor], architecture: Architecture) -> di
         tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
         if naming == "open_clip" and names.is_transposed:
             tensor = tensor.T.contiguous()
-        if names.ours == "logit_scale" and tensor.numel() == 1:
-            tensor = tensor.reshape(())  # some files have it as a vector of one number
         renamed[names.ours] = tensor
     renamed |= left
+    for name in SCALARS:
+        if name in renamed and renamed[name].numel() == 1:
+            renamed[name] = renamed[name].reshape(())
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in renamed.items()
@@ -122,8 +130,9 @@ def rename_to_hugging_face(
 def find_differences(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
     """Find which tensors of a file are not those that a model has, by the file's own names.
 
-    Returns one short clause for each tensor: first those of another shape, then those that the file
-    lacks, then those that it has beyond the model's. An empty list means that the weights fit.
+    Returns one short clause for each tensor: first those of another shape or of another kind of
+    numbers, then those that the file lacks, then those that it has beyond the model's. An empty
+    list means that the weights fit.
     """
     naming = find_naming(weights)
     expected = model.state_dict()
@@ -134,15 +143,27 @@ def find_differences(weights: dict[str, Tensor], model: nn.Module) -> list[str]:
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     bare = strip_prefixes(weights)
     found = {name: tuple(weights[own].shape) for name, own in bare.items()}
-    if found.get("logit_scale") == (1,):
-        found["logit_scale"] = ()
+    for name in SCALARS:
+        if found.get(name) == (1,):
+            found[name] = ()
     differences = []
     for name in shapes.keys() & found.keys():
         if shapes[name] != found[name]:
             differences.append(f"{bare[name]} is {found[name]} and should be {shapes[name]}")
+        elif kind := find_strange_kind(weights[bare[name]], expected[name]):
+            differences.append(f"{bare[name]} is {kind} and should be dense floating point")
     differences.sort()
     for name in sorted(shapes.keys() - found.keys()):
         differences.append(f"{name} {shapes[name]} is missing")
     for name in sorted(found.keys() - shapes.keys()):
         differences.append(f"{bare[name]} {found[name]} is not in the model")
     return differences
+
+
+def find_strange_kind(tensor: Tensor, expected: Tensor) -> str:
+    """Say what is strange about a tensor's numbers, such as "int64" or "sparse", or return ""."""
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if expected.is_floating_point() and not tensor.is_floating_point():
+        return str(tensor.dtype).removeprefix("torch.")
+    return ""  # also for the counters of batch norm, which are whole numbers in a model

@@ -1,6 +1,5 @@
 """Where the weights of a name and a tag are published: the table of open_clip."""
 
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -10,11 +9,9 @@ from typing import Any
 import torch
 
 from clipnb.preprocess import CLIP_MEAN, CLIP_STD
+from clipnb.pretrained.files import OPEN_CLIP_NAMES
 from clipnb.runtime import cache_dir
 from clipnb.towers import published
-
-# The names of the weights in a repository of the Hugging Face Hub, the best first.
-HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -64,22 +61,6 @@ def find_folder(name: str, label: str) -> Path:
     return cache_dir() / "pretrained" / f"{name}-{label}"
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError, with names that are near it, if open_clip has no model of a name."""
-    if name not in published.find_size_files():
-        near = ", ".join(list_near(name) or ["ViT-B-32", "RN50"])
-        raise ValueError(
-            f"open_clip has no model {name!r}. Names that these modules can build are {near} and "
-            "others."
-        )
-
-
-def list_near(name: str, likeness: float = 0.6) -> list[str]:
-    """List the names of published models that are like a name, the most similar first."""
-    names = published.list_architectures()
-    return difflib.get_close_matches(name, names, n=3, cutoff=likeness)
-
-
 def is_tag(name: str, tag: str) -> bool:
     """Tell whether open_clip has a tag for a name."""
     from open_clip.pretrained import is_pretrained_cfg
@@ -90,13 +71,13 @@ def is_tag(name: str, tag: str) -> bool:
 def find_source(name: str, tag: str) -> Source:
     """Find where the weights of a tag are published, in the table of open_clip.
 
-    Raises ValueError, with the tags that there are for this name, for an unknown tag.
+    tag: also in capitals or with "-", as open_clip takes it. Raises ValueError, with the tags that
+    there are for this name, for an unknown tag.
     """
     from open_clip import pretrained as table
 
-    check_name(name)
     architecture = published.read_architecture(name)
-    entry = table.get_pretrained_cfg(name, tag)  # it writes tags in small letters, with "_"
+    entry = table.get_pretrained_cfg(name, tag)
     if not entry:
         tags = table.list_pretrained_tags_by_model(name)
         known = f"Its tags are {', '.join(tags)}" if tags else "It has no tag at all"
@@ -107,10 +88,10 @@ def find_source(name: str, tag: str) -> Source:
     repository, file_name = os.path.split(entry.get("hf_hub", ""))
     return Source(
         name=name,
-        tag=tag,
+        tag=tag.lower().replace("-", "_"),  # as open_clip's table spells it
         url=entry.get("url", ""),
         repository=repository,
-        hub_names=(file_name,) if file_name else HUB_NAMES,
+        hub_names=(file_name,) if file_name else OPEN_CLIP_NAMES,
         megabytes=estimate_megabytes(architecture, half="openaipublic" in entry.get("url", "")),
         entry=entry,
     )

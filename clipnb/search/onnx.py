@@ -25,7 +25,7 @@ A CLIP model as ONNX files, made by clipnb. This is how to call it from Python:
 
     import numpy as np
     import onnxruntime
-    from PIL import Image
+    from PIL import Image, ImageOps
     from tokenizers import Tokenizer
 
     image_encoder = onnxruntime.InferenceSession("image_encoder.onnx")
@@ -36,7 +36,9 @@ A CLIP model as ONNX files, made by clipnb. This is how to call it from Python:
 
 
     def encode_image(path):
-        image = Image.open(path).convert("RGB")
+        image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")  # upright
+        white = Image.new("RGBA", image.size, "white")  # where the image is transparent
+        image = Image.alpha_composite(white, image).convert("RGB")
 {scaling}
         pixels = np.asarray(image).transpose(2, 0, 1)[None]  # uint8 (1, 3, {size}, {size})
         return image_encoder.run(None, {{"images": pixels}})[0][0]

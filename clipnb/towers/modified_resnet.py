@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def conv_norm_relu(
+def make_convolution(
     in_width: int, out_width: int, kernel_size: int = 3, stride: int = 1
 ) -> nn.Sequential:
     """Build a convolution with batch norm and ReLU."""
@@ -27,8 +27,8 @@ class Bottleneck(nn.Module):
 
     def __init__(self, in_width: int, width: int, stride: int = 1):
         super().__init__()
-        self.conv1 = conv_norm_relu(in_width, width, kernel_size=1)
-        self.conv2 = conv_norm_relu(width, width)
+        self.conv1 = make_convolution(in_width, width, kernel_size=1)
+        self.conv2 = make_convolution(width, width)
         self.shrink = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.conv3 = nn.Sequential(
             nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
@@ -96,11 +96,12 @@ class ModifiedResNet(nn.Module):
         heads: int = 32,
     ):
         super().__init__()
+        self.image_size = image_size
         self.width = 32 * stem_width
         self.stem = nn.Sequential(
-            conv_norm_relu(3, stem_width // 2, stride=2),
-            conv_norm_relu(stem_width // 2, stem_width // 2),
-            conv_norm_relu(stem_width // 2, stem_width),
+            make_convolution(3, stem_width // 2, stride=2),
+            make_convolution(stem_width // 2, stem_width // 2),
+            make_convolution(stem_width // 2, stem_width),
             nn.AvgPool2d(2),
         )
         self.stages = nn.ModuleList()

@@ -5,6 +5,7 @@ read from the files that the package open_clip brings along.
 """
 
 import dataclasses
+import difflib
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -91,14 +92,24 @@ def read_architecture(name: str) -> Architecture:
     Raises ValueError for an unknown name, and for a model with parts that our modules lack, naming
     them.
     """
-    files = find_size_files()
-    if name not in files:
-        known = ", ".join(["ViT-B-32", "ViT-B-16", "ViT-L-14", "RN50"])
+    check_name(name)
+    text = find_size_files()[name].read_text(encoding="utf-8")
+    return parse_architecture(name, json.loads(text))
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, with names that are near it, if open_clip has no model of a name."""
+    if name not in find_size_files():
+        near = ", ".join(list_near(name) or ["ViT-B-32", "RN50"])
         raise ValueError(
-            f"open_clip has no model {name!r}; there are, among others, {known}. Add -quickgelu "
-            "for QuickGELU."
+            f"open_clip has no model {name!r}. Names that these modules can build are {near} and "
+            "others."
         )
-    return parse_architecture(name, json.loads(files[name].read_text(encoding="utf-8")))
+
+
+def list_near(name: str, likeness: float = 0.6) -> list[str]:
+    """List the names of published models that are like a name, the most similar first."""
+    return difflib.get_close_matches(name, list_architectures(), n=3, cutoff=likeness)
 
 
 def find_size_files() -> dict[str, Path]:

@@ -24,11 +24,17 @@ def find_architecture(model: nn.Module) -> Architecture:
         raise ValueError(
             f"the formats of published CLIPs cannot hold this model: {reason}. {ADVICE}"
         )
+    size = find_preprocess(model).size
+    if size != image.image_size:
+        raise ValueError(
+            f"the preprocessing of this model makes images of {size} pixels a side, and its image "
+            f"encoder takes {image.image_size}. Set model.preprocess to one of this size."
+        )
     return Architecture(
         name="own",
         embed_dim=model.image_projection.out_features,
         quick_gelu=has_quick_gelu(text.blocks[0]),
-        image_size=find_preprocess(model).size,
+        image_size=image.image_size,
         patch_size=0 if is_resnet else image.patches.kernel_size[0],
         image_width=image.width // 32 if is_resnet else image.width,
         image_layers=tuple(map(len, image.stages)) if is_resnet else len(image.blocks),

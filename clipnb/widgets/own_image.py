@@ -17,12 +17,15 @@ from clipnb.search.query import shorten
 
 MOST_BYTES = 20_000_000
 LONGER_SIDE = 1024  # pixels that are kept
+SHORTER_SIDE = 448  # kept of a long image: the largest published CLIP takes that many
+MOST_KEPT = 16 * SHORTER_SIDE  # of the longer side, however long
 ACCEPTED = "image/*,.heic,.heif"
 
 
 def read_own_image(name: str, data: bytes | None) -> Image.Image:
     """Read an image of any format as RGB, upright, with at most 1024 pixels on its longer side.
 
+    A long image keeps more, up to 7168, so that its shorter side has the 448 that a model may crop.
     data: None if the browser has not sent it because of its size. Raises ValueError, in one
     sentence, for what cannot be read or is too large.
     """
@@ -33,7 +36,9 @@ def read_own_image(name: str, data: bytes | None) -> Image.Image:
         image = read_photo(io.BytesIO(data), LONGER_SIDE).image
     except (OSError, UnreadableImageError) as error:
         raise ValueError(f"{shown} cannot be searched by: {error}.") from None
-    image.thumbnail((LONGER_SIDE, LONGER_SIDE))
+    shape = max(image.size) / min(image.size)
+    longer = min(max(LONGER_SIDE, round(SHORTER_SIDE * shape)), MOST_KEPT)
+    image.thumbnail((longer, longer))
     return image
 
 
