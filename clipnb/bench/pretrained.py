@@ -113,6 +113,8 @@ def compare_encoding(name: str, rounds: dict[int, int] = ROUNDS) -> dict[str, di
             encoder = open_way()
             for batch_size, n in rounds.items():
                 for method, inputs in make_inputs(pair.ours, batch_size).items():
+                    if method not in encoder:  # a way that concerns texts alone
+                        continue
                     ours = partial(encoder[method], inputs)
                     theirs = partial(getattr(pair.theirs, method), inputs)
                     finding = compare_times(ours, theirs, n, batch_size)
@@ -171,9 +173,7 @@ def take_methods(model: nn.Module) -> Encoder:
 
 def trim_texts(model: CLIP) -> Encoder:
     """Return an encoder of texts that cuts off the padding which all texts of a batch share."""
-    return take_methods(model) | {
-        "encode_text": lambda tokens: model.encode_text(trim_padding(tokens))
-    }
+    return {"encode_text": lambda tokens: model.encode_text(trim_padding(tokens))}
 
 
 def encode_in_bf16(model: CLIP) -> Encoder:
