@@ -144,7 +144,7 @@ class Recipe:
                 f"freeze={self.freeze!r} encodes each image only once, so the images cannot be "
                 "changed at random; set min_crop_area=1, flip=False, colour=0 and crop_size=0."
             )
-        if self.lora_rank < 0:
+        if not isinstance(self.lora_rank, int) or self.lora_rank < 0:
             self._refuse(f"lora_rank is {self.lora_rank}; set it to 0, or to a rank such as 4.")
         if self.lora_rank and not self.lora_towers:
             self._refuse(

@@ -49,6 +49,7 @@ def test_an_impossible_recipe_is_refused_with_the_choices(recipe, changes, messa
         ({"freeze": "both", "colour": 0.1}, "encodes each image only once"),
         ({"freeze": "image", "min_crop_area": 0.5}, "encodes each image only once"),
         ({"freeze": "image", "crop_size": 48}, "encodes each image only once"),
+        ({"lora_rank": 2.5}, "lora_rank is 2.5; set it to 0, or to a rank such as 4"),
         ({"lora_rank": -1}, "lora_rank is -1; set it to 0, or to a rank such as 4"),
         ({"lora_rank": 4, "freeze": "both"}, "set freeze='none' or lora_rank=0"),
         (

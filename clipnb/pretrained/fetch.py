@@ -171,5 +171,6 @@ def explain_missing(source: Source, problem: str) -> str:
         return f"{message}."
     return (
         f"{message}; or keep it anywhere and name it: "
-        f'load_pretrained("{source.name}", "FOLDER/{name}").'
+        f'load_pretrained("{source.name}", "FOLDER/{name}"), or on the command line '
+        f"{source.name}/FOLDER/{name}."
     )
