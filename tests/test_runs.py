@@ -174,7 +174,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     whole = train_small(recipe, tmp_path / "whole", seed=3)
     with interrupt_at_step(5):  # in the second epoch
         train_small(recipe, tmp_path / "broken", seed=3)
-    with pytest.raises(FileNotFoundError, match="unfinished.*--resume"):
+    with pytest.raises(FileNotFoundError, match=r"unfinished.*resume=True"):
         load_run(tmp_path / "broken")
     seed_everything(99)  # whatever happened in between must not matter
     resumed = train_small(recipe, tmp_path / "broken", seed=3, resume=True)
