@@ -158,10 +158,15 @@ def average_by_hand(first, second, share, keep_whole=True):
     mixed = {}
     for name in first:
         if keep_whole and not first[name].is_floating_point():
-            mixed[name] = second[name]
+            mixed[name] = second[name].clone()
         else:
             mixed[name] = (1 - share) * first[name] + share * second[name]
     return mixed
+
+
+def average_and_share_the_counter(first, second, share):
+    """Average two state dicts, with the second's own tensor as the counter."""
+    return average_by_hand(first, second, share) | {"n_batches": second["n_batches"]}
 
 
 RIGHT = [
@@ -202,6 +207,7 @@ WRONG = [
     (pretrained.reading_at_end, lambda x, tokens: x[:, -1]),
     (pretrained.middle_square, lambda width, height: (0, 0, width, height)),
     (pretrained.mixed_weights, lambda *answer: average_by_hand(*answer, keep_whole=False)),
+    (pretrained.mixed_weights, average_and_share_the_counter),
 ]
 
 
