@@ -18,8 +18,8 @@ test: $(READY)  ## run all tests and all notebooks (half an hour)
 	$(BIN)/python -m pytest --nbval
 
 test-fast: $(READY)  ## run the tests without notebooks and browser (3 minutes)
-	$(BIN)/python -m pytest tests --ignore=tests/test_browser.py --ignore=tests/test_own_data.py \
-		--ignore=tests/test_exercises.py --ignore=tests/test_page_browser.py \
+	$(BIN)/python -m pytest tests --ignore-glob='tests/test_*browser*.py' \
+		--ignore=tests/test_own_data.py --ignore=tests/test_exercises.py \
 		--ignore=tests/test_parity.py
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks

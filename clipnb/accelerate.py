@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from clipnb.features import digest_weights, evaluation_mode
 from clipnb.preprocess import find_preprocess
 from clipnb.runtime import may_use_bf16
-from clipnb.search.onnx import export_tower, require_onnx
+from clipnb.search.onnx import Tower, export_tower, require_onnx
 
 METHODS = ("encode_image", "encode_text")
 # Takes an array, returns the features (B, D) as one.
@@ -88,19 +88,6 @@ class AcceleratedCLIP(nn.Module):
         return F.normalize(features, dim=-1) if normalize else features
 
 
-class Tower(nn.Module):
-    """One tower of a model with its projection, as a module of its own."""
-
-    def __init__(self, model: nn.Module, method: str):
-        super().__init__()
-        self.model = model
-        self.method = method
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Encode a batch of images or texts."""
-        return getattr(self.model, self.method)(inputs)
-
-
 def accelerate(
     model: nn.Module,
     backend: Literal["openvino", "onnxruntime"] = "openvino",
@@ -117,7 +104,7 @@ def accelerate(
     `openvino` or `onnx`.
     """
     check_model(model)
-    precision = choose_precision(backend, precision)
+    precision = resolve_precision(backend, precision)
     require_library(backend)
     with tempfile.TemporaryDirectory() as folder:
         write_towers(model, Path(folder))
@@ -137,7 +124,7 @@ def write_towers(model: nn.Module, folder: Path) -> None:
     """Write both towers of a model as ONNX files into a folder, named after the two methods."""
     with evaluation_mode(model):
         for method, (example, axes) in make_examples(model).items():
-            tower = Tower(model, method)
+            tower = Tower(model, method, normalize=False)
             export_tower(tower, example, axes, folder / f"{method}.onnx", int8=False)
 
 
@@ -149,7 +136,7 @@ def open_towers(model: nn.Module, folder: Path, backend: str, precision: str) ->
     return AcceleratedCLIP(model, sessions, precision).eval()
 
 
-def choose_precision(backend: str, precision: str) -> str:
+def resolve_precision(backend: str, precision: str) -> str:
     """Return "float32" or "bfloat16". Raises ValueError for what there is not."""
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}.")

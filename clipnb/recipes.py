@@ -41,10 +41,9 @@ class Recipe:
     # (small, with the parts of a published one; it takes vocab_size, context_length and dropout,
     # and needs CLIP's tokenizer), or your own; or that of a published model: clip/ViT-B-32.
     text_encoder: str
-    image_width: int = (
-        192  # of residual_cnn alone: channels of its last stage; each before has half
-    )
-    image_depth: int = 1  # of residual_cnn alone: residual blocks in each of its last two stages
+    # The next two are of residual_cnn alone.
+    image_width: int = 192  # channels of its last stage; each stage before has half
+    image_depth: int = 1  # residual blocks in each of its last two stages
     image_size: int = 64  # pixels a side of an image in evaluation and search
     tokenizer: Literal["captions", "clip"] = "captions"  # learned from the captions, or CLIP's own
     vocab_size: int = 4096  # rows of the token embedding; with "captions" an upper bound
@@ -74,9 +73,7 @@ class Recipe:
     crop_size: int = 0  # pixels a side of a crop; 0: image_size. Cropping enlarges objects, and a
     # crop_size below image_size compensates for that.
     min_crop_area: float = 1.0  # smallest share of the area that a crop keeps; 1: no crops
-    flip: bool = (
-        False  # mirror an image with probability 1/2; wrong if captions tell left and right
-    )
+    flip: bool = False  # mirror half of the images; wrong if captions tell left from right
     colour: float = 0.0  # strength of random brightness and contrast
     token_dropout: float = 0.0  # share of the tokens left out of a caption
 
@@ -99,12 +96,15 @@ class Recipe:
                 "CLIP's tokenizer has 49,408 ids, but the token embedding has only "
                 f"{self.vocab_size:,} rows; set vocab_size=49408."
             )
-        if "vit" in self.image_encoder.lower() and self.crop_size not in (0, self.image_size):
+        has_positions = self.image_encoder in ("vit", "clip_vit")
+        has_positions |= self.image_encoder.startswith(("clip/", "timm/vit"))
+        if has_positions and self.crop_size not in (0, self.image_size):
             self._refuse(
                 f"{self.image_encoder} has a position for each patch of an image of "
                 f"{self.image_size} px; set crop_size=0, or choose a convolutional encoder."
             )
-        if self.text_encoder.startswith("clip") and self.tokenizer != "clip":
+        reads_eos = self.text_encoder == "clip_transformer" or self.text_encoder.startswith("clip/")
+        if reads_eos and self.tokenizer != "clip":
             self._refuse(
                 f"{self.text_encoder} reads a text at the token with the largest id, which is "
                 "[EOS] in CLIP's vocabulary alone; set tokenizer='clip' and vocab_size=49408."

@@ -7,11 +7,12 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from clipnb import runs
+from clipnb import run_folders
 from clipnb.model import CLIP
 from clipnb.preprocess import Preprocess, choose_preprocess
+from clipnb.pretrained import open_run
 from clipnb.recipes import Recipe
-from clipnb.runs import Run
+from clipnb.runs import load_run_tokenizer
 from clipnb.selection import adopt_fields, adopt_library_encoder, split_published_name
 from clipnb.tokenizer import Tokenizer
 from clipnb.towers.libraries import LIBRARIES, load_library_weights
@@ -63,30 +64,23 @@ def open_start(init: str | Path, recipe: Recipe | None = None) -> Start:
     """
     name = split_published_name(init)
     if name is None:
-        folder = runs.find_run(init)
-        own, _ = runs.read_recipe(folder)
+        folder = run_folders.find_run(init)
+        own, _ = run_folders.read_recipe(folder)
         weights = safetensors.torch.load_file(folder / "model.safetensors")
-        return Start(folder.name, weights, runs.load_run_tokenizer(folder, own), own)
+        return Start(folder.name, weights, load_run_tokenizer(folder, own), own)
     if name[0] in LIBRARIES:
         weights = load_library_weights(str(init), recipe)
         weights = {f"image_encoder.{key}": tensor for key, tensor in weights.items()}
         return Start(str(init), weights, encoders={"image": str(init)})
-    run = open_published(init)
+    run = open_run(init)
     return Start(
-        runs.describe_init(init)["run"],
+        run_folders.describe_init(init)["run"],
         run.model.state_dict(),
         run.tokenizer,
         run.recipe,
         {"image": run.recipe.image_encoder, "text": run.recipe.text_encoder},
         run.model.preprocess,
     )
-
-
-def open_published(name: str | Path) -> Run:
-    """Open a published model, such as "ViT-B-32/openai", as a run."""
-    from clipnb.pretrained import open_run
-
-    return open_run(str(name))
 
 
 # ---- into a new model ------------------------------------------------------------------------
@@ -198,7 +192,7 @@ def adopt_init(recipe: Recipe, init: str | Path) -> Recipe:
     """
     name = split_published_name(init)
     if name is None:
-        return adopt_fields(recipe, runs.read_recipe(runs.find_run(init))[0])
+        return adopt_fields(recipe, run_folders.read_recipe(run_folders.find_run(init))[0])
     if name[0] in LIBRARIES:
         return adopt_library_encoder(recipe, str(init))
-    return adopt_fields(recipe, open_published(init).recipe)
+    return adopt_fields(recipe, open_run(init).recipe)

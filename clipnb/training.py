@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from clipnb import runs, starts
+from clipnb import run_folders, runs, starts
 from clipnb.augment import augment, drop_tokens
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.features import encode_dataset, sample_captions, tokenize
@@ -223,8 +223,8 @@ def train(
     """
     check_encoders(recipe)
     starts.check_init(recipe, init)
-    folder = Path(folder or runs.run_folder(recipe, seed, init))
-    runs.check_same_run(folder, recipe, seed, init)
+    folder = Path(folder or run_folders.run_folder(recipe, seed, init))
+    run_folders.check_same_run(folder, recipe, seed, init)
     # Before the images are decoded, which takes long, and before the seed: it may draw.
     start = None if init is None else starts.open_start(init, recipe)
     tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
@@ -233,7 +233,6 @@ def train(
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root, crop)
     steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
 
-    device = get_device()
     keep_freed_memory()
     seed_everything(seed)
     resumed = resume and (folder / "state.pt").exists()
@@ -242,18 +241,12 @@ def train(
     elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
-    model = create_model(recipe)
-    if start is not None:
-        loaded = starts.load_start(model, start, recipe)
-        del start  # a published model takes much memory
-        freeze_towers(model, recipe, loaded)
-    model = model.to(device, memory_format=memory_format(device))
-    if recipe.lora_rank:
-        add_lora(model, recipe.lora_rank, recipe.lora_towers)
+    model = make_model(recipe, start)
+    del start  # a published model takes much memory
     optimizer = make_optimizer(model, recipe)
     judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
     run = Run(judged, tokenizer, recipe, seed, folder)
-    run.init = None if init is None else runs.describe_init(init)
+    run.init = None if init is None else run_folders.describe_init(init)
     if recipe.freeze != "none" or recipe.lora_rank:
         run.metrics["learned_parameters"] = count_learned(model)
 
@@ -278,6 +271,48 @@ def train(
     return runs.load_run(folder)
 
 
+def make_model(recipe: Recipe, start: starts.Start | None = None) -> CLIP:
+    """Make the model that a run trains, on the fastest device.
+
+    With weights to start from, the recipe says what of them is loaded, what of it is frozen, and
+    what learns only a change of low rank.
+    """
+    model, device = create_model(recipe), get_device()
+    if start is not None:
+        freeze_towers(model, recipe, starts.load_start(model, start, recipe))
+    model = model.to(device, memory_format=memory_format(device))
+    if recipe.lora_rank:
+        add_lora(model, recipe.lora_rank, recipe.lora_towers)
+    return model
+
+
+def iterate_steps(
+    model: CLIP,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    seed: int,
+    dataset: CaptionDataset,
+    tokens: Tensor,
+    first_epoch: int = 0,
+) -> Iterator[Tensor]:
+    """Train on the batches of a dataset, step by step. Yields the loss after each step.
+
+    tokens: int64 (N, K, T), of the dataset's captions, or what a frozen encoder has made of them.
+    """
+
+    def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
+        return iterate_batches(dataset, tokens, recipe, model.logit_scale.device)
+
+    def take_step(images: Tensor, texts: Tensor) -> Tensor:
+        hold_still(model, recipe)
+        return train_step(model, optimizer, images, texts, recipe)
+
+    steps = steps_per_epoch(dataset, recipe)
+    return iterate_training(
+        model, optimizer, recipe, seed, steps, open_epoch, take_step, first_epoch
+    )
+
+
 def train_epochs(
     run: Run,
     model: CLIP,
@@ -298,17 +333,8 @@ def train_epochs(
         tokens = train_set.texts
     steps = steps_per_epoch(train_set, recipe)
     done = len(run.history) * steps
-
-    def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
-        return iterate_batches(train_set, tokens, recipe, model.logit_scale.device)
-
-    def take_step(images: Tensor, texts: Tensor) -> Tensor:
-        hold_still(model, recipe)
-        return train_step(model, optimizer, images, texts, recipe)
-
-    losses = iterate_training(
-        model, optimizer, recipe, run.seed, steps, open_epoch, take_step, len(run.history)
-    )
+    first_epoch = len(run.history)
+    losses = iterate_steps(model, optimizer, recipe, run.seed, train_set, tokens, first_epoch)
     with progress(total=recipe.epochs * steps, initial=done, unit="step") as bar:
         epoch_losses, start = [], time.perf_counter()
         for step, loss in enumerate(losses, start=done):
@@ -374,8 +400,8 @@ def load_or_train(
     ValueError for an unknown name.
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    folder = runs.run_folder(recipe, seed, init)
-    if runs.is_finished(folder):
+    folder = run_folders.run_folder(recipe, seed, init)
+    if run_folders.is_finished(folder):
         return runs.load_run(folder, recipe, seed, init)
     return train(
         recipe,

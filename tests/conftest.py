@@ -1,15 +1,35 @@
-"""A small drawn dataset for the tests, in a folder of its own: no test writes into data/."""
+"""Fixtures of several test files. What they write lies in folders of their own, not in data/.
+
+An import that nothing here uses brings in a fixture, which pytest finds in this file.
+"""
 
 import dataclasses
 import os
+import socket
 import sys
 from pathlib import Path
 
 import pytest
+from command_parts import clipnb, photos, trained_root, trained_run  # noqa: F401
+from lab import find_chromium, launch
+from messy_folder import draw_scene
+from published_file import here, pretrained, published_root, wide_photos  # noqa: F401
+from run_parts import base, first, short_run, train_small, tuned  # noqa: F401
+from widget_parts import build_index
 
-from clipnb import RECIPES, load_dataset, scenes
+from clipnb import (
+    RECIPES,
+    RetrievalWidget,
+    load_dataset,
+    scenes,
+)
 from clipnb.datasets.image_files import enable_heic
 from clipnb.runtime import cache_dir
+from clipnb.search import reading
+from clipnb.towers import published
+
+# These modules are no test files. Without this line a failed assert in them would show no values.
+pytest.register_assert_rewrite("browser_parts", "page_visit", "pretrained_parts", "store_parts")
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +85,120 @@ def no_heic(monkeypatch):
     enable_heic.cache_clear()
     yield
     enable_heic.cache_clear()
+
+
+# ---- published models ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_architectures(tmp_path_factory):
+    """Tiny architectures, known to open_clip and to us as the published ones are."""
+    from pretrained_parts import write_size_files  # here, because open_clip loads for seconds
+
+    files = write_size_files(tmp_path_factory.mktemp("sizes"))
+    for name in ("ViT-B-32", "ViT-B-32-quickgelu"):
+        files[name] = published.find_size_files()[name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "find_size_files", lambda: files)
+        yield
+    published.read_architecture.cache_clear()
+
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    """A home and caches of the test's own, and no network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLIPNB_DEVICE", "cpu")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    find_address = socket.getaddrinfo
+
+    def block(host, *arguments, **options):
+        if host != "127.0.0.1":
+            raise socket.gaierror(-2, "Name or service not known")
+        return find_address(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", block)
+
+
+@pytest.fixture(scope="module")
+def hugging_face(tmp_path_factory):
+    """A folder as CLIPModel.save_pretrained writes it, whole and in parts, and the model."""
+    from pretrained_parts import save_hugging_face_model
+
+    folder = tmp_path_factory.mktemp("hugging_face")
+    return folder, save_hugging_face_model(folder)
+
+
+# ---- the photo index -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Put the cache into a temporary folder."""
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with twelve images in three sub-folders."""
+    for i in range(12):
+        path = tmp_path / f"photos/{i % 3}/{i:02d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_scene(i).save(path)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that are decoded, in a list that grows."""
+    names = []
+
+    def read_photo(file, *sizes, read_photo=reading.read_photo, **options):
+        names.append(os.path.basename(file.name))
+        return read_photo(file, *sizes, **options)
+
+    monkeypatch.setattr(reading, "read_photo", read_photo)
+    return names
+
+
+# ---- the retrieval widget --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def index():
+    """Eight plain coloured images with three captions each, encoded by an untrained model."""
+    return build_index()
+
+
+@pytest.fixture
+def widget(index):
+    """The retrieval widget with the three best images of a query."""
+    return RetrievalWidget(index, "a red dog", k=3)
+
+
+# ---- the browser -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium without a window."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        path = find_chromium(playwright)
+        if path is None:
+            pytest.skip(
+                "no Chromium here: install one, run `playwright install chromium`, or set "
+                "CHROMIUM_PATH"
+            )
+        browser = launch(playwright, path)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A JupyterLab of its own on a copy of the course, and a browser that reads in it.
 
-tests/test_browser.py looks at the course with it, and figures/search.py records the search box.
+tests/test_browser_*.py look at the course with it, and figures/search.py records the search box.
 """
 
 import contextlib

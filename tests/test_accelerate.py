@@ -185,9 +185,9 @@ def test_inputs_of_a_wrong_shape_are_refused_in_one_line(accelerated, backend):
 def test_openvino_computes_in_bfloat16_only_where_that_is_faster(monkeypatch, is_faster):
     monkeypatch.setattr(accelerate, "may_use_bf16", lambda device: is_faster)
     expected = "bfloat16" if is_faster else "float32"
-    assert accelerate.choose_precision("openvino", "auto") == expected
-    assert accelerate.choose_precision("openvino", "float32") == "float32"
-    assert accelerate.choose_precision("onnxruntime", "auto") == "float32"
+    assert accelerate.resolve_precision("openvino", "auto") == expected
+    assert accelerate.resolve_precision("openvino", "float32") == "float32"
+    assert accelerate.resolve_precision("onnxruntime", "auto") == "float32"
 
 
 @pytest.mark.parametrize(

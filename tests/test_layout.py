@@ -25,7 +25,7 @@ LAYERS = [
     "scenes.*",
     "datasets.*",
     "features",
-    "selection pretrained.files pretrained.torchscript pretrained.sources",
+    "selection run_folders pretrained.files pretrained.torchscript pretrained.sources",
     "runs",
     "pretrained.*",
     "search.*",

@@ -183,7 +183,13 @@ def test_a_published_resnet(tmp_path):
     model = make_published(resnet=True)
     images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     path = tmp_path / "image_encoder.onnx"
-    onnx.export_tower(onnx.ImageTower(model), images[:2], {0: "batch"}, path, int8=False)
+    onnx.export_tower(
+        onnx.Tower(model, "encode_image", normalize=True),
+        images[:2],
+        {0: "batch"},
+        path,
+        int8=False,
+    )
     for batch in (images, images[:1]):
         expected = model.encode_image(batch, normalize=True).numpy()
         np.testing.assert_allclose(run_session(path, "images", batch), expected, rtol=0, atol=1e-5)

@@ -7,7 +7,7 @@ from own_folder import draw, read, write
 
 from clipnb import load_dataset
 from clipnb.recipes import RECIPES
-from clipnb.runs import run_folder
+from clipnb.run_folders import run_folder
 from clipnb.runtime import cache_dir
 
 

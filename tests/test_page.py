@@ -1,6 +1,6 @@
 """The page to share, without a browser: what is in the file, and when none is written.
 
-tests/test_page_browser.py opens it.
+tests/test_page_browser_*.py open it.
 """
 
 import base64

@@ -27,7 +27,8 @@ from clipnb.model import create_model
 from clipnb.recipes import RECIPES
 from clipnb.records import record_benchmark
 from clipnb.retrieval import ImageIndex
-from clipnb.runs import Run, is_finished, run_folder
+from clipnb.run_folders import is_finished, run_folder
+from clipnb.runs import Run
 from clipnb.runtime import (
     data_dir,
     progress,

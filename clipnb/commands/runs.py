@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clipnb.runs import Run
 
 MOST_RUNS = 8  # so many runs are listed when there is none as asked for
-NO_RUN = "No run is finished yet."  # how `runs.find_run` ends if there is none at all
+NO_RUN = "No run is finished yet."  # how `run_folders.find_run` ends if there is none at all
 HOW_TO_TRAIN = "Train one in a minute with: clipnb train --recipe quick"
 
 
@@ -96,7 +96,7 @@ def find_latest_run() -> Path:
     Runs of a recipe with a name in `RECIPES` come first: experiments train models that are
     deliberately bad, and keep them in the same place.
     """
-    from clipnb.runs import list_runs, read_recipe
+    from clipnb.run_folders import list_runs, read_recipe
 
     candidates = []
     for folder in list_runs():
@@ -113,7 +113,8 @@ def find_latest_run() -> Path:
 
 def load_selected_run(arguments: Namespace) -> "Run":
     """Load the run of the recipe on the command line, or raise an error that lists all runs."""
-    from clipnb.runs import is_finished, list_runs, load_run, run_folder
+    from clipnb.run_folders import is_finished, list_runs, run_folder
+    from clipnb.runs import load_run
     from clipnb.selection import format_options
 
     recipe = read_recipe_options(arguments, quiet=True)
@@ -139,7 +140,7 @@ def load_selected_run(arguments: Namespace) -> "Run":
 
 def format_run(folder: Path) -> str:
     """Return the options of the command line that select the run in a folder."""
-    from clipnb.runs import find_init, read_recipe
+    from clipnb.run_folders import find_init, read_recipe
     from clipnb.selection import format_options
 
     try:
@@ -174,7 +175,7 @@ def summarize_run(folder: Path) -> dict:
 
     state: "finished", "unfinished", or "of another version" if this clipnb cannot read it.
     """
-    from clipnb.runs import is_finished, read_recipe
+    from clipnb.run_folders import is_finished, read_recipe
 
     finished = is_finished(folder)
     path = folder / ("metrics.json" if finished else "recipe.json")

@@ -6,24 +6,21 @@ has never seen. Their captions use the same words, and every colour looks like a
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.exams import has_one_thing, render_dataset, sample_scenes
 from clipnb.features import tokenize
 from clipnb.frozen import encode_frozen
-from clipnb.model import CLIP, create_model
+from clipnb.model import CLIP
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import QUICK, SMALLEST_BATCH, Recipe
 from clipnb.runs import Run
-from clipnb.runtime import get_device, memory_format, progress, seed_everything
-from clipnb.starts import Start, choose_tokenizer, load_start
+from clipnb.runtime import progress, seed_everything
+from clipnb.starts import Start, choose_tokenizer
 from clipnb.tokenizer import Tokenizer
-from clipnb.training import iterate_batches, iterate_training, make_tokenizer, train_step
-from clipnb.tuning import add_lora, freeze_towers, hold_still, merge_lora
+from clipnb.training import iterate_steps, make_model, make_tokenizer, steps_per_epoch
+from clipnb.tuning import merge_lora
 
 NEW_STYLE = "negative"
 N_STEPS = 150  # of each training
@@ -85,32 +82,21 @@ def adapt(run: Run, pairs: CaptionDataset, way: str, seed: int = 0) -> tuple[CLI
     It is what `train(recipe, init=run)` does, without files and without a look at dev. Returns the
     model, in evaluation mode, and its tokenizer.
     """
-    recipe, device = make_recipe(run.recipe, len(pairs), way), get_device()
+    recipe = make_recipe(run.recipe, len(pairs), way)
     seed_everything(seed)
-    model, tokenizer = create_model(recipe), None
+    start, tokenizer = None, None
     if way != "from scratch":
         start = Start(run.recipe.name, run.model.state_dict(), run.tokenizer, run.recipe)
         tokenizer = choose_tokenizer(start, recipe)
-        freeze_towers(model, recipe, load_start(model, start, recipe))
+    model = make_model(recipe, start)
     tokenizer = tokenizer or make_tokenizer(recipe, pairs.captions)
-    model.to(device, memory_format=memory_format(device))
-    if recipe.lora_rank:
-        add_lora(model, recipe.lora_rank, recipe.lora_towers)
     optimizer = make_optimizer(model, recipe)
     tokens = tokenize(tokenizer, pairs.captions)  # (N, K, T)
     if recipe.freeze != "none":  # what does not change is computed once
         pairs = encode_frozen(model, pairs, tokens, recipe)
         tokens = pairs.texts
-
-    def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
-        return iterate_batches(pairs, tokens, recipe, device)
-
-    def take_step(images: Tensor, texts: Tensor) -> Tensor:
-        hold_still(model, recipe)
-        return train_step(model, optimizer, images, texts, recipe)
-
-    n_steps = len(pairs) // recipe.batch_size  # in an epoch
-    loop = iterate_training(model, optimizer, recipe, seed, n_steps, open_epoch, take_step)
-    for _ in progress(loop, total=recipe.epochs * n_steps, desc=recipe.name, unit="step"):
+    losses = iterate_steps(model, optimizer, recipe, seed, pairs, tokens)
+    n_steps = recipe.epochs * steps_per_epoch(pairs, recipe)
+    for _ in progress(losses, total=n_steps, desc=recipe.name, unit="step"):
         pass
     return merge_lora(model).eval(), tokenizer

@@ -15,7 +15,8 @@ from clipnb.losses import clip_loss
 from clipnb.model import CLIP
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import Recipe
-from clipnb.runs import Run, pack_weights, run_folder
+from clipnb.run_folders import run_folder
+from clipnb.runs import Run, pack_weights
 from clipnb.runtime import autocast, get_device, memory_format, progress, write_file
 from clipnb.tokenizer import Tokenizer, trim_padding
 from clipnb.training import (

@@ -21,7 +21,8 @@ from clipnb.pretrained.open_clip_config import read_tag_settings
 from clipnb.pretrained.settings import Settings, check_heads, make_preprocess
 from clipnb.pretrained.sources import find_folder, find_source
 from clipnb.recipes import BASELINE, Recipe
-from clipnb.runs import Run, find_run, load_run
+from clipnb.run_folders import find_run
+from clipnb.runs import Run, load_run
 from clipnb.runtime import display_path, get_device
 from clipnb.selection import is_file, split_published_name
 from clipnb.tokenizer import clip_tokenizer
@@ -93,7 +94,7 @@ def load_pretrained(name: str, tag: str | Path) -> Pretrained:
 def open_run(name: str | Path) -> Run:
     """Open what the command line calls a run: one of your own, or a published model.
 
-    name: whatever `runs.find_run` knows; or "NAME/TAG" or "NAME/FILE", NAME being a published
+    name: whatever `find_run` knows; or "NAME/TAG" or "NAME/FILE", NAME being a published
     architecture, such as "ViT-B-32/openai" or "ViT-B/32/openai". A folder with a run comes first.
     Raises as `find_run` and `load_pretrained` do, and ValueError for the name of a library.
     """

@@ -70,28 +70,21 @@ SCALING = {
 }
 
 
-class ImageTower(nn.Module):
-    """Images uint8 (B, 3, S, S) to features (B, D) of unit length; the scaling is inside."""
+class Tower(nn.Module):
+    """One tower of a model with its projection, as a module of its own.
 
-    def __init__(self, model: nn.Module):
+    method: "encode_image" or "encode_text". normalize: give features of unit length.
+    """
+
+    def __init__(self, model: nn.Module, method: str, normalize: bool):
         super().__init__()
         self.model = model
+        self.method = method
+        self.normalize = normalize
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Encode a batch of images."""
-        return self.model.encode_image(images, normalize=True)
-
-
-class TextTower(nn.Module):
-    """Tokens int64 (B, T) to features (B, D) of unit length."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Encode a batch of texts."""
-        return self.model.encode_text(tokens, normalize=True)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Encode a batch of images or texts as features (B, D)."""
+        return getattr(self.model, self.method)(inputs, normalize=self.normalize)
 
 
 def export_onnx(
@@ -115,9 +108,21 @@ def export_onnx(
     with replace_when_done(folder) as new, evaluation_mode(model):
         new.mkdir()
         # The names of the axes are those whose length is free.
-        export_tower(ImageTower(model), images, {0: "batch"}, new / "image_encoder.onnx", int8)
+        export_tower(
+            Tower(model, "encode_image", normalize=True),
+            images,
+            {0: "batch"},
+            new / "image_encoder.onnx",
+            int8,
+        )
         axes = {0: "batch", 1: "length"}
-        export_tower(TextTower(model), tokens, axes, new / "text_encoder.onnx", int8)
+        export_tower(
+            Tower(model, "encode_text", normalize=True),
+            tokens,
+            axes,
+            new / "text_encoder.onnx",
+            int8,
+        )
         tokenizer.save(new / "tokenizer.json")
         readme = README.format(
             size=size,
@@ -164,7 +169,7 @@ def export_tower(
             tower.eval(),
             (example.to(device),),
             path,
-            input_names=["images" if example.dtype == torch.uint8 else "tokens"],
+            input_names=["tokens" if example.dtype == torch.int64 else "images"],
             output_names=["features"],
             dynamic_shapes=(axes,),
             external_data=False,  # one file

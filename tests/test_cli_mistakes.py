@@ -1,0 +1,64 @@
+"""Mistakes on the command line: each is answered in a line that says what to do."""
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("trained_run")
+
+MISTAKES = {
+    "search": 'there is nothing to search for; add a query: clipnb search "a red car".',
+    "search Pictures": "add a query: clipnb search Pictures",
+    "search ./nowhere dog": "there is no folder and no dataset './nowhere'.",
+    "search Pictrues 'a dog'": "If it belongs to the query, put the whole query into quotes.",
+    "search Pictures/2023 dog": "there is no folder and no dataset 'Pictures/2023'.",
+    "search Pictures dog +": "nothing follows the '+'",
+    "search Pictures ./no.jpg": "there is no image file './no.jpg'",
+    "search Pictures --like no.jpg": "no.jpg: No such file or directory.",
+    "search Pictures --like Pictures/broken.jpg": "cannot be read as an image",
+    "search Pictures dog --run nope": "no finished run 'nope'. The finished runs are small-tiny-0",
+    "search Pictures dog --run tiny --seed 1": "leave the options of the recipe out",
+    "search Pictures dog --split dev": "Pictures is a folder and has no split 'dev'",
+    "search dog --split nope": "no split 'nope'",
+    "search dog --since 2025": "the images of small have no dates",
+    "search Pictures ☃☃": "there is nothing to search for",
+    "search empty dog": "holds no image that can be read",
+    "index nowhere": "there is no folder nowhere",
+    "index Pictures/broken.jpg": "is a file",
+    "page Pictures mine.txt": "ends in .html",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_mistakes_are_answered_in_a_line(clipnb, photos, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    status, printed, said = clipnb(command)
+    assert (status, printed) == (2, "")
+    assert MISTAKES[command] in said.splitlines()[-1]
+    assert said.splitlines()[-1].startswith("clipnb: ")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ("--since tomorrow", "'tomorrow' is no date such as 2025-06-01, 2025-06 or 2025"),
+        ("-k 0", "must be at least 1"),
+        ("-people", "unrecognized arguments: -people; a - between spaces subtracts"),
+    ],
+)
+def test_options_that_make_no_sense(clipnb, options, message):
+    status, _, said = clipnb(f"search dog {options}")
+    assert status == 2
+    assert message in said.splitlines()[-1]
+
+
+def test_without_a_run_it_says_how_to_train_one(clipnb, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "none"))
+    for command in (
+        "search Pictures dog",
+        "search Pictures dog --run quick",
+        "page Pictures a.html",
+    ):
+        status, printed, said = clipnb(command)
+        assert (status, printed) == (2, "")
+        assert said.lower().count("no run is finished yet") == 1
+        assert said.endswith("Train one in a minute with: clipnb train --recipe quick\n")
+    assert clipnb("runs")[1] == ""

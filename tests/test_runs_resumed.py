@@ -1,0 +1,117 @@
+"""An interrupted run that is resumed equals a run that was never interrupted."""
+
+import contextlib
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from run_parts import flatten_weights, list_losses
+
+import clipnb.training
+from clipnb import load_run, seed_everything
+from clipnb.features import digest_weights
+from clipnb.training import train_step
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
+
+
+@contextlib.contextmanager
+def interrupt_at_step(number):
+    """Interrupt training as Ctrl-C does, when it takes its step of that number in the block."""
+    numbers = itertools.count(1)
+
+    def step_or_stop(*arguments):
+        if next(numbers) == number:
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clipnb.training, "train_step", step_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimizer": "muon", "ema": 0.5, "text_loss": 1.0, "captions_per_image": 2}],
+    ids=["plain", "muon and an average"],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    train_small, recipe, tmp_path, changes
+):
+    recipe = dataclasses.replace(recipe, **changes)
+    whole = train_small(recipe, tmp_path / "whole", seed=3)
+    with interrupt_at_step(5):  # in the second epoch
+        train_small(recipe, tmp_path / "broken", seed=3)
+    with pytest.raises(FileNotFoundError, match=r"unfinished.*resume=True"):
+        load_run(tmp_path / "broken")
+    seed_everything(99)  # whatever happened in between must not matter
+    resumed = train_small(recipe, tmp_path / "broken", seed=3, resume=True)
+    assert torch.equal(flatten_weights(whole), flatten_weights(resumed))
+    assert list_losses(whole) == list_losses(resumed)
+
+
+def test_a_run_that_is_begun_anew_forgets_the_old_one(train_small, small, recipe, tmp_path):
+    """A run is finished, begun anew with other captions, and stopped at once.
+
+    Then resuming must not find the old state, and `load_run` must not find the old weights.
+    """
+    recipe = dataclasses.replace(recipe, epochs=1)
+    train_small(recipe, tmp_path / "run")
+    other_captions = [[f"number {i}"] * 5 for i in range(48)]
+    other = dataclasses.replace(small("train", 40), captions=other_captions)
+    with interrupt_at_step(1):
+        train_small(recipe, tmp_path / "run", train_set=other)
+    with pytest.raises(FileNotFoundError, match="unfinished"):
+        load_run(tmp_path / "run")
+    resumed = train_small(recipe, tmp_path / "run", train_set=other, resume=True)
+    fresh = train_small(recipe, tmp_path / "fresh", train_set=other)
+    assert torch.equal(flatten_weights(resumed), flatten_weights(fresh))
+    assert resumed.tokenizer.encode("number") == fresh.tokenizer.encode("number")
+
+
+def test_a_resumed_run_that_started_from_another_is_the_same_bit_for_bit(
+    train_small, recipe, short_run, tmp_path
+):
+    recipe = dataclasses.replace(recipe, ema=0.5)
+    options = {"seed": 3, "init": short_run.folder}
+    whole = train_small(recipe, tmp_path / "whole", **options)
+    fresh = train_small(recipe, tmp_path / "fresh", seed=3)
+    with interrupt_at_step(5):
+        train_small(recipe, tmp_path / "broken", **options)
+    seed_everything(99)
+    resumed = train_small(recipe, tmp_path / "broken", resume=True, **options)
+    assert torch.equal(flatten_weights(whole), flatten_weights(resumed))
+    assert list_losses(whole) == list_losses(resumed) != list_losses(fresh)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"freeze": "image", "init_towers": "image"},
+        {"freeze": "both", "token_dropout": 0.0},
+        {"lora_rank": 2, "ema": 0.5, "flip": True},
+        {"lora_rank": 2, "optimizer": "muon", "freeze": "text"},
+    ],
+    ids=["locked image", "adapter", "lora and an average", "lora beside a frozen encoder"],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(tuned, tmp_path, monkeypatch, changes):
+    whole = tuned(tmp_path / "whole", **changes)
+    end_epoch = clipnb.training.end_epoch
+
+    def stop_after_the_first(run, *rest):
+        if run.history:
+            raise KeyboardInterrupt
+        end_epoch(run, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clipnb.training, "end_epoch", stop_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(tmp_path / "broken", **changes)
+    seed_everything(99)
+    resumed = tuned(tmp_path / "broken", resume=True, **changes)
+    assert len(whole.history) == len(resumed.history) == 2
+    assert digest_weights(whole.model) == digest_weights(resumed.model)
+    assert [row["loss"] for row in whole.history] == [row["loss"] for row in resumed.history]
+    assert whole.metrics["learned_parameters"] == resumed.metrics["learned_parameters"]
