@@ -1,5 +1,8 @@
 """The loss of a recipe: the one between images and captions, and what a recipe adds to it."""
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,7 +11,7 @@ from clipnb.losses import clip_loss, shared_text_loss, siglip_loss
 from clipnb.model import CLIP
 from clipnb.recipes import Recipe
 from clipnb.runtime import autocast
-from clipnb.tokenizer import padding_mask
+from clipnb.tokenizer import padding_mask, trim_padding
 
 MOST_IMAGES = 0.3  # a word in the captions of a larger share of the batch, as "a", says little
 
@@ -20,9 +23,11 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     captions cost little where the text encoder is small. What a frozen encoder has made of them
     may stand for images and tokens (see `project_images`).
     """
+    encode_images = functools.partial(project_images, model)
+    encode_texts = functools.partial(project_texts, model)
     with autocast(images.device):
-        image_features = project_images(model, images).float()  # (B, D)
-        text_features = [project_texts(model, texts).float() for texts in tokens]
+        image_features = encode_in_chunks(encode_images, images, recipe.chunk_size)  # (B, D)
+        text_features = [encode_in_chunks(encode_texts, own, recipe.chunk_size) for own in tokens]
     scale = model.logit_scale.exp()
     losses = []
     for features in text_features:  # C times (B, D)
@@ -37,6 +42,25 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     if recipe.word_loss:
         loss = loss + recipe.word_loss * compute_word_loss(model, image_features, tokens, scale)
     return loss
+
+
+def encode_in_chunks(
+    encode: Callable[[Tensor], Tensor], inputs: Tensor, chunk_size: int
+) -> Tensor:
+    """Encode inputs (B, ...) as features float32 (B, D), `chunk_size` rows at a time; 0: at once.
+
+    The features and their gradients are those of the whole batch, but for rounding, because each
+    row is encoded by itself. (Batch norm looks at other rows; `make_model` refuses it.) Texts of
+    like length share a chunk, so that little of it is padding.
+    """
+    if not chunk_size:
+        return encode(inputs).float()
+    if inputs.is_floating_point():
+        return torch.cat([encode(chunk) for chunk in inputs.split(chunk_size)]).float()
+    order = padding_mask(inputs).sum(dim=-1).argsort()  # (B,), shortest first
+    chunks = [trim_padding(chunk) for chunk in inputs[order].split(chunk_size)]
+    features = torch.cat([encode(chunk) for chunk in chunks]).float()
+    return features[order.argsort()]
 
 
 def project_images(model: CLIP, images: Tensor) -> Tensor:

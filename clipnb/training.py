@@ -36,6 +36,8 @@ from clipnb.runtime import (
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer, trim_padding
 from clipnb.tuning import add_lora, count_learned, freeze_towers, hold_still
 
+BATCH_NORMS = nn.modules.batchnorm._BatchNorm
+
 
 def make_tokenizer(recipe: Recipe, captions: Sequence[Sequence[str]]) -> Tokenizer:
     """Make the tokenizer of a recipe. captions: N lists of K strings, of the training split."""
@@ -278,6 +280,12 @@ def make_model(recipe: Recipe, start: starts.Start | None = None) -> CLIP:
     what learns only a change of low rank.
     """
     model, device = create_model(recipe), get_device()
+    if recipe.chunk_size and any(isinstance(part, BATCH_NORMS) for part in model.modules()):
+        raise ValueError(
+            f"recipe {recipe.name!r}: chunk_size={recipe.chunk_size} would change what batch norm "
+            f"in {recipe.image_encoder} computes, because it looks at all images of a chunk; set "
+            "chunk_size=0, or choose an encoder without batch norm."
+        )
     if start is not None:
         freeze_towers(model, recipe, starts.load_start(model, start, recipe))
     model = model.to(device, memory_format=memory_format(device))
