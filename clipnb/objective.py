@@ -44,9 +44,7 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     return loss
 
 
-def encode_in_chunks(
-    encode: Callable[[Tensor], Tensor], inputs: Tensor, chunk_size: int
-) -> Tensor:
+def encode_in_chunks(encode: Callable[[Tensor], Tensor], inputs: Tensor, chunk_size: int) -> Tensor:
     """Encode inputs (B, ...) as features float32 (B, D), `chunk_size` rows at a time; 0: at once.
 
     The features and their gradients are those of the whole batch, but for rounding, because each

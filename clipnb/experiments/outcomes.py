@@ -17,13 +17,16 @@ from clipnb.experiments.fitting import TRAINING_SECONDS
 from clipnb.runtime import ROOT, cache_dir, replace_when_done
 
 
-def run_seed(experiment: Experiment, seed: int, settings: dict) -> tuple[Outcomes, dict]:
+def run_seed(
+    experiment: Experiment, seed: int, settings: dict, code: str | None = None
+) -> tuple[Outcomes, dict]:
     """Return the outcomes and numbers of one seed: from the cache, or measured now.
 
-    The numbers hold two more entries, `seconds` and `trained`. Raises ValueError if the conditions
+    The numbers hold two more entries, `seconds` and `trained`. code: a digest of the code that
+    measures; by default that of `digest_measure`. Raises ValueError if the conditions
     do not hold a row for each test image.
     """
-    path = seed_file(experiment, seed, settings)
+    path = seed_file(experiment, seed, settings, code)
     if not path.exists():
         outcomes, numbers = measure_seed(experiment, seed, settings)
         with replace_when_done(path) as temporary, open(temporary, "wb") as file:
@@ -52,12 +55,13 @@ def measure_seed(experiment: Experiment, seed: int, settings: dict) -> tuple[Out
 # ---- the file in the cache -------------------------------------------------------------------
 
 
-def seed_file(experiment: Experiment, seed: int, settings: dict) -> Path:
+def seed_file(experiment: Experiment, seed: int, settings: dict, code: str | None = None) -> Path:
     """Return the file in the cache that keeps the outcomes of one seed.
 
     Its name changes with the settings, the version of the scenes, and the code that measures.
     """
-    content = [settings, versioned_name("scenes"), digest_measure(experiment.measure)]
+    code = code or digest_measure(experiment.measure)
+    content = [settings, versioned_name("scenes"), code]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     return cache_dir() / "experiments" / f"{experiment.name}-{seed}-{digest}.npz"
 
