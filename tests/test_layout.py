@@ -33,6 +33,7 @@ LAYERS = [
     "starts frozen records zero_shot retrieval training",
     "plots widgets.*",
     "experiments.*",
+    "claims.*",
     "exercises.*",
     "bench_report search_report",
     "report",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clipnb.model import create_model
-from clipnb.objective import compute_loss, compute_word_loss, find_words
+from clipnb.objective import compute_loss, compute_word_loss, encode_in_chunks, find_words
 from clipnb.recipes import RECIPES
 
 SOS, EOS = 1, 2
@@ -98,3 +98,44 @@ def test_outputs_of_frozen_encoders_give_the_same_loss_and_gradients(optional):
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
     assert results[0].count_nonzero() > 100
+
+
+def make_batch_for_chunks():
+    """A baseline in float64, seven images, and captions of seven lengths."""
+    recipe = dataclasses.replace(RECIPES["baseline"], image_size=32, embed_dim=8)
+    torch.manual_seed(0)
+    model = create_model(recipe).double().eval()  # without dropout, which draws at random
+    images = torch.rand(7, 3, 32, 32, dtype=torch.float64)
+    tokens = torch.randint(1, 49407, (2, 7, 9))  # (C, B, T)
+    lengths = torch.tensor([[9, 3, 5, 2, 8, 4, 6], [2, 9, 9, 7, 3, 5, 4]])
+    tokens[torch.arange(9) >= lengths[..., None]] = 0
+    return model, recipe, images, tokens
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 7, 100])
+def test_chunks_change_neither_loss_nor_gradients(chunk_size, monkeypatch):
+    monkeypatch.setenv("CLIPNB_PRECISION", "float32")
+    model, recipe, images, tokens = make_batch_for_chunks()
+    gradients = []
+    for size in (0, chunk_size):
+        model.zero_grad()
+        loss = compute_loss(model, images, tokens, dataclasses.replace(recipe, chunk_size=size))
+        loss.backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for whole, in_chunks in zip(*gradients, strict=True):
+        assert torch.allclose(whole, in_chunks, rtol=0, atol=1e-6)
+    scale = max(whole.abs().max() for whole in gradients[0])
+    assert scale > 1e-3, "gradients of zero would agree as well"
+
+
+def test_texts_of_like_length_share_a_chunk():
+    _, _, _, tokens = make_batch_for_chunks()
+    seen = []
+
+    def encode(texts):
+        seen.append(tuple(texts.shape))
+        return texts.sum(dim=1, keepdim=True)
+
+    sums = encode_in_chunks(encode, tokens[0], chunk_size=3)
+    assert seen == [(3, 4), (3, 8), (1, 9)], "lengths 2 3 4, then 5 6 8, then 9"
+    assert (sums == tokens[0].sum(dim=1, keepdim=True)).all(), "in the order of the batch"

@@ -71,12 +71,15 @@ def find_roots(tree: ast.Module, name: str) -> list[str]:
 
 def find_defined(statement: ast.stmt) -> set[str]:
     """Return the names that a top-level statement defines, changes or imports."""
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return {statement.name}
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+    if isinstance(statement, ast.Import | ast.ImportFrom):
         return {alias.asname or alias.name for alias in statement.names}
     if isinstance(statement, ast.Expr):  # a docstring, or a call for its effect
         return set()
+    if isinstance(statement, ast.Assign):  # `TABLE["a"] = 1` changes TABLE
+        targets = [node for target in statement.targets for node in ast.walk(target)]
+        return {node.id for node in targets if isinstance(node, ast.Name)}
     return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and not is_read(n)}
 
 

@@ -36,22 +36,51 @@ def from_scale(value: Any, scale: Scale) -> Any:
 def estimate_effect(effect: Effect, runs: Runs, n_resamples: int = 1000) -> dict:
     """Compute an effect for every seed, and how sure it is.
 
-    Returns what `summarize` does. Raises ValueError if a seed's value is not a number, or infinite
-    where the effect does not allow it.
+    Returns what `summarize` does. Raises ValueError if a seed's value cannot be used.
     """
     values = [np.asarray(effect.compute(outcomes | numbers), float) for outcomes, numbers in runs]
-    if np.isnan(np.stack(values)).any() or (effect.over == "images" and np.isinf(values).any()):
-        raise ValueError(f"an effect has the values {values}; each must be a finite number.")
+    check_values(np.stack(values), effect)
     spread = 0.0
     if effect.over == "images":
         spread = resample_images(effect, runs, n_resamples)
     return summarize(np.stack(values).tolist(), spread, effect)
 
 
+def check_values(values: np.ndarray, effect: Effect) -> None:
+    """Raise ValueError if the values of an effect by seed cannot be summarized.
+
+    values: (n,), or (n, U) for all that is not over the images; (n, U, 2) for pairs, whose
+    correlation is the effect. A mean needs finite values on the effect's scale. A median allows
+    infinite ones, but none below all that was tried.
+    """
+    is_pairs = (effect.over, effect.scale, values.shape[2:]) == ("units", "fisher z", (2,))
+    n_axes = 1 if effect.over == "images" else 2
+    if values.ndim != n_axes and not is_pairs:
+        raise ValueError(
+            f"an effect over {effect.over} has values of the shape {values.shape}; there must be "
+            f"{n_axes} axes."
+        )
+    needed = 4 if is_pairs else 2
+    if n_axes == 2 and values.shape[1] < needed:
+        raise ValueError(f"an effect over {effect.over} needs {needed} of them or more.")
+    with np.errstate(invalid="ignore"):  # the logarithm of a negative number is not a number
+        shown = summarize_seeds(values, effect) if is_pairs else values
+        scaled = to_scale(shown, effect.scale)
+    allowed = np.isfinite(scaled)
+    if effect.over == "median":
+        allowed = ~np.isnan(scaled) & (values > -np.inf)
+    if not allowed.all():
+        raise ValueError(
+            f"an effect has the values {values.tolist()}; each must be a number, and finite on "
+            f"its scale ({effect.scale})."
+        )
+
+
 def resample_images(effect: Effect, runs: Runs, n_resamples: int) -> float:
     """Return the standard error that comes from the choice of test images, on the effect's scale.
 
-    It is a bootstrap with the same draw of images for all conditions and seeds.
+    It is a bootstrap with the same draw of images for all conditions and seeds. Raises ValueError
+    if more than 2 % of the draws give no finite number: such an effect has no standard error.
     """
     rng = np.random.default_rng(0)
     n_images = len(next(iter(runs[0][0].values())))
@@ -63,8 +92,13 @@ def resample_images(effect: Effect, runs: Runs, n_resamples: int) -> float:
             resampled = {condition: array[rows] for condition, array in outcomes.items()}
             values.append(to_scale(effect.compute(resampled | numbers), effect.scale))
         means.append(np.mean(values))
-    means = np.array(means)
-    return float(means[np.isfinite(means)].std(ddof=1))
+    finite = np.array(means)[np.isfinite(means)]
+    if len(finite) < 0.98 * n_resamples:
+        raise ValueError(
+            f"an effect is infinite or no number in {n_resamples - len(finite)} of {n_resamples} "
+            "draws of the test images. Measure it over classes, with a median."
+        )
+    return float(finite.std(ddof=1))
 
 
 def summarize(values: list, image_spread: float, effect: Effect) -> dict:
@@ -72,24 +106,30 @@ def summarize(values: list, image_spread: float, effect: Effect) -> dict:
 
     values: for each seed a number, or U numbers, one for each class, task or word. image_spread:
     the standard error from the choice of test images, on the effect's scale. Both are kept in the
-    summary, so that more seeds can be added later. An infinite bound is None.
+    summary, so that more seeds can be added later. An infinite bound is None. `freedom` is the
+    number of degrees of freedom of the interval, None for a known noise.
     """
     array = np.asarray(values, float)
     if effect.over == "count":
         mean, low, high = share_interval(array)
+        freedom = array.shape[1] - 1
     elif effect.over == "median":
         mean, low, high = median_interval(array, effect.scale)
+        freedom = array.shape[1] - 1
+    elif array.ndim == 3:  # pairs
+        mean, low, high, freedom = correlation_interval(array)
     else:
-        mean, low, high = mean_interval(to_scale(array, effect.scale), image_spread)
+        mean, low, high, freedom = mean_interval(to_scale(array, effect.scale), image_spread)
+    if effect.over in ("images", "units"):
         mean, low, high = (float(from_scale(bound, effect.scale)) for bound in (mean, low, high))
-    by_seed = np.median(array, axis=1) if effect.over == "median" else array
-    by_seed = by_seed if by_seed.ndim == 1 else by_seed.mean(axis=1)
+    by_seed = summarize_seeds(array, effect)
     std = float(by_seed.std(ddof=1)) if len(array) > 1 and np.isfinite(by_seed).all() else None
     return {
         "values": finite_or_none(array.tolist()),
         "mean": finite_or_none(mean),
         "std": std,
         "interval": [finite_or_none(low), finite_or_none(high)],
+        "freedom": finite_or_none(freedom),
         "image_spread": image_spread,
         "unit": effect.unit,
         "scale": effect.scale,
@@ -97,16 +137,28 @@ def summarize(values: list, image_spread: float, effect: Effect) -> dict:
     }
 
 
-def mean_interval(values: np.ndarray, image_spread: float = 0.0) -> tuple[float, float, float]:
-    """Return the mean of values by seed, (n,) or (n, U), and its 95 % interval.
+def summarize_seeds(values: np.ndarray, effect: Effect) -> np.ndarray:
+    """Return an effect by seed, (n,), as a reader sees it. values: (n,), (n, U) or (n, U, 2)."""
+    if values.ndim == 1:
+        return values
+    if values.ndim == 3:
+        return np.array([np.corrcoef(own.T)[0, 1] for own in values])
+    if effect.over == "median":
+        return np.median(values, axis=1)
+    scaled = to_scale(values, effect.scale).mean(axis=1)
+    return from_scale(scaled, effect.scale)
+
+
+def mean_interval(
+    values: np.ndarray, image_spread: float = 0.0
+) -> tuple[float, float, float, float]:
+    """Return the mean of values by seed, (n,) or (n, U), its 95 % interval and their freedom.
 
     With a second axis the U classes or tasks are a sample too, and their spread replaces that of
     the images, which it holds. The interval uses Student's t with the degrees of freedom of Welch
     and Satterthwaite, because a few seeds or classes estimate their own noise poorly. One seed
     shows no noise of the seeds.
     """
-    from scipy import stats
-
     variances, degrees = [image_spread**2], [np.inf]
     by_seed = values
     if values.ndim == 2:
@@ -115,46 +167,106 @@ def mean_interval(values: np.ndarray, image_spread: float = 0.0) -> tuple[float,
     if len(values) > 1:
         variances.append(by_seed.var(ddof=1) / len(values))
         degrees.append(len(values) - 1)
+    mean, freedom = float(by_seed.mean()), find_freedom(variances, degrees)
+    half = find_quantile(freedom) * float(np.sqrt(sum(variances)))
+    return mean, mean - half, mean + half, freedom
+
+
+def find_freedom(variances: Sequence[float], degrees: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of variances, after Welch and Satterthwaite."""
     total = sum(variances)
-    mean = float(by_seed.mean())
-    if total == 0:
-        return mean, mean, mean
     weights = sum(v**2 / d for v, d in zip(variances, degrees, strict=True))
-    freedom = total**2 / weights if weights else np.inf
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(total)
-    return mean, mean - half, mean + half
+    return float(total**2 / weights) if weights else np.inf
+
+
+def find_quantile(freedom: float) -> float:
+    """Return the half width of a 95 % interval in standard errors, by Student's t."""
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def median_interval(values: np.ndarray, scale: Scale) -> tuple[float, float, float]:
-    """Return the median of U classes and its exact 95 % interval, by order statistics.
+    """Return the median of U classes and its 95 % interval.
 
     values: (n, U). A class's value is its median over the seeds. An infinite value is one that is
-    only known to lie beyond the last number of examples tried; it has a rank all the same.
+    only known to lie beyond the last number of examples tried; it has a rank all the same. The
+    interval is the exact one of order statistics, widened by what a seed does to all classes alike.
+    A lower bound beyond what was tried is replaced by the largest value that was found.
     """
     from scipy import stats
 
-    by_unit = np.sort(np.median(to_scale(values, scale), axis=0))  # (U,)
+    scaled = to_scale(values, scale)
+    by_unit = np.sort(np.median(scaled, axis=0))  # (U,)
     n = len(by_unit)
     # The largest rank k such that fewer than k of n fair coins show heads at most 2.5 % of the
     # time: then the k-th smallest and the k-th largest value hold the median between them.
     rank = int(stats.binom.ppf((1 - LEVEL) / 2, n, 0.5))
     low = by_unit[rank - 1] if rank > 0 else -np.inf
     high = by_unit[n - rank] if rank > 0 else np.inf
+    if low == np.inf:
+        low = by_unit[np.isfinite(by_unit)].max(initial=-np.inf)
     with np.errstate(invalid="ignore"):  # the mean of two infinite values is infinite
         median = np.median(by_unit)
+    if len(values) > 1:
+        by_seeds = find_quantile(len(values) - 1) * measure_shift(scaled)
+        if np.isfinite(median):
+            low = median - np.hypot(median - low, by_seeds)
+            high = median + np.hypot(high - median, by_seeds)
+        else:
+            low = low - by_seeds
     return tuple(float(from_scale(bound, scale)) for bound in (median, low, high))
 
 
-def share_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Return the share of U classes or tasks that are true, and its exact (Clopper-Pearson) one.
+def measure_shift(values: np.ndarray) -> float:
+    """Return the standard error, over the seeds, of what a seed does to all classes alike.
 
-    values: bool (n, U). A task counts as true if it is for most of the seeds.
+    values: (n, U), some of them infinite. A seed's shift is the median of its differences from the
+    classes' own medians.
+    """
+    by_unit = np.median(values, axis=0)
+    known = np.isfinite(values).all(axis=0)  # (U,)
+    if not known.any():
+        return 0.0
+    return median_error(np.median(values[:, known] - by_unit[known], axis=1))
+
+
+def correlation_interval(pairs: np.ndarray) -> tuple[float, float, float, float]:
+    """Return a correlation over U classes on Fisher's scale, its interval and their freedom.
+
+    pairs: (n, U, 2), two values for each class. The noise of the classes has the known standard
+    error 1 / sqrt(U - 3) on this scale; that of the seeds is added.
+    """
+    by_seed = np.array([np.arctanh(np.corrcoef(own.T)[0, 1]) for own in pairs])
+    _, low, high, freedom = mean_interval(by_seed, 1 / np.sqrt(pairs.shape[1] - 3))
+    return float(by_seed.mean()), low, high, freedom
+
+
+def share_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the share of U classes or tasks that are true, and its 95 % interval.
+
+    values: bool (n, U). A task counts as true if it is for most of the seeds. The interval is the
+    exact one of Clopper and Pearson, widened by what a seed does to all tasks alike.
     """
     from scipy import stats
 
     won = values.mean(axis=0) > 0.5
     interval = stats.binomtest(int(won.sum()), len(won)).proportion_ci(LEVEL)
-    return float(won.mean()), float(interval.low), float(interval.high)
+    share, low, high = float(won.mean()), float(interval.low), float(interval.high)
+    if len(values) > 1:
+        error = median_error(values.mean(axis=1))
+        by_seeds = find_quantile(len(values) - 1) * error
+        low = share - float(np.hypot(share - low, by_seeds))
+        high = share + float(np.hypot(high - share, by_seeds))
+    return share, max(low, 0.0), min(high, 1.0)
+
+
+def median_error(by_seed: np.ndarray) -> float:
+    """Return the standard error of the median of values by seed, (n,).
+
+    The variance of a median of normal values is pi / 2 times that of their mean.
+    """
+    return float(by_seed.std(ddof=1) * np.sqrt(np.pi / 2 / len(by_seed)))
 
 
 def summarize_condition(outcomes: Sequence[np.ndarray]) -> dict:

@@ -4,15 +4,21 @@ Effects of different kinds become comparable when each is divided by the smalles
 counts, the margin of its protocol. 1 is then the margin and 0 no effect. A claim's effect is the
 plain mean over its experiments: the verdict is about these datasets and setups, each of which
 counts alike, and not about datasets at large.
+
+Experiments on the same dataset share models and test images, so their errors may go together. The
+standard error of their mean is then at most the mean of their standard errors, which is what is
+used. Experiments on different datasets share nothing, so their variances add up.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clipnb.claims.effects import find_freedom, find_quantile
 from clipnb.claims.verdicts import (
     DIRECTION,
     INCONCLUSIVE,
+    NO_EFFECT_FOUND,
     NOT_REACHED,
     OPPOSITE,
     SUPPORTED,
@@ -23,6 +29,7 @@ from clipnb.claims.verdicts import (
 )
 
 LEVEL = 0.05  # of the family of all claims
+UNBOUNDED_P = 0.04  # what an interval of 95 % alone tells
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,11 @@ class PooledClaim:
 
     claim: str
     verdict: str
-    note: str  # what a reader must know beside the verdict; may be empty
+    note: str = ""  # what a reader must know beside the verdict
+    kind: str = "difference"  # or "equivalence"
     mean: float | None = None
     interval: tuple[float, float] | None = None
+    freedom: float = np.inf  # the degrees of freedom of the interval
     p: float | None = None  # of the test that the verdict rests on
     p_holm: float | None = None  # corrected for the number of claims
 
@@ -42,7 +51,7 @@ def scale_effect(record: dict) -> tuple[float, float, float]:
     """Return a record's effect and its interval in margins: 0 is no effect, 1 is the margin."""
     margin = measure_margin(record["margin"], record["scale"])
     low, high = measure_from_none(record["interval"], record["scale"])
-    middle = (low + high) / 2
+    middle = np.inf  # a median beyond all that was tried
     if record["mean"] is not None:
         middle, _ = measure_from_none([record["mean"], record["mean"]], record["scale"])
     return middle / margin, low / margin, high / margin
@@ -52,67 +61,130 @@ def pool_claim(claim: str, records: list[dict]) -> PooledClaim:
     """Pool the experiments on a claim; the correction for many claims is still to come.
 
     An experiment whose gate is closed says nothing and is left out. If one interval lies above
-    none and another one below, the experiments disagree, and no mean of them is a verdict.
+    none and another one below, the experiments disagree, and no mean of them is a verdict. Raises
+    ValueError if some of them test for a difference and others for equivalence.
     """
     verdicts = [record["verdict"] for record in records]
     if not records or UNFINISHED in verdicts:
-        return PooledClaim(claim, UNFINISHED, "")
+        return PooledClaim(claim, UNFINISHED)
+    kinds = {record["kind"] for record in records}
+    if len(kinds) > 1:
+        raise ValueError(f"the experiments on {claim} are of several kinds: {', '.join(kinds)}.")
+    kind = kinds.pop()
     open_records = [record for record in records if record["verdict"] != NOT_REACHED]
     if not open_records:
-        return PooledClaim(claim, NOT_REACHED, "")
-    effects = np.array([scale_effect(record) for record in open_records])  # (E, 3)
-    means, lows, highs = effects.T
-    mean = float(means.mean())
-    half = float(np.sqrt(np.square((highs - lows) / 2).sum()) / len(effects))
-    kind = open_records[0]["kind"]
+        return PooledClaim(claim, NOT_REACHED, kind=kind)
     note = ""
     if len(open_records) < len(records):
         note = f"{len(records) - len(open_records)} of {len(records)} experiments not reached"
-    if not np.isfinite(half):
-        return PooledClaim(claim, INCONCLUSIVE, "an interval has no bound")
-    interval, p = (mean - half, mean + half), find_p(mean, half, kind)
-    if kind == "difference" and (lows > 0).any() and (highs < 0).any():
-        note = "the experiments disagree in direction"
-        return PooledClaim(claim, INCONCLUSIVE, note, mean, interval, p)
-    verdict = judge_interval(*interval, 1.0, kind)
-    return PooledClaim(claim, verdict, note, mean, interval, p)
+    mean, interval, freedom = pool_effects(open_records)
+    pooled = PooledClaim(claim, INCONCLUSIVE, note, kind, mean, interval, freedom)
+    effects = [scale_effect(record) for record in open_records]
+    is_above, is_below = (any(low > 0 for _, low, _ in effects), any(e[2] < 0 for e in effects))
+    if kind == "difference" and is_above and is_below:
+        note = "; ".join(filter(None, [note, "the experiments disagree in direction"]))
+        return replace(pooled, note=note, p=find_p(pooled))
+    pooled = replace(pooled, verdict=judge_interval(*interval, 1.0, kind))
+    return replace(pooled, p=find_p(pooled))
 
 
-def find_p(mean: float, half: float, kind: str) -> float:
-    """Return the p-value of a mean whose 95 % interval reaches `half` to either side.
+def pool_effects(records: list[dict]) -> tuple[float, tuple[float, float], float]:
+    """Return the mean effect of records in margins, its 95 % interval and degrees of freedom.
 
-    For a difference it is two-sided, against no effect. For an equivalence it is that of two
-    one-sided tests, against an effect of one margin.
+    The two sides of an interval are pooled each by itself, because some are not symmetric.
+    """
+    effects = np.array([scale_effect(record) for record in records])  # (E, 3)
+    means, lows, highs = effects.T
+    mean = float(means.mean())
+    if len(records) == 1:
+        return mean, (float(lows[0]), float(highs[0])), read_freedom(records[0])
+    with np.errstate(invalid="ignore"):  # a mean and a bound that are both infinite
+        below, freedom_below = pool_side(records, means - lows)
+        above, freedom_above = pool_side(records, highs - means)
+        low, high = mean - below, mean + above
+    interval = (low if np.isfinite(low) else -np.inf, high if np.isfinite(high) else np.inf)
+    return mean, interval, min(freedom_below, freedom_above)
+
+
+def pool_side(records: list[dict], halves: np.ndarray) -> tuple[float, float]:
+    """Return how far a mean's 95 % interval reaches to one side, and its degrees of freedom.
+
+    halves: (E,), how far the interval of each record reaches to this side.
+    """
+    degrees = np.array([read_freedom(record) for record in records])
+    errors = halves / np.array([find_quantile(each) for each in degrees])
+    datasets = np.array([record["dataset"] for record in records])
+    variances, own_degrees = [], []  # of each dataset
+    for dataset in dict.fromkeys(datasets.tolist()):
+        rows = datasets == dataset
+        variances.append(float(errors[rows].sum() / len(records)) ** 2)
+        own_degrees.append(float(degrees[rows].min()))
+    if not np.isfinite(variances).all():
+        return np.inf, min(own_degrees)
+    freedom = find_freedom(variances, own_degrees)
+    return find_quantile(freedom) * float(np.sqrt(sum(variances))), freedom
+
+
+def read_freedom(record: dict) -> float:
+    """Return the degrees of freedom of the interval of a record's effect on trial."""
+    freedom = record["effects"][record["effect"]]["freedom"]
+    return np.inf if freedom is None else freedom
+
+
+def find_p(claim: PooledClaim, verdict: str | None = None) -> float:
+    """Return the p-value of the test that a verdict rests on, by default the claim's own.
+
+    It is below 0.05 where the 95 % interval gives the verdict. "supported" needs an effect above
+    one margin, "no effect found" one within a margin either way; all other verdicts on a
+    difference are about no effect. Where a mean or a bound is infinite, it is 0.04, which is all
+    that the interval tells, or 1 for an inconclusive one.
     """
     from scipy import stats
 
-    error = max(half, 1e-9) / stats.norm.ppf(0.975)
-    if kind == "equivalence":
-        return float(stats.norm.sf((1 - abs(mean)) / error))
-    return float(2 * stats.norm.sf(abs(mean) / error))
+    verdict = verdict or claim.verdict
+    low, high = claim.interval
+    if claim.kind == "equivalence":
+        is_within = verdict != OPPOSITE
+        distance = (1 - abs(claim.mean)) if is_within else (abs(claim.mean) - 1)
+    elif verdict == NO_EFFECT_FOUND:
+        is_within, distance = True, 1 - abs(claim.mean)
+    else:
+        is_within = False
+        distance = claim.mean - 1 if verdict == SUPPORTED else abs(claim.mean)
+    upwards = claim.mean > 0
+    # The side of the interval that must not reach the tested value.
+    half = high - claim.mean if upwards == is_within else claim.mean - low
+    if not np.isfinite(claim.mean) or not np.isfinite(half):
+        return 1.0 if verdict == INCONCLUSIVE else UNBOUNDED_P
+    error = max(half, 1e-9) / find_quantile(claim.freedom)
+    return float(min(1.0, 2 * stats.t.sf(distance / error, claim.freedom)))
 
 
 def correct_for_many(claims: list[PooledClaim]) -> list[PooledClaim]:
     """Return the claims with Holm's correction: all verdicts together err in 5 % of cases.
 
-    A verdict that says that there is an effect, or that there is none, and does not survive the
-    correction becomes "inconclusive".
+    A verdict that does not survive the correction steps down: from "supported" to "supported in
+    direction" if that survives, else to "inconclusive".
     """
     tested = sorted((each for each in claims if each.p is not None), key=lambda each: each.p)
     corrected, highest = {}, 0.0
     for place, each in enumerate(tested):
-        highest = max(highest, min(1.0, each.p * (len(tested) - place)))
-        corrected[each.claim] = highest
-    return [_correct_one(each, corrected.get(each.claim)) for each in claims]
+        factor = len(tested) - place
+        highest = max(highest, min(1.0, each.p * factor))
+        corrected[each.claim] = (highest, factor)
+    return [_correct_one(each, *corrected.get(each.claim, (None, 1))) for each in claims]
 
 
-def _correct_one(claim: PooledClaim, p_holm: float | None) -> PooledClaim:
-    verdict, note = claim.verdict, claim.note
-    rests_on_p = verdict in (SUPPORTED, DIRECTION, OPPOSITE)
-    if p_holm is not None and p_holm >= LEVEL and rests_on_p:
-        verdict = INCONCLUSIVE
-        note = "; ".join(filter(None, [note, f"{claim.verdict} before the correction for many"]))
-    return PooledClaim(claim.claim, verdict, note, claim.mean, claim.interval, claim.p, p_holm)
+def _correct_one(claim: PooledClaim, p_holm: float | None, factor: int) -> PooledClaim:
+    claim = replace(claim, p_holm=p_holm)
+    if p_holm is None or p_holm < LEVEL or claim.verdict == INCONCLUSIVE:
+        return claim
+    note = f"{claim.verdict} before the correction for many"
+    verdict = INCONCLUSIVE
+    if (claim.verdict, claim.kind) == (SUPPORTED, "difference"):
+        p_direction = find_p(claim, DIRECTION) * factor
+        verdict = DIRECTION if p_direction < LEVEL else INCONCLUSIVE
+    return replace(claim, verdict=verdict, note="; ".join(filter(None, [claim.note, note])))
 
 
 def pool_claims(groups: dict[str, list[dict]]) -> dict[str, PooledClaim]:

@@ -44,8 +44,10 @@ def write_protocol(experiment: Experiment) -> str:
     """Write an experiment's protocol; an older version and its record move to `earlier/`.
 
     Returns the path as text. Raises ValueError if another protocol of this version is there and a
-    record has been made with it: what changes after a look is a new version.
+    record has been made with it: what changes after a look is a new version, and says what changed.
     """
+    if experiment.protocol.version > 1 and not experiment.protocol.changed.strip():
+        raise ValueError(f"{experiment.name}: a later version says in `changed` what changed, why.")
     path, content = protocol_path(experiment.name), dump_protocol(experiment)
     record = results_dir() / RECORDS / path.name
     if path.exists() and path.read_text(encoding="utf-8") != content and record.exists():
@@ -84,7 +86,7 @@ def check_protocol(experiment: Experiment) -> str:
         )
     written = json.loads(path.read_text(encoding="utf-8"))
     defined = json.loads(dump_protocol(experiment))
-    differ = [key for key in defined if defined[key] != written.get(key)]
+    differ = [key for key in {**defined, **written} if defined.get(key) != written.get(key)]
     if differ:
         raise ValueError(
             f"{experiment.name} is not what its protocol says ({display_path(path)}): "

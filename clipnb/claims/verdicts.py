@@ -11,6 +11,13 @@ NOT_REACHED = "not reached here"
 OPPOSITE = "opposite found here"
 UNFINISHED = "not finished"
 
+# The least and the largest value of an effect on each scale: a ratio is never negative.
+RANGES = {
+    "linear": (float("-inf"), float("inf")),
+    "log": (0.0, float("inf")),
+    "fisher z": (-1.0, 1.0),
+}
+
 VERDICTS = {  # in words, for the reports
     SUPPORTED: "the effect is there, and larger than the smallest one that counts",
     DIRECTION: "the effect is there, but it may be smaller than the smallest one that counts",
@@ -82,7 +89,8 @@ def read_interval(interval: list) -> tuple[float, float]:
 def measure_from_none(interval: list, scale: str) -> tuple[float, float]:
     """Return the bounds of an interval on their scale, where "no effect" is 0."""
     low, high = read_interval(interval)
-    low = 0.0 if scale == "log" and low == float("-inf") else low  # a ratio is never negative
+    least, most = RANGES[scale]
+    low, high = max(low, least), min(high, most)
     none = to_scale(NO_EFFECT[scale], scale)
     return float(to_scale(low, scale) - none), float(to_scale(high, scale) - none)
 
@@ -102,8 +110,8 @@ def write_rule(protocol: Protocol, effect: str, unit: str) -> str:
         )
     else:
         rule = (
-            f"supported: the 95 % interval of “{effect}” lies above {margin}; supported in "
-            f"direction: above no effect; no effect found: within {margin} either way; opposite "
+            f"supported: the 95 % interval of “{effect}” lies above {margin}; no effect found: "
+            f"within {margin} either way; else supported in direction: above no effect; opposite "
             "found here: below no effect; inconclusive: none of these"
         )
     for gate in protocol.gates:

@@ -14,6 +14,7 @@ from clipnb.experiments import (
     few_shot,
     few_shot_photos,
     forgetting,
+    full_budget,
     leaky_split,
     limits,
     objectives,
@@ -67,7 +68,10 @@ MODULES = (
 )
 EXPERIMENTS = {each.name: each for module in MODULES for each in module.EXPERIMENTS}
 # Studies that test no claim of the paper: functions of the number of seeds that write a record.
-STUDIES = {"adapting": forgetting.record_adapting}
+STUDIES = {
+    "adapting": forgetting.record_adapting,
+    "full_budget": full_budget.record_full_budget,
+}
 
 
 def find_experiment(name: str) -> Experiment:

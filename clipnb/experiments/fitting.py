@@ -1,5 +1,6 @@
 """Training for experiments: any model with any loss, kept on disk and timed."""
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from clipnb.training import (
     iterate_training,
     load_or_train,
     steps_per_epoch,
+    update_average,
     update_weights,
 )
 
@@ -45,18 +47,23 @@ def load_or_train_timed(recipe: Recipe, seed: int, **options) -> Run:
 
 
 def load_or_fit(
-    model: nn.Module, loss: Loss, dataset: CaptionDataset, recipe: Recipe, seed: int
+    model: nn.Module,
+    loss: Loss,
+    dataset: CaptionDataset,
+    recipe: Recipe,
+    seed: int,
+    average: bool = False,
 ) -> nn.Module:
     """Train a model with `train_with_loss`, or load its weights if that has been done before.
 
     A fit is found by its recipe (its name included) and seed. Returns the model, in evaluation
-    mode.
+    mode. average: keep the running average of the weights (`ema` of the recipe), as `train` does.
     """
     folder = run_folder(recipe, seed)
     weights = folder / "fitted.safetensors"
     if not weights.exists():
         start = time.perf_counter()
-        train_with_loss(model, loss, dataset, recipe, seed)
+        model = train_with_loss(model, loss, dataset, recipe, seed, average)
         write_file(folder / "seconds.json", json.dumps(time.perf_counter() - start))
         write_file(weights, pack_weights(model))
     model.load_state_dict(safetensors.torch.load_file(weights))
@@ -65,12 +72,22 @@ def load_or_fit(
 
 
 def train_with_loss(
-    model: nn.Module, loss: Loss, dataset: CaptionDataset, recipe: Recipe, seed: int
+    model: nn.Module,
+    loss: Loss,
+    dataset: CaptionDataset,
+    recipe: Recipe,
+    seed: int,
+    average: bool = False,
 ) -> nn.Module:
-    """Train any model on images, to the end. It is changed, and returned in evaluation mode."""
-    for _ in iterate_fitting(model, loss, dataset, recipe, seed):
-        pass
-    return model.eval()
+    """Train any model on images, to the end. It is changed, and returned in evaluation mode.
+
+    average: return a model with the running average of the weights instead.
+    """
+    kept = copy.deepcopy(model).to(get_device()) if average else model
+    for step, _ in enumerate(iterate_fitting(model, loss, dataset, recipe, seed)):
+        if average:
+            update_average(kept, model, recipe.ema, step)
+    return kept.eval()
 
 
 def iterate_fitting(

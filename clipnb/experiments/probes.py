@@ -28,6 +28,7 @@ from clipnb.model import create_model
 from clipnb.recipes import QUICK
 from clipnb.runs import Run
 from clipnb.runtime import get_device, seed_everything
+from clipnb.scenes import Scene
 from clipnb.zero_shot import DEFAULT_TEMPLATES, zero_shot_scores
 
 if TYPE_CHECKING:
@@ -74,8 +75,13 @@ def render_probe_sets(n_images: int, pool: int) -> list[CaptionDataset]:
 
     No image is in two of these sets.
     """
+    return [render_dataset(some_scenes) for some_scenes in sample_probe_scenes(n_images, pool)]
+
+
+def sample_probe_scenes(n_images: int, pool: int) -> list[list[Scene]]:
+    """Sample the scenes of `render_probe_sets`."""
     sizes = {"one_thing_shots": pool, "one_thing_check": pool // 2, "one_thing_seen": n_images}
-    return [render_dataset(sample_scenes(n, name, keep=has_one_thing)) for name, n in sizes.items()]
+    return [sample_scenes(n, name, keep=has_one_thing) for name, n in sizes.items()]
 
 
 def load_tower(name: str, seed: int, epochs: int = QUICK.epochs) -> nn.Module:

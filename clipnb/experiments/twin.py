@@ -1,5 +1,7 @@
 """Supervised baselines: CLIP's image encoder, trained on labels instead of captions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,54 +15,65 @@ from clipnb.features import apply_in_batches
 from clipnb.model import create_image_encoder
 from clipnb.recipes import Recipe
 from clipnb.runtime import seed_everything
-from clipnb.scenes import COLOURS, KINDS, PLACES
+from clipnb.scenes import COLOURS, KINDS, PLACES, SIZES
 
 LABEL_CLASSES = {"kind": KINDS, "colour": COLOURS, "place": PLACES}
+# All that the captions tell about a thing or its place. A label for the relation of two things is
+# missing, because it would need an order of them.
+TOLD_CLASSES = LABEL_CLASSES | {"size": SIZES, "count": (1, 2, 3)}
 
 
 # ---- scenes: one right class for each attribute ----------------------------------------------
 
 
 class SupervisedBaseline(nn.Module):
-    """CLIP's image encoder with linear heads on kinds, colours and places, and no text encoder."""
+    """CLIP's image encoder with linear heads on attributes, and no text encoder.
 
-    def __init__(self, recipe: Recipe):
+    attributes: what it is taught, {attribute: classes}; by default kinds, colours and places.
+    """
+
+    def __init__(self, recipe: Recipe, attributes: dict[str, Sequence] = LABEL_CLASSES):
         super().__init__()
         self.image_encoder = create_image_encoder(recipe)
         width = self.image_encoder.width
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(width, len(classes)) for name, classes in LABEL_CLASSES.items()}
+            {name: nn.Linear(width, len(classes)) for name, classes in attributes.items()}
         )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return logits (B, 12) of kinds, (B, 8) of colours and (B, 8) of places."""
+        """Return the logits (B, C) of each attribute, such as (B, 12) of kinds."""
         features = self.image_encoder(images)  # (B, width)
         return {name: head(features) for name, head in self.heads.items()}
 
 
-def label_targets(dataset: CaptionDataset) -> dict[str, Tensor]:
+def label_targets(
+    dataset: CaptionDataset, attributes: dict[str, Sequence] = LABEL_CLASSES
+) -> dict[str, Tensor]:
     """Return what the baseline is taught: a distribution float32 (N, C) for each attribute.
 
-    It is even over the kinds (and the colours) of an image's things.
+    It is even over the kinds (or colours, sizes, counts) of an image's things.
     """
-    targets = {name: torch.zeros(len(dataset), len(own)) for name, own in LABEL_CLASSES.items()}
+    targets = {name: torch.zeros(len(dataset), len(own)) for name, own in attributes.items()}
     for row, truth in enumerate(dataset.labels):
-        targets["place"][row, PLACES.index(truth["place"])] = 1
-        for thing in truth["objects"]:
-            targets["kind"][row, KINDS.index(thing["kind"])] = 1
-            targets["colour"][row, COLOURS.index(thing["colour"])] = 1
+        for name, classes in attributes.items():
+            owners = [truth] if name in truth else truth["objects"]
+            for owner in owners:
+                targets[name][row, classes.index(owner[name])] = 1
     return {name: target / target.sum(dim=1, keepdim=True) for name, target in targets.items()}
 
 
 def fit_supervised_baseline(
-    recipe: Recipe, seed: int, train_set: CaptionDataset
+    recipe: Recipe,
+    seed: int,
+    train_set: CaptionDataset,
+    attributes: dict[str, Sequence] = LABEL_CLASSES,
 ) -> SupervisedBaseline:
     """Train (or load) the supervised baseline of a recipe's image encoder.
 
-    It sees the same images as often as CLIP does. The recipe's name must tell the training set and
-    end in `_supervised`.
+    It sees the same images as often as CLIP does. The recipe's name must tell the training set, and
+    the attributes if they are others, and end in `_supervised`.
     """
-    targets = label_targets(train_set)
+    targets = label_targets(train_set, attributes)
     seed_everything(seed)
 
     def loss(model: SupervisedBaseline, images: Tensor, rows: Tensor) -> Tensor:
@@ -69,7 +82,8 @@ def fit_supervised_baseline(
             losses.append(F.cross_entropy(logits, targets[name][rows].to(logits.device)))
         return sum(losses)
 
-    return load_or_fit(SupervisedBaseline(recipe), loss, train_set, recipe, seed)
+    model = SupervisedBaseline(recipe, attributes)
+    return load_or_fit(model, loss, train_set, recipe, seed)
 
 
 def predict_supervised(
@@ -87,15 +101,18 @@ def predict_supervised(
 
 
 class MultiLabelBaseline(nn.Module):
-    """CLIP's image encoder with a yes-or-no output for each of the 25 nouns of NOUN_CLASSES."""
+    """CLIP's image encoder with a yes-or-no output for each of `n_labels` labels.
 
-    def __init__(self, recipe: Recipe):
+    They are the 25 nouns of NOUN_CLASSES if nothing else is said.
+    """
+
+    def __init__(self, recipe: Recipe, n_labels: int = len(NOUN_CLASSES)):
         super().__init__()
         self.image_encoder = create_image_encoder(recipe)
-        self.head = nn.Linear(self.image_encoder.width, len(NOUN_CLASSES))
+        self.head = nn.Linear(self.image_encoder.width, n_labels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, 25) for images float32 (B, 3, S, S)."""
+        """Return logits (B, L) for images float32 (B, 3, S, S)."""
         return self.head(self.image_encoder(images))
 
 
@@ -107,13 +124,28 @@ def fit_multi_label_baseline(
     It is taught which nouns the captions of each training image hold (`noun_truth`). The recipe's
     name must tell the training set and end in `_supervised`.
     """
-    targets = torch.from_numpy(noun_truth(train_set)).float()  # (N, 25)
+    return fit_labels(recipe, seed, train_set, noun_truth(train_set))
+
+
+def fit_labels(
+    recipe: Recipe,
+    seed: int,
+    train_set: CaptionDataset,
+    truth: np.ndarray,
+    average: bool = False,
+) -> MultiLabelBaseline:
+    """Train (or load) a baseline that is taught the labels `truth`, bool (N, L).
+
+    The recipe's name must tell the training set and the labels. average: see `load_or_fit`.
+    """
+    targets = torch.from_numpy(truth).float()  # (N, L)
     seed_everything(seed)
 
     def loss(model: MultiLabelBaseline, images: Tensor, rows: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(model(images), targets[rows].to(images.device))
 
-    return load_or_fit(MultiLabelBaseline(recipe), loss, train_set, recipe, seed)
+    model = MultiLabelBaseline(recipe, truth.shape[1])
+    return load_or_fit(model, loss, train_set, recipe, seed, average)
 
 
 def predict_nouns(model: MultiLabelBaseline, images: Tensor | np.ndarray) -> Tensor:

@@ -136,16 +136,20 @@ def _draw_snowflakes(canvas: Canvas, rng: random.Random) -> None:
 
 
 def _light(image: Image.Image, seed: int) -> Image.Image:
-    """Change brightness and warmth of an image.
+    """Change brightness and warmth of an image."""
+    brightness, warmth = find_light(seed)
+    gains = (brightness * (1 + warmth), brightness, brightness * (1 - warmth))
+    table = [min(255, round(value * gain)) for gain in gains for value in range(256)]
+    return image.point(table)
+
+
+def find_light(seed: int) -> tuple[float, float]:
+    """Return the brightness and the warmth of a scene's image; 1 and 0 change nothing.
 
     The light has a seed of its own, so that it stays when a count or the place is changed.
     """
     rng = random.Random(f"light-{seed}")
-    brightness = between(rng, *BRIGHTNESS)
-    warmth = between(rng, -LARGEST_TINT, LARGEST_TINT)
-    gains = (brightness * (1 + warmth), brightness, brightness * (1 - warmth))
-    table = [min(255, round(value * gain)) for gain in gains for value in range(256)]
-    return image.point(table)
+    return between(rng, *BRIGHTNESS), between(rng, -LARGEST_TINT, LARGEST_TINT)
 
 
 # ---- one thing -------------------------------------------------------------------------------

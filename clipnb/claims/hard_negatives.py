@@ -1,0 +1,201 @@
+"""Captions that are wrong in one fact, made by rule, and a CLIP that learns to tell them apart.
+
+The rules read captions alone, so a model that is trained with them knows nothing about the images
+that a plain one does not know. The loss is that of Yuksekgonul et al. 2023 (NegCLIP).
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipnb.datasets import CaptionDataset
+from clipnb.encoders import TextTransformer
+from clipnb.experiments.fitting import Loss, load_or_fit, make_clip_objective
+from clipnb.features import sample_captions, tokenize
+from clipnb.model import CLIP, create_image_encoder
+from clipnb.recipes import Recipe
+from clipnb.runtime import seed_everything
+from clipnb.scenes.words import COLOUR_SYNONYMS
+from clipnb.tokenizer import Tokenizer, trim_padding
+from clipnb.training import make_tokenizer
+
+Rule = Callable[[str], str | None]  # from a caption to one that is wrong, or None if it has none
+
+SCENE_COLOURS = tuple(COLOUR_SYNONYMS) + tuple(
+    word for synonyms in COLOUR_SYNONYMS.values() for word in synonyms
+)
+OPPOSITES = {
+    "left": "right",
+    "right": "left",
+    "above": "below",
+    "higher than": "below",
+    "below": "above",
+    "under": "above",
+    "beneath": "above",
+}
+OTHER_COUNTS = {"two": "three", "three": "two"}
+NAMES_OF_PLACES = re.compile(r"under (?:the stars|a starry sky)")  # they tell no relation
+
+# Frequent words of the captions of Flickr8k. They were chosen from the training captions.
+# fmt: off
+PHOTO_NOUNS = (
+    "man", "men", "woman", "women", "dog", "dogs", "boy", "boys", "girl", "girls", "child",
+    "children", "baby", "person", "people", "ball", "stick", "bike", "horse", "car", "boat",
+    "bench", "rock", "tree", "water", "snow", "grass", "sand", "street", "beach", "field", "pool",
+    "mountain", "hill", "wall", "fence", "swing", "frisbee", "skateboard", "hat", "shirt", "jacket",
+    "helmet", "rope", "table", "building", "camera", "motorcycle", "surfboard", "wave",
+)
+PHOTO_COLOURS = (
+    "black", "white", "brown", "red", "blue", "green", "yellow", "orange", "pink", "purple",
+    "gray", "grey", "tan",
+)
+# fmt: on
+# "A man and a woman" and "a woman and a man" say the same.
+LISTED = re.compile(r"(?:\s|,|\b(?:and|or|with|next to|beside|near|a|an|the)\b)*")
+
+
+# ---- wrong captions --------------------------------------------------------------------------
+
+
+def find_words(text: str, words: Sequence[str]) -> list[re.Match]:
+    """Find all whole words of a text that are among some, whatever their case."""
+    longest_first = sorted(words, key=len, reverse=True)
+    return list(re.finditer(rf"\b(?:{'|'.join(longest_first)})\b", text, re.IGNORECASE))
+
+
+def swap_words(text: str, words: Sequence[str], skip_lists: bool = False) -> str | None:
+    """Exchange the first two different words of a text that are among some.
+
+    skip_lists: not if they only stand in a list, such as "a man and a woman". Returns None if there
+    are no two such words.
+    """
+    found = find_words(text, words)
+    for i, second in enumerate(found[1:], start=1):
+        first = found[i - 1]
+        between = text[first.end() : second.start()]
+        is_same = first[0].lower() == second[0].lower()
+        if is_same or (skip_lists and LISTED.fullmatch(between)):
+            continue
+        return text[: first.start()] + second[0] + between + first[0] + text[second.end() :]
+    return None
+
+
+def replace_words(text: str, others: dict[str, str], only_first: bool = False) -> str | None:
+    """Replace words of a text by others. Returns None if it has none of them."""
+    found = find_words(text, tuple(others))
+    if not found:
+        return None
+    for match in reversed(found[:1] if only_first else found):
+        text = text[: match.start()] + others[match[0].lower()] + text[match.end() :]
+    return text
+
+
+def reverse_relation(caption: str) -> str | None:
+    """Say the opposite of how two things of a scene lie to each other, or None."""
+    if NAMES_OF_PLACES.search(caption):
+        return None
+    return replace_words(caption, OPPOSITES)
+
+
+def make_scene_negative(caption: str) -> str | None:
+    """Make a caption of a scene wrong: in its colours, its relation or a number.
+
+    It exchanges two colours, reverses the relation, or takes "two" for "three" or the other way
+    round. Which of those that are possible is drawn by chance, the same way every time.
+    """
+    wrong = [
+        swap_words(caption, SCENE_COLOURS),
+        reverse_relation(caption),
+        replace_words(caption, OTHER_COUNTS, only_first=True),
+    ]
+    possible = [text for text in wrong if text is not None]
+    return random.Random(caption).choice(possible) if possible else None
+
+
+def make_photo_negative(caption: str) -> str | None:
+    """Make a caption of a photo wrong: exchange two nouns that are in no list, or two colours."""
+    nouns = swap_words(caption, PHOTO_NOUNS, skip_lists=True)
+    colours = swap_words(caption, PHOTO_COLOURS, skip_lists=True)
+    possible = [text for text in (nouns, colours) if text is not None]
+    return random.Random(caption).choice(possible) if possible else None
+
+
+# ---- the loss --------------------------------------------------------------------------------
+
+
+def negative_loss(image_features: Tensor, text_features: Tensor, scale: Tensor) -> Tensor:
+    """Compute the contrastive loss with more wrong captions than right ones, in nats.
+
+    image_features: (N, D). text_features: (N + M, D), the captions of the images and then M
+    captions that belong to no image. All are of unit length. Each image chooses among all captions,
+    each right caption among the images. Without wrong captions it is `clip_loss`.
+    """
+    N = len(image_features)
+    logits = scale * image_features @ text_features.T  # (N, N + M)
+    labels = torch.arange(N, device=logits.device)
+    image_loss = F.cross_entropy(logits, labels)
+    return (image_loss + F.cross_entropy(logits[:, :N].T, labels)) / 2
+
+
+def pair_tokens(tokenizer: Tokenizer, captions: Sequence[Sequence[str]], rule: Rule) -> Tensor:
+    """Return the tokens of captions and of the wrong ones made from them, int64 (N, K, 2, T).
+
+    A caption from which none can be made has nothing but padding there.
+    """
+    wrong = [[rule(caption) or "" for caption in own] for own in captions]
+    right_tokens, wrong_tokens = tokenize(tokenizer, captions), tokenize(tokenizer, wrong)
+    has_none = torch.tensor([[text == "" for text in own] for own in wrong])  # (N, K)
+    wrong_tokens[has_none] = 0
+    T = max(right_tokens.shape[-1], wrong_tokens.shape[-1])
+    parts = [F.pad(part, (0, T - part.shape[-1])) for part in (right_tokens, wrong_tokens)]
+    return torch.stack(parts, dim=2)
+
+
+def make_negative_objective(
+    tokenizer: Tokenizer, dataset: CaptionDataset, recipe: Recipe, rule: Rule
+) -> Loss:
+    """Make the loss for `train_with_loss` in which every caption brings its wrong one along."""
+    tokens = pair_tokens(tokenizer, dataset.captions, rule)  # (N, K, 2, T)
+
+    def loss(model: CLIP, images: Tensor, rows: Tensor) -> Tensor:
+        drawn = sample_captions(tokens.flatten(2), rows, recipe.captions_per_image)  # (B, C, 2 T)
+        drawn = drawn.unflatten(2, (2, -1)).to(images.device)  # (B, C, 2, T)
+        image_features = model.encode_image(images, normalize=True).float()
+        model.clamp_logit_scale()  # before each step, since a loss cannot act after it
+        losses = []
+        for own in drawn.unbind(dim=1):  # (B, 2, T)
+            right, wrong = own.unbind(dim=1)
+            texts = torch.cat([right, wrong[wrong[:, 0] != 0]])  # (B + M, T)
+            features = model.encode_text(trim_padding(texts), normalize=True).float()
+            with torch.autocast(images.device.type, enabled=False):  # similarities need float32
+                scale = model.logit_scale.exp()
+                losses.append(negative_loss(image_features, features, scale))
+        return sum(losses) / len(losses)
+
+    return loss
+
+
+# ---- models ----------------------------------------------------------------------------------
+
+
+def fit_order_clip(
+    recipe: Recipe, seed: int, train_set: CaptionDataset, rule: Rule | None = None
+) -> tuple[CLIP, Tokenizer]:
+    """Train (or load) CLIP with a text transformer of two layers, which can tell word orders apart.
+
+    rule: makes the wrong captions to learn from; None: plain contrastive training. The recipe's
+    name must tell the training set and the rule.
+    """
+    tokenizer = make_tokenizer(recipe, train_set.captions)
+    seed_everything(seed)
+    text_encoder = TextTransformer(recipe.vocab_size, recipe.context_length, layers=2)
+    model = CLIP(create_image_encoder(recipe), text_encoder)
+    if rule is None:
+        objective = make_clip_objective(tokenizer, train_set, recipe)
+    else:
+        objective = make_negative_objective(tokenizer, train_set, recipe, rule)
+    return load_or_fit(model, objective, train_set, recipe, seed), tokenizer
