@@ -15,7 +15,7 @@ EXERCISE = re.compile(
 )
 MIN_EXERCISES = 3
 MIN_SHORT_EXERCISES = 2
-PLACEHOLDER = re.compile(r"\b(TODO|TBD|FIXME|LATER|XXX|[A-Z]+_HERE|MILLIONS)\b")
+PLACEHOLDER = re.compile(r"(\b(?:TODO|TBD|FIXME|LATER|XXX|[A-Z]+_HERE|MILLIONS)\b|@@+)")
 FOLDED = "jp-MarkdownHeadingCollapsed"  # JupyterLab's name for a heading whose section is folded
 
 

@@ -111,26 +111,6 @@ def test_trials_of_a_search_are_kept_with_their_dev_result_alone(clipnb, tmp_pat
         assert "test" not in trial
 
 
-def test_all_experiments_run_except_those_without_data(clipnb, monkeypatch):
-    from clipnb import experiments
-
-    def record(name, seeds):
-        if name == "two":
-            raise FileNotFoundError("there is no flickr8k; download it")
-        return f"results/claims/{name}.json of {seeds} seeds"
-
-    monkeypatch.setattr(experiments, "record_experiment", record)
-    monkeypatch.setattr(experiments, "EXPERIMENTS", dict.fromkeys(["one", "two", "three"]))
-    code, printed = clipnb("experiment all --seeds 5")
-    assert code == 0
-    assert printed.splitlines() == [
-        "wrote results/claims/one.json of 5 seeds",
-        "left out two: there is no flickr8k; download it",
-        "wrote results/claims/three.json of 5 seeds",
-    ]
-    assert "download it" in clipnb("experiment two")[0]
-
-
 def test_changed_fields_make_another_run(clipnb):
     for command in ("train", "evaluate"):
         changes = "--set epochs=1 --set flip=false --set learning_rate=2e-3"

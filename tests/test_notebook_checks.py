@@ -5,7 +5,11 @@ import copy
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_checks import METADATA, find_problems
+from notebook_course import PLACEHOLDER
 
+from clipnb.runtime import ROOT
+
+REPORTS = [ROOT / "README.md", *(ROOT / name / "README.md" for name in ("results", "data"))]
 IMAGE = "![a plan](plan.png)"
 ALT = "A line that rises and then stays where it is."
 SOLUTION = "<details>\n<summary>Solution</summary>\n\n```python\ny = 3\n```\n</details>"
@@ -327,3 +331,23 @@ def test_too_few_short_exercises_are_found(notebook, check):
     cell = notebook.cells[FIRST_EXERCISE]
     cell.source = cell.source.replace("two minutes", "five minutes")
     check("1 of two minutes")
+
+
+# ---- placeholders in reports -----------------------------------------------------------------
+
+
+def test_placeholders_are_told_from_ordinary_words():
+    for text in ("1 row in LATER", "at MILLIONS million", "TODO: say why", "XXX points", "@@ %"):
+        assert PLACEHOLDER.search(text), text
+    assert not PLACEHOLDER.search("Later there are millions of README files in MAX_LINES.")
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=[path.parent.name for path in REPORTS])
+def test_no_report_holds_a_placeholder(report):
+    assert PLACEHOLDER.findall(report.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("folder", ["claims", "second_sitting", "protocols"])
+def test_no_record_holds_a_placeholder(folder):
+    for path in (ROOT / "results" / folder).glob("*.json"):
+        assert PLACEHOLDER.findall(path.read_text(encoding="utf-8")) == [], path.name

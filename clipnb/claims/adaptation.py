@@ -270,7 +270,7 @@ EXPERIMENTS = [
                 "fine-tuned": "CLIP trained on with captioned painted scenes, all weights",
                 "line <size>": "supervised models of painted scenes, for effective robustness",
             },
-            equal="the model that is adapted, the test scenes, and the scenes the probes learn from",
+            equal="the model that is adapted, the test scenes, and the scenes of all probes",
             tuning=(
                 "the C of each probe is the best of six on 400 painted images that are in no test; "
                 "fine-tuning has one setting, a tenth of the rate of training, and is not on trial"

@@ -49,23 +49,19 @@ def estimate_effect(effect: Effect, runs: Runs, n_resamples: int = 1000) -> dict
 def check_values(values: np.ndarray, effect: Effect) -> None:
     """Raise ValueError if the values of an effect by seed cannot be summarized.
 
-    values: (n,), or (n, U) for all that is not over the images; (n, U, 2) for pairs, whose
-    correlation is the effect. A mean needs finite values on the effect's scale. A median allows
-    infinite ones, but none below all that was tried.
+    values: (n,), or (n, U) for all that is not over the images. A mean needs finite values on the
+    effect's scale. A median allows infinite ones, but none below all that was tried.
     """
-    is_pairs = (effect.over, effect.scale, values.shape[2:]) == ("units", "fisher z", (2,))
     n_axes = 1 if effect.over == "images" else 2
-    if values.ndim != n_axes and not is_pairs:
+    if values.ndim != n_axes:
         raise ValueError(
             f"an effect over {effect.over} has values of the shape {values.shape}; there must be "
             f"{n_axes} axes."
         )
-    needed = 4 if is_pairs else 2
-    if n_axes == 2 and values.shape[1] < needed:
-        raise ValueError(f"an effect over {effect.over} needs {needed} of them or more.")
+    if n_axes == 2 and values.shape[1] < 2:
+        raise ValueError(f"an effect over {effect.over} needs 2 classes, tasks or words or more.")
     with np.errstate(invalid="ignore"):  # the logarithm of a negative number is not a number
-        shown = summarize_seeds(values, effect) if is_pairs else values
-        scaled = to_scale(shown, effect.scale)
+        scaled = to_scale(values, effect.scale)
     allowed = np.isfinite(scaled)
     if effect.over == "median":
         allowed = ~np.isnan(scaled) & (values > -np.inf)
@@ -116,8 +112,6 @@ def summarize(values: list, image_spread: float, effect: Effect) -> dict:
     elif effect.over == "median":
         mean, low, high = median_interval(array, effect.scale)
         freedom = array.shape[1] - 1
-    elif array.ndim == 3:  # pairs
-        mean, low, high, freedom = correlation_interval(array)
     else:
         mean, low, high, freedom = mean_interval(to_scale(array, effect.scale), image_spread)
     if effect.over in ("images", "units"):
@@ -138,11 +132,9 @@ def summarize(values: list, image_spread: float, effect: Effect) -> dict:
 
 
 def summarize_seeds(values: np.ndarray, effect: Effect) -> np.ndarray:
-    """Return an effect by seed, (n,), as a reader sees it. values: (n,), (n, U) or (n, U, 2)."""
+    """Return an effect by seed, (n,), as a reader sees it. values: (n,) or (n, U)."""
     if values.ndim == 1:
         return values
-    if values.ndim == 3:
-        return np.array([np.corrcoef(own.T)[0, 1] for own in values])
     if effect.over == "median":
         return np.median(values, axis=1)
     scaled = to_scale(values, effect.scale).mean(axis=1)
@@ -229,17 +221,6 @@ def measure_shift(values: np.ndarray) -> float:
     if not known.any():
         return 0.0
     return median_error(np.median(values[:, known] - by_unit[known], axis=1))
-
-
-def correlation_interval(pairs: np.ndarray) -> tuple[float, float, float, float]:
-    """Return a correlation over U classes on Fisher's scale, its interval and their freedom.
-
-    pairs: (n, U, 2), two values for each class. The noise of the classes has the known standard
-    error 1 / sqrt(U - 3) on this scale; that of the seeds is added.
-    """
-    by_seed = np.array([np.arctanh(np.corrcoef(own.T)[0, 1]) for own in pairs])
-    _, low, high, freedom = mean_interval(by_seed, 1 / np.sqrt(pairs.shape[1] - 3))
-    return float(by_seed.mean()), low, high, freedom
 
 
 def share_interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ The rules read captions alone, so a model that is trained with them knows nothin
 that a plain one does not know. The loss is that of Yuksekgonul et al. 2023 (NegCLIP).
 """
 
+import dataclasses
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -12,12 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipnb.datasets import CaptionDataset
+from clipnb.claims.drawn import draw_training_set
+from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.encoders import TextTransformer
 from clipnb.experiments.fitting import Loss, load_or_fit, make_clip_objective
+from clipnb.experiments.small_clip import SMALL_RECIPE
 from clipnb.features import sample_captions, tokenize
 from clipnb.model import CLIP, create_image_encoder
-from clipnb.recipes import Recipe
+from clipnb.recipes import RESIDUAL_BAG, Recipe
 from clipnb.runtime import seed_everything
 from clipnb.scenes.words import COLOUR_SYNONYMS
 from clipnb.tokenizer import Tokenizer, trim_padding
@@ -185,17 +188,65 @@ def make_negative_objective(
 def fit_order_clip(
     recipe: Recipe, seed: int, train_set: CaptionDataset, rule: Rule | None = None
 ) -> tuple[CLIP, Tokenizer]:
-    """Train (or load) CLIP with a text transformer of two layers, which can tell word orders apart.
+    """Train (or load) CLIP with a small text transformer, which can tell word orders apart.
 
     rule: makes the wrong captions to learn from; None: plain contrastive training. The recipe's
     name must tell the training set and the rule.
     """
     tokenizer = make_tokenizer(recipe, train_set.captions)
     seed_everything(seed)
-    text_encoder = TextTransformer(recipe.vocab_size, recipe.context_length, layers=2)
+    text_encoder = TextTransformer(
+        recipe.vocab_size, recipe.context_length, width=64, layers=2, heads=4, feedforward=256
+    )
     model = CLIP(create_image_encoder(recipe), text_encoder)
     if rule is None:
         objective = make_clip_objective(tokenizer, train_set, recipe)
     else:
         objective = make_negative_objective(tokenizer, train_set, recipe, rule)
     return load_or_fit(model, objective, train_set, recipe, seed), tokenizer
+
+
+PLAIN, TAUGHT = "plain", "hard negatives"
+
+ORDER_DRAWN = dataclasses.replace(SMALL_RECIPE, text_encoder="transformer", captions_per_image=1)
+DRAWN_EPOCHS = 16
+# The best on dev, with seed 100: results/tuning/limits.json.
+DRAWN_RATES = {PLAIN: 1e-3, TAUGHT: 1e-3}
+
+ORDER_PHOTOS = dataclasses.replace(
+    RESIDUAL_BAG,
+    text_encoder="transformer",
+    image_width=96,
+    stored_size=64,
+    crop_size=48,
+    captions_per_image=2,
+    token_dropout=0.0,
+    label_smoothing=0.0,
+    weight_decay=0.05,
+)
+PHOTO_EPOCHS = 10
+# The best on dev, with seed 100: results/tuning/limits_flickr8k.json.
+PHOTO_RATES = {PLAIN: 1e-3, TAUGHT: 1e-3}
+
+
+def fit_drawn_arm(
+    arm: str, seed: int, n_scenes: int, epochs: int, rate: float
+) -> tuple[CLIP, Tokenizer]:
+    """Train (or load) the plain model, or the one with hard negatives, on the scenes of a seed."""
+    name = f"order_drawn_{n_scenes}_{arm.replace(' ', '_')}"
+    recipe = dataclasses.replace(ORDER_DRAWN, name=name, epochs=epochs, learning_rate=rate)
+    train_set = draw_training_set(seed, n_scenes, recipe.stored_size)
+    rule = make_scene_negative if arm == TAUGHT else None
+    return fit_order_clip(recipe, seed, train_set, rule)
+
+
+def fit_photo_arm(
+    arm: str, seed: int, n_photos: int | None, epochs: int, rate: float
+) -> tuple[CLIP, Tokenizer]:
+    """Train (or load) the same two models on the training photos, or on the first n of them."""
+    train_set = load_dataset("flickr8k", "train", ORDER_PHOTOS.stored_size)
+    train_set = train_set.subset(range(n_photos or len(train_set)))
+    name = f"order_photos_{len(train_set)}_{arm.replace(' ', '_')}"
+    recipe = dataclasses.replace(ORDER_PHOTOS, name=name, epochs=epochs, learning_rate=rate)
+    rule = make_photo_negative if arm == TAUGHT else None
+    return fit_order_clip(recipe, seed, train_set, rule)

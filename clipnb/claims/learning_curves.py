@@ -53,11 +53,12 @@ class Question(NamedTuple):
     """A question with C classes about each of N images.
 
     sentences: a list for each class; the last word of a sentence names the class. truth: bool
-    (N, C), which classes are right answers.
+    (N, C), which classes are right answers. single: every image has one right answer.
     """
 
     sentences: list[list[str]]
     truth: np.ndarray
+    single: bool = True
 
 
 class Exam(NamedTuple):
@@ -68,8 +69,8 @@ class Exam(NamedTuple):
 
     @property
     def chance(self) -> float:
-        """The share of right answers of a model that guesses."""
-        return float(np.mean([question.truth.mean() for question in self.questions]))
+        """The grade of a model that guesses."""
+        return float(np.mean([q.truth.mean() if q.single else 0.5 for q in self.questions]))
 
 
 # ---- the three arms --------------------------------------------------------------------------
@@ -157,13 +158,34 @@ def _add_likelihoods(
 
 
 def take_exam(model: nn.Module, tokenizer: Tokenizer, exam: Exam) -> np.ndarray:
-    """Return the share of the questions about each image that a model answers rightly, (N,)."""
-    right = []
+    """Return a model's grade for each image, (N,): the mean over the questions."""
+    grades = []
     for question in exam.questions:
         scores = score_classes(model, tokenizer, exam.images, question.sentences)  # (N, C)
-        chosen = scores.argmax(dim=1).numpy()
-        right.append(question.truth[np.arange(len(chosen)), chosen])
-    return np.mean(right, axis=0)
+        grade = grade_choices if question.single else grade_ranks
+        grades.append(grade(scores.numpy(), question.truth))
+    return np.mean(grades, axis=0)
+
+
+def grade_choices(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Tell for each image whether the class with the highest score is right, bool (N,)."""
+    return truth[np.arange(len(truth)), scores.argmax(axis=1)]
+
+
+def grade_ranks(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return grades (N,) whose mean is the mean over classes of the area under the ROC curve.
+
+    This area is the share of pairs of an image that shows a class and one that does not, in which
+    the first one has the higher score. All classes count alike, so that nothing is gained by
+    naming frequent ones.
+    """
+    N, C = truth.shape
+    grades = np.zeros(N)
+    for own_scores, shows in zip(scores.T, truth.T, strict=True):
+        others = np.sort(own_scores[~shows])
+        shares = np.searchsorted(others, own_scores[shows]) / len(others)
+        grades[shows] += shares * N / (C * shows.sum())
+    return grades
 
 
 # ---- training --------------------------------------------------------------------------------

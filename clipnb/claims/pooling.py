@@ -113,16 +113,29 @@ def pool_side(records: list[dict], halves: np.ndarray) -> tuple[float, float]:
     """
     degrees = np.array([read_freedom(record) for record in records])
     errors = halves / np.array([find_quantile(each) for each in degrees])
-    datasets = np.array([record["dataset"] for record in records])
-    variances, own_degrees = [], []  # of each dataset
-    for dataset in dict.fromkeys(datasets.tolist()):
-        rows = datasets == dataset
+    variances, own_degrees = [], []  # of each group of experiments that share something
+    for rows in group_rows(records):
         variances.append(float(errors[rows].sum() / len(records)) ** 2)
         own_degrees.append(float(degrees[rows].min()))
     if not np.isfinite(variances).all():
         return np.inf, min(own_degrees)
     freedom = find_freedom(variances, own_degrees)
     return find_quantile(freedom) * float(np.sqrt(sum(variances))), freedom
+
+
+def group_rows(records: list[dict]) -> list[list[int]]:
+    """Return the numbers of the records that share a dataset, a list for each such group.
+
+    The dataset of a record may be two, such as "scenes and flickr8k".
+    """
+    groups = []  # (datasets, rows)
+    for row, record in enumerate(records):
+        datasets, rows = set(record["dataset"].split(" and ")), [row]
+        for other in [group for group in groups if group[0] & datasets]:
+            groups.remove(other)
+            datasets, rows = datasets | other[0], other[1] + rows
+        groups.append((datasets, sorted(rows)))
+    return [rows for _, rows in groups]
 
 
 def read_freedom(record: dict) -> float:

@@ -7,12 +7,11 @@ for a transformer, which alone can use the order of words. `mined_prompts` is ab
 """
 
 import dataclasses
-from collections import defaultdict
 
 import numpy as np
 
 from clipnb.claims import asking, mined_prompts
-from clipnb.claims.drawn import DRAWN, N_TRAINING, TUNING_SEED, draw_training_set
+from clipnb.claims.drawn import DRAWN, N_TRAINING, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.experiments.asking import ask, ask_kinds, load_exam
 from clipnb.experiments.exams import read_classes
@@ -25,9 +24,18 @@ from clipnb.scenes.words import NOUN_FORMS, PLACE_PHRASES
 
 # ---- scenes ----------------------------------------------------------------------------------
 
-TEXT_ENCODERS = {"bag of words": "bag_of_words", "transformer": "transformer"}
-RATES = {"bag of words": (1e-3, 3e-3, 1e-2), "transformer": (5e-4, 1e-3, 3e-3)}
-BEST_RATES = {"bag of words": 3e-3, "transformer": 1e-3}  # results/tuning/prompts.json
+# {text encoder: what differs from the recipe `quick`}. A transformer takes several times as long
+# for a caption, and more steps to learn: it reads two captions of an image at a time instead of
+# five, for eight epochs instead of six.
+READERS = {
+    "bag of words": {},
+    "transformer": {
+        "text_encoder": "transformer",
+        "learning_rate": 1e-3,
+        "captions_per_image": 2,
+        "epochs": 8,
+    },
+}
 SIZES = ("", "small ", "big ")
 
 
@@ -45,20 +53,11 @@ def word_colours_and_places(kind: str) -> list[str]:
     return sentences + [f"a {kind} {PLACE_PHRASES[place].ground[0]}" for place in PLACES]
 
 
-def load_reader(encoder: str, seed: int, n_training: int = N_TRAINING) -> Run:
+def load_reader(encoder: str, seed: int, n_training: int) -> Run:
     """Train the recipe `quick` with one of the two text encoders, or load the run."""
-    return train_reader(encoder, seed, BEST_RATES[encoder], n_training)
-
-
-def train_reader(encoder: str, seed: int, rate: float, n_training: int = N_TRAINING) -> Run:
-    """Train the recipe `quick` with a text encoder and a learning rate on a seed's scenes."""
     name = "quick_drawn" if encoder == "bag of words" else "quick_drawn_transformer"
-    recipe = dataclasses.replace(
-        DRAWN,
-        name=name if n_training == N_TRAINING else f"{name}_{n_training}",
-        text_encoder=TEXT_ENCODERS[encoder],
-        learning_rate=rate,
-    )
+    name = name if n_training == N_TRAINING else f"{name}_{n_training}"
+    recipe = dataclasses.replace(DRAWN, **{"name": name} | READERS[encoder])
     return load_or_train_timed(recipe, seed, train_set=draw_training_set(seed, n_training))
 
 
@@ -81,7 +80,7 @@ def measure_prompts(seed: int, n_images: int, n_training: int) -> tuple[Outcomes
         "ensemble": ensemble,
     }
     outcomes, numbers = {}, {}
-    for encoder in TEXT_ENCODERS:
+    for encoder in READERS:
         run = load_reader(encoder, seed, n_training)
         features = encode_images(run.model, exam.images)  # (N, D)
         dev_features = encode_images(run.model, dev.images)
@@ -93,37 +92,33 @@ def measure_prompts(seed: int, n_images: int, n_training: int) -> tuple[Outcomes
         best = int(np.argmax(on_dev))
         outcomes[f"{encoder}: mean template"] = np.mean(alone, axis=0)
         outcomes[f"{encoder}: best template"] = alone[best]
-        numbers[f"{encoder}: best template"] = best
+        numbers[f"the best template of the {encoder}"] = best
     return outcomes, numbers
-
-
-def tune_prompts() -> dict[str, dict[str, float]]:
-    """Return the percentage of kinds named on dev, in both numbers, by reader and learning rate."""
-    dev = load_exam(1000, "dev")
-    _, truth = read_classes(dev, "kind")
-    scores = defaultdict(dict)
-    for encoder, rates in RATES.items():
-        for rate in rates:
-            run = train_reader(encoder, TUNING_SEED, rate)
-            features = encode_images(run.model, dev.images)
-            answers = ask(run, features, ask_kinds(KINDS)["both"]).argmax(axis=1)
-            scores[encoder][f"{rate:g}"] = float(100 * np.mean(answers == truth))
-    return dict(scores)
 
 
 def compare(condition: str, other: str) -> Effect:
     """Make the effect "points by which a condition is above another", mean of both readers."""
-    gains = [difference(f"{name}: {condition}", f"{name}: {other}") for name in TEXT_ENCODERS]
+    gains = [difference(f"{name}: {condition}", f"{name}: {other}") for name in READERS]
     return Effect(compute=average(gains), unit="points")
+
+
+def describe_reader(reader: str) -> dict[str, Effect]:
+    """Return the effects of one reader: what the ensemble adds, and what it and the name reach."""
+    ensemble, bare = f"{reader}: ensemble", f"{reader}: bare name"
+    return {
+        "ensemble minus bare name": Effect(compute=difference(ensemble, bare), unit="points"),
+        "kinds named by the ensemble": Effect(compute=accuracy(ensemble), unit="percent"),
+        "kinds named by the bare name": Effect(compute=accuracy(bare), unit="percent"),
+    }
 
 
 def explain_prompts(effects: dict[str, dict]) -> str:
     """Say what the ensemble adds to the bare name and to its own templates, by reader."""
     gain, best = effects["ensemble minus bare name"], effects["ensemble minus its best template"]
-    bag, transformer = (effects[f"ensemble minus bare name, {name}"] for name in TEXT_ENCODERS)
+    bag, transformer = (effects[f"ensemble minus bare name, {name}"] for name in READERS)
     photo = effects["“a photo of a” minus bare name"]
     return (
-        f"an ensemble over number and size moves the bare name by {gain['mean']:+.1f} points "
+        f"An ensemble over number and size moves the bare name by {gain['mean']:+.1f} points "
         f"({bag['mean']:+.1f} for a bag of words, {transformer['mean']:+.1f} for a transformer) "
         f"and its own best template by {best['mean']:+.1f}; “a photo of a” moves the bare name by "
         f"{photo['mean']:+.1f}."
@@ -137,31 +132,25 @@ SCENE_EFFECTS = {
     "both numbers minus bare name": compare("both numbers", "bare name"),
     "“a photo of a” minus bare name": compare("a photo of a", "bare name"),
     "colours and places minus bare name": compare("colours and places", "bare name"),
+} | {
+    f"{name}, {reader}": effect
+    for reader in READERS
+    for name, effect in describe_reader(reader).items()
 }
-for _name in TEXT_ENCODERS:
-    SCENE_EFFECTS[f"ensemble minus bare name, {_name}"] = Effect(
-        compute=difference(f"{_name}: ensemble", f"{_name}: bare name"), unit="points"
-    )
-    SCENE_EFFECTS[f"kinds named by the ensemble, {_name}"] = Effect(
-        compute=accuracy(f"{_name}: ensemble"), unit="percent"
-    )
-    SCENE_EFFECTS[f"kinds named by the bare name, {_name}"] = Effect(
-        compute=accuracy(f"{_name}: bare name"), unit="percent"
-    )
 SCENE_GATES = tuple(
     Gate(
         effect=f"kinds named by the ensemble, {name}",
         above=25.0,
         why="a model that names less than three times as many kinds as chance tells nothing",
     )
-    for name in TEXT_ENCODERS
+    for name in READERS
 ) + tuple(
     Gate(
         effect=f"kinds named by the bare name, {name}",
         below=90.0,
         why="there is no room for a gain",
     )
-    for name in TEXT_ENCODERS
+    for name in READERS
 )
 SCENE_PROTOCOL = Protocol(
     quote=(
@@ -191,10 +180,18 @@ SCENE_PROTOCOL = Protocol(
         "draws the same training scenes for both text encoders."
     ),
     tuning=(
-        "Three learning rates for each text encoder, by the kinds named on 1,000 dev scenes with "
-        "seed 100, asked in both numbers. The templates are not tuned."
+        "Nothing is tuned, and no comparison between the two text encoders is made. The bag of "
+        "words is the recipe `quick` as published. The transformer has a learning rate of 1e-3, "
+        "because after the first sitting it did better with it than with the 3e-3 of `quick`, two "
+        "captions of an image at a time, and eight epochs. The best template is the only choice, "
+        "on dev scenes, and it speaks against the ensemble."
     ),
-    power="@@",
+    power=(
+        "In a pilot with two seeds the gain of the bag of words had a standard error of 0.9 points "
+        "from 2,000 images, and the seeds differed by 0.6. With a standard deviation of 1 point "
+        "between seeds, five of them give an interval of about ±1.9 points: a gain above 3.2 "
+        "points is supported."
+    ),
     margin=1.25,
     margin_reason="It is a quarter of the paper's own effect, almost 5 points.",
     paper_effect=5.0,
@@ -212,9 +209,8 @@ EXPERIMENTS = [
         measure=measure_prompts,
         effects=SCENE_EFFECTS,
         explain=explain_prompts,
-        tune=tune_prompts,
         notebook="06_zero_shot_and_prompts",
-        small={"n_images": 400, "n_training": 2000},
+        small={"n_images": 400, "n_training": 1000},
         full={"n_images": 2000, "n_training": N_TRAINING},
     ),
     *mined_prompts.EXPERIMENTS,

@@ -41,7 +41,7 @@ RATES = (1e-3, 3e-3, 1e-2)
 BEST_RATES = {
     "words, one style": 3e-3,
     "words, many styles": 3e-3,
-    "labels, one style": 3e-3,
+    "labels, one style": 1e-2,
     "labels, many styles": 3e-3,
 }
 TUNING_IMAGES, TUNING_EPOCHS, DEV_IMAGES = 3000, 8, 500

@@ -14,13 +14,15 @@ from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.nouns import NOUN_CLASSES, noun_truth
 from clipnb.experiments.tagging import SCENE_TAGS, tag_truth
 from clipnb.experiments.twin import fit_labels
+from clipnb.model import create_model
 from clipnb.recipes import TWO_MINUTES, Recipe
 from clipnb.runs import Run
+from clipnb.runtime import get_device, seed_everything
 
 RATES = (1e-3, 3e-3, 1e-2)  # learning rates that every arm on scenes is tried with
 MUON_RATES = (4e-3, 8e-3, 1.6e-2)  # the same for the arms on photos
 # The best on dev, with seed 100: results/tuning/rivals.json.
-BEST_RATES = {"words": 1e-3, "near": 3e-3, "far": 3e-3}
+BEST_RATES = {"words": 3e-3, "near": 3e-3, "far": 1e-3}
 # The same for photos: results/tuning/rivals_flickr8k.json.
 BEST_MUON_RATES = {"words": 8e-3, "probe": 8e-3}
 # Rates are compared on shorter runs, and with fewer labelled images for the probes.
@@ -68,6 +70,12 @@ def load_twin(twin: str, seed: int, rate: float, epochs: int, n_training: int) -
     recipe = draw_recipe(name, rate, epochs, n_training)
     train_set = draw_training_set(seed, n_training)
     return fit_labels(recipe, seed, train_set, tag_truth(train_set)[:, is_taught(twin)])
+
+
+def load_untrained(recipe: Recipe, seed: int) -> nn.Module:
+    """Return the model of a recipe with the weights that it starts from."""
+    seed_everything(seed)
+    return create_model(recipe).to(get_device()).eval()
 
 
 # ---- photos ----------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def explain_zero_shot(effects: dict[str, dict]) -> str:
     seen, unseen = effects["kinds, seen pairs"], effects["kinds, unseen pairs"]
     singular = effects["what the singular alone costs"]
     return (
-        f"words alone name {seen['mean']:.0f} % of the kinds, and {unseen['mean']:.0f} % in "
+        f"Words alone name {seen['mean']:.0f} % of the kinds, and {unseen['mean']:.0f} % in "
         f"colours never met in training (chance 8 %); asked in the singular alone they lose "
         f"{singular['mean']:.1f} points."
     )
@@ -161,7 +161,7 @@ def explain_zero_shot_photos(effects: dict[str, dict]) -> str:
     above, precision = effects["nouns above prevalence"], effects["mean average precision"]
     singular = effects["what the singular alone costs"]
     return (
-        f"the mean average precision over {len(NOUN_CLASSES)} nouns is {precision['mean']:.0f} %, "
+        f"The mean average precision over {len(NOUN_CLASSES)} nouns is {precision['mean']:.0f} %, "
         f"{above['mean']:.0f} points above guessing; the singular alone costs "
         f"{singular['mean']:.1f} points."
     )

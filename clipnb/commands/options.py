@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import get_args, get_type_hints
 
@@ -66,6 +66,16 @@ def add_seeds_option(command: ArgumentParser) -> None:
     command.add_argument(
         "--seeds", type=parse_positive, default=3, help="with how many seeds (default: 3)"
     )
+
+
+def parse_seeds(text: str) -> Sequence[int]:
+    """Parse seeds: 5 means 0 to 4; 5,6 means 5 and 6; 5, with its comma means 5 alone."""
+    if "," not in text:
+        return range(parse_positive(text))
+    seeds = [int(word) for word in text.split(",") if word.strip()]
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"{text!r} are no seeds such as 5,6")
+    return seeds
 
 
 def parse_positive(text: str) -> int:

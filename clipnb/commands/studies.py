@@ -1,4 +1,4 @@
-"""The commands download, experiment, ladder, bench and report."""
+"""The commands download, ladder, bench and report."""
 
 from argparse import Namespace
 
@@ -9,15 +9,6 @@ def add_commands(add_command: AddCommand) -> None:
     """Add the commands of this module to the parser."""
     download = add_command("download", handle_download, "Fetch a dataset.")
     download.add_argument("name", choices=["flickr8k"])
-
-    experiment = add_command(
-        "experiment",
-        handle_experiment,
-        "Put a claim of the paper to the test in full, into results/claims/. This takes minutes; "
-        "an interrupted run goes on seed by seed.",
-    )
-    experiment.add_argument("name", help="the name of an experiment, or `all`")
-    add_seeds_option(experiment)
 
     ladder = add_command(
         "ladder",
@@ -49,23 +40,6 @@ def handle_download(arguments: Namespace) -> None:
     from clipnb.runtime import data_dir
 
     download_flickr8k(data_dir() / "flickr8k")
-
-
-def handle_experiment(arguments: Namespace) -> None:
-    """Record one experiment, or all of them.
-
-    With `all`, an experiment whose dataset is missing is left out and named.
-    """
-    from clipnb.experiments import EXPERIMENTS, record_experiment
-
-    if arguments.name != "all":
-        print(f"wrote {record_experiment(arguments.name, arguments.seeds)}")
-        return
-    for name in EXPERIMENTS:
-        try:
-            print(f"wrote {record_experiment(name, arguments.seeds)}", flush=True)
-        except FileNotFoundError as error:
-            print(f"left out {name}: {error}", flush=True)
 
 
 def handle_ladder(arguments: Namespace) -> None:

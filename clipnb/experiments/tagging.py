@@ -86,12 +86,14 @@ def probe_untaught(
     towers: the features of each (see `probe_tags`), and which tags it was taught, bool (L,).
     Raises ValueError if a tag was taught to all of them.
     """
-    left = np.ones(truths[0].shape[1], dtype=bool)  # tags without a score so far
+    taught_to_all = np.all([taught for _, taught in towers], axis=0)
+    if taught_to_all.any():
+        raise ValueError(f"{taught_to_all.sum()} tags were taught to every tower.")
+    left = np.ones_like(taught_to_all)  # tags without a score so far
     scores = np.zeros((len(towers[0][0][-1]), len(left)), dtype=np.float32)
     for features, taught in towers:
         columns = left & ~taught
-        scores[:, columns], _ = probe_tags(features, [truth[:, columns] for truth in truths])
+        if columns.any():
+            scores[:, columns], _ = probe_tags(features, [truth[:, columns] for truth in truths])
         left &= taught
-    if left.any():
-        raise ValueError(f"{left.sum()} tags were taught to every tower.")
     return scores

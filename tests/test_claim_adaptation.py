@@ -1,0 +1,66 @@
+"""Adapting to one style: what is gained there and elsewhere, worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from clipnb.claims import adaptation, styled
+from clipnb.scenes import STYLES
+
+SETTINGS = {"sizes": [32], "epochs": 1, "n_images": 12, "shots": [1, 2], "tuning_epochs": 1}
+
+
+def make_outcomes(accuracies):
+    """Make hits of 100 images. accuracies: {model: (hits on painted, hits on other styles)}."""
+    outcomes = {"shots": [1, 8], "sizes": [1, 2]}
+    for model, levels in accuracies.items():
+        for style in STYLES:
+            hits = levels[0] if style == "painted" else levels[1]
+            outcomes[f"{model}: {style}"] = np.arange(100) < hits
+    return outcomes
+
+
+OUTCOMES = make_outcomes(
+    {
+        "zero-shot": (50, 40),
+        "1 shots": (45, 38),
+        "8 shots": (60, 39),
+        "fine-tuned": (58, 44),
+        "many styles": (57, 46),
+        "line 1": (50, 20),
+        "line 2": (50, 20),
+    }
+)
+
+
+def test_the_cost_is_what_is_gained_at_home_and_not_elsewhere():
+    values = {name: each.compute(OUTCOMES) for name, each in adaptation.EFFECTS.items()}
+    assert values["gained on painted"] == pytest.approx(10)
+    assert values["gained on other styles"] == pytest.approx(-1)
+    assert values["gained on painted beyond other styles"] == pytest.approx(11)
+    assert values["fine-tuned, painted beyond other styles"] == pytest.approx(8 - 4)
+    assert values["fine-tuned, gained on other styles"] == pytest.approx(4)
+    assert values["probe of many styles, painted beyond other styles"] == pytest.approx(7 - 6)
+    assert values["effective robustness lost, most shots"] == pytest.approx(20 - 19)
+    assert values["effective robustness lost, fewest shots"] == pytest.approx(20 - 18)
+    assert values["zero-shot on painted"] == pytest.approx(50)
+
+
+@pytest.mark.filterwarnings("ignore:class .* has 1 examples")
+def test_measuring_scores_each_way_of_adapting_in_each_style(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
+    tiny = dataclasses.replace(styled.STYLED_RECIPE, image_width=24, batch_size=16)
+    monkeypatch.setattr(styled, "STYLED_RECIPE", tiny)
+    monkeypatch.setattr(adaptation, "N_CHECK", 24)
+    monkeypatch.setattr(adaptation, "score_line", lambda *settings: {})  # tested elsewhere
+    outcomes, numbers = adaptation.measure_adaptation(200, **SETTINGS)
+    assert numbers == {"shots": [1, 2], "sizes": [32]}
+    models = {name.split(":")[0] for name in outcomes}
+    assert models == {"zero-shot", "fine-tuned", "many styles", "1 shots", "2 shots"}
+    assert all(hits.shape == (12,) and hits.dtype == bool for hits in outcomes.values())
+
+
+def test_the_explanation_survives_a_missing_bound():
+    effects = dict.fromkeys(adaptation.EFFECTS, {"mean": 1.0, "interval": [None, None]})
+    assert adaptation.explain_adaptation(effects).endswith(".")

@@ -1,0 +1,65 @@
+"""The experiments on the temperature and its clamp, by hand-worked cases."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from clipnb.claims import temperature
+from clipnb.claims.small_models import SMALL, fit_clip
+from clipnb.experiments.exams import render_dataset, sample_scenes
+from clipnb.model import create_model
+from clipnb.runtime import results_dir
+from clipnb.training import make_tokenizer
+
+
+def test_learned_is_compared_with_the_fixed_ones_that_dev_has_chosen():
+    shares = {"learned": 0.6, "fixed at 0.07": 0.5, "fixed at 0.01": 0.7, "fixed at 1": 0.2}
+    outcomes = {name: np.full(4, share) for name, share in shares.items()}
+    outcomes |= {"best": 0.07, "worst": 1.0}  # not the best on the test images
+    assert temperature.subtract_best(outcomes) == pytest.approx(10)
+    assert temperature.subtract_worst(outcomes) == pytest.approx(40)
+    assert temperature.measure_span(outcomes) == pytest.approx(30)
+
+
+def test_a_fixed_scale_stays_and_a_started_one_moves():
+    fixed, started = create_model(SMALL), create_model(SMALL)
+    temperature.fix_scale(0.5)(fixed)
+    temperature.start_scale(1000)(started)
+    assert fixed.logit_scale.exp().item() == pytest.approx(2)
+    assert not fixed.logit_scale.requires_grad
+    assert started.logit_scale.exp().item() == pytest.approx(1000)
+    assert started.logit_scale.requires_grad
+
+
+def test_the_clamp_acts_and_the_highest_scale_is_kept_with_the_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
+    tiny_set = render_dataset(sample_scenes(16), SMALL.stored_size)
+    tokenizer = make_tokenizer(SMALL, tiny_set.captions)
+    highest = {}
+    for clamp in (False, True, True):  # the last one is loaded
+        recipe = temperature.make_recipe(16, 8, epochs=1, rate=1e-3)
+        recipe = dataclasses.replace(recipe, name=f"clamp_{clamp}")
+        model = fit_clip(recipe, 201, tiny_set, tokenizer, temperature.start_scale(1000), clamp)
+        highest[clamp] = model.highest_scale.item()
+    assert highest[False] > 900
+    assert highest[True] == pytest.approx(100)
+    assert torch.isfinite(model.logit_scale)
+
+
+def test_explanations_bear_effects_without_a_bound():
+    names = temperature.TEMPERATURE_EFFECTS
+    effects = {name: {"mean": 1.0, "interval": [None, None]} for name in names}
+    assert "+1.0 points" in temperature.explain_temperature(effects)
+    effects = {name: {"mean": 1.0, "interval": [None, None]} for name in temperature.CLAMP_EFFECTS}
+    assert "+1.0 points" in temperature.explain_clamp(effects)
+
+
+def test_learning_rates_are_the_best_on_file():
+    path = results_dir() / "tuning" / "temperature.json"
+    scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
+    best = {condition: float(max(own, key=own.get)) for condition, own in scores.items()}
+    rates = {f"fixed at {each:g}": rate for each, rate in temperature.FIXED_RATES.items()}
+    assert best == rates | {"learned": temperature.RATES[temperature.BATCH_SIZE]}
