@@ -3,7 +3,7 @@
 import numpy as np
 import planted_robustness
 
-from clipnb.claims import styled
+from clipnb.claims.shift import styled
 
 SHOTS = [1, 4, 16, 64]
 ZERO_SHOT = (0.50, 0.45)  # on painted, on other styles

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clipnb.claims import few_shot, few_shot_photos
-from clipnb.claims.worth import PAPER_MEDIAN, PAPER_SHOTS
+from clipnb.claims.probes import few_shot, few_shot_photos
+from clipnb.claims.probes.worth import PAPER_MEDIAN, PAPER_SHOTS
 from clipnb.experiments.exams import ATTRIBUTES
 from clipnb.experiments.nouns import NOUN_CLASSES
 from clipnb.experiments.probes import TAUGHT_TASKS

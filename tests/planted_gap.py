@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims.gap import WAYS
+from clipnb.claims.words.gap import WAYS
 
 GAIN = 0.008  # of the mean recall, as in the paper
 SPREAD = 0.065  # of what an image gains, as in a trial run

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clipnb.claims.hard_negatives import PLAIN, TAUGHT
-from clipnb.claims.sentence_exams import NAMING, SKILLS
-from clipnb.claims.word_swaps import TASKS
+from clipnb.claims.words.hard_negatives import PLAIN, TAUGHT
+from clipnb.claims.words.sentence_exams import NAMING, SKILLS
+from clipnb.claims.words.word_swaps import TASKS
 
 # ---- limits ----------------------------------------------------------------------------------
 

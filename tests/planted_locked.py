@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims import locked
+from clipnb.claims.scale import locked
 
 N = 500
 RECALL = {  # of each way with 100, 500 and 2,000 pairs; the lead with few pairs is the paper's

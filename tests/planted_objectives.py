@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims.learning_curves import ARMS, BAG_PREDICTION, CONTRAST, LANGUAGE_MODEL
+from clipnb.claims.learning.learning_curves import ARMS, BAG_PREDICTION, CONTRAST, LANGUAGE_MODEL
 
 N_IMAGES = 600
 IMAGES = [int(128 * step) for step in np.unique(np.geomspace(4, 230, 13).round())]

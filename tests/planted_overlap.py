@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims import overlap
+from clipnb.claims.shift import overlap
 
 N = 1000
 # The share of leaked photos that are found only because they leaked. 0.045 of 2.2 % are 0.1 points.

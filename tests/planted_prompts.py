@@ -3,7 +3,7 @@
 import numpy as np
 from planted_zero_shot import simulate_nouns
 
-from clipnb.claims.prompts import READERS
+from clipnb.claims.words.prompts import READERS
 from clipnb.experiments.nouns import NOUN_CLASSES
 from clipnb.scenes import KINDS
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims import reading
+from clipnb.claims.words import reading
 
 N = 1000
 CHANCE = reading.CHANCE / 100

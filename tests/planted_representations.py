@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims.representations import TASKS, TOLD_TASKS, TOWERS
+from clipnb.claims.probes.representations import TASKS, TOLD_TASKS, TOWERS
 from clipnb.experiments.exams import ATTRIBUTES
 from clipnb.experiments.nouns import NOUN_CLASSES
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims.retrieval import DIRECTIONS, NAMES
+from clipnb.claims.words.retrieval import DIRECTIONS, NAMES
 from clipnb.metrics import RECALL_AT
 
 N, K = 1000, 5

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims.rivals import TRIED
+from clipnb.claims.probes.rivals import TRIED
 from clipnb.experiments.nouns import NOUN_CLASSES
 from clipnb.experiments.tagging import SCENE_TAGS
 

@@ -5,7 +5,7 @@ On scenes they are hits (N,) by model and style, on photos scores (N, 25).
 
 import numpy as np
 
-from clipnb.claims import robustness, robustness_photos, styled, styled_photos
+from clipnb.claims.shift import robustness, robustness_photos, styled, styled_photos
 from clipnb.experiments.nouns import NOUN_CLASSES
 
 SIZES = [1000, 2000, 4000, 6000]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims import sources, sources_photos
+from clipnb.claims.shift import sources, sources_photos
 
 N = 3000
 

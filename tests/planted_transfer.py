@@ -3,7 +3,7 @@
 import numpy as np
 from planted_zero_shot import N, draw_right, simulate_nouns
 
-from clipnb.claims.transfer import SCENE_NOUNS, TASKS
+from clipnb.claims.words.transfer import SCENE_NOUNS, TASKS
 
 SPREAD = 0.25  # standard deviation of the accuracies of classes
 CAPTIONS = [150] * 20 + [20] * 8

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from clipnb.claims import adaptation, styled
+from clipnb.claims.shift import adaptation, styled
 from clipnb.scenes import STYLES
 
 SETTINGS = {"sizes": [32], "epochs": 1, "n_images": 12, "shots": [1, 2], "tuning_epochs": 1}

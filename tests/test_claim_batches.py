@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims import batches
-from clipnb.claims.small_models import SMALL, fit_clip, make_objective
+from clipnb.claims.scale import batches
+from clipnb.claims.scale.small_models import SMALL, fit_clip, make_objective
 from clipnb.encoders import normalize_images
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.fitting import make_clip_objective

@@ -6,8 +6,8 @@ import torch
 from claim_parts import judge_simulated
 from planted_few_shot import SIMULATIONS
 
-from clipnb.claims import few_shot, few_shot_photos
-from clipnb.claims.worth import PAPER_MEDIAN, limit_worth, tell_crossing, tell_median
+from clipnb.claims.probes import few_shot, few_shot_photos
+from clipnb.claims.probes.worth import PAPER_MEDIAN, limit_worth, tell_crossing, tell_median
 from clipnb.experiments.nouns import average_precisions
 from clipnb.experiments.probes import Split
 from clipnb.experiments.shots import (

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipnb.claims import gap
+from clipnb.claims.words import gap
 from clipnb.metrics import retrieval_metrics
 
 

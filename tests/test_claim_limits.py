@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipnb.claims import hard_negatives, limits, sentence_exams, word_order, word_swaps
-from clipnb.claims.hard_negatives import PLAIN, TAUGHT
+from clipnb.claims.words import hard_negatives, limits, sentence_exams, word_order, word_swaps
+from clipnb.claims.words.hard_negatives import PLAIN, TAUGHT
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments import exams
 from clipnb.experiments.small_clip import SMALL_RECIPE

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims import locked
+from clipnb.claims.scale import locked
 from clipnb.experiments.twin import SupervisedBaseline
 from clipnb.records import read_json
 from clipnb.runtime import ROOT

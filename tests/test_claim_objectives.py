@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from clipnb import train_tokenizer
-from clipnb.claims import objectives
-from clipnb.claims.learning_curves import (
+from clipnb.claims.learning import objectives
+from clipnb.claims.learning.learning_curves import (
     ARMS,
     BAG_PREDICTION,
     CONTRAST,
@@ -26,14 +26,14 @@ from clipnb.claims.learning_curves import (
     score_classes,
     take_exam,
 )
-from clipnb.claims.naming_exams import (
+from clipnb.claims.learning.objectives import EXPERIMENTS, PHOTOS_RATES, SCENES_RATES, TRIED_RATES
+from clipnb.claims.words.naming_exams import (
     UNCOUNTED,
     make_scenes_exam,
     name_colour,
     name_kind,
     name_noun,
 )
-from clipnb.claims.objectives import EXPERIMENTS, PHOTOS_RATES, SCENES_RATES, TRIED_RATES
 from clipnb.datasets import CaptionDataset
 from clipnb.encoders import normalize_images
 from clipnb.experiments.nouns import NOUN_CLASSES, noun_forms
@@ -105,7 +105,7 @@ def test_an_exam_counts_right_answers_over_its_questions(tokenizer, dataset, mon
     def score(model, tokenizer, images, sentences):
         return torch.eye(len(sentences))[next(answers)]
 
-    monkeypatch.setattr("clipnb.claims.learning_curves.score_classes", score)
+    monkeypatch.setattr("clipnb.claims.learning.learning_curves.score_classes", score)
     first = Question([["a dog"], ["a cat"]], np.array([[1, 0], [1, 0], [1, 1]], bool))
     second = Question([["red"], ["blue"], ["green"]], np.eye(3, dtype=bool))
     exam = Exam(np.zeros((3, 3, 8, 8), np.uint8), [first, second])

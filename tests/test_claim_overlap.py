@@ -6,8 +6,8 @@ import numpy as np
 import planted_overlap
 import pytest
 
-from clipnb.claims import overlap
 from clipnb.claims.effects import estimate_effect
+from clipnb.claims.shift import overlap
 from clipnb.claims.verdicts import NOT_REACHED, OPPOSITE, judge
 from clipnb.datasets import CaptionDataset
 

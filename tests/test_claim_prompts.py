@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipnb.claims import asking, mined_prompts, prompts
+from clipnb.claims.words import asking, mined_prompts, prompts
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.exams import sample_scenes
 from clipnb.scenes import HOMES, KINDS, PLACES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from clipnb.claims import cards, reading
+from clipnb.claims.words import cards, reading
 from clipnb.experiments import exams
 from clipnb.records import read_json
 from clipnb.runtime import ROOT

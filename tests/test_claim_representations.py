@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from clipnb.claims import representations, representations_photos
+from clipnb.claims.probes import representations, representations_photos
 from clipnb.experiments import exams
 from clipnb.runtime import results_dir
 from clipnb.scenes import HOMES, layout

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims import retrieval
+from clipnb.claims.words import retrieval
 from clipnb.datasets import CaptionDataset
 from clipnb.runtime import ROOT
 

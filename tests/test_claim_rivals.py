@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from clipnb import scenes
-from clipnb.claims import counting, rival_effects, rivals, rivals_photos, twins
+from clipnb.claims.probes import counting, rival_effects, rivals, rivals_photos, twins
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments import exams, fitting, tagging, twin
 from clipnb.recipes import QUICK

@@ -7,8 +7,8 @@ import numpy as np
 import planted_robustness
 import pytest
 
-from clipnb.claims import robustness, robustness_photos, styled, styled_photos
 from clipnb.claims.effects import estimate_effect
+from clipnb.claims.shift import robustness, robustness_photos, styled, styled_photos
 from clipnb.claims.verdicts import OPPOSITE, judge
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.twin import TOLD_CLASSES, label_targets

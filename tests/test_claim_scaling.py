@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from clipnb.claims import frontier, scaling
-from clipnb.claims.small_models import share_of_galleries
+from clipnb.claims.scale import frontier, scaling
+from clipnb.claims.scale.small_models import share_of_galleries
 from clipnb.runtime import results_dir
 
 SPENT = (1, 2, 4, 8, 16, 128)  # multiply-adds of six runs

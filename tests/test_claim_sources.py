@@ -6,8 +6,8 @@ import numpy as np
 import planted_sources
 import pytest
 
-from clipnb.claims import sources, sources_photos
 from clipnb.claims.effects import estimate_effect
+from clipnb.claims.shift import sources, sources_photos
 from clipnb.claims.verdicts import OPPOSITE, judge
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.exams import sample_scenes

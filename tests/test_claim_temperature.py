@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims import temperature
-from clipnb.claims.small_models import SMALL, fit_clip
+from clipnb.claims.scale import temperature
+from clipnb.claims.scale.small_models import SMALL, fit_clip
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.model import create_model
 from clipnb.runtime import results_dir

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from planted_tracking import SIMULATIONS, R, draw_correlated
 
-from clipnb.claims import tracking
-from clipnb.claims.correlation import correlate_without_each, jackknife, tell_correlation
 from clipnb.claims.effects import estimate_effect
 from clipnb.claims.experiment import Effect
-from clipnb.claims.tracking_photos import measure_areas
+from clipnb.claims.probes import tracking
+from clipnb.claims.probes.correlation import correlate_without_each, jackknife, tell_correlation
+from clipnb.claims.probes.tracking_photos import measure_areas
 
 GROUPS = np.repeat([0, 1, 2], [12, 8, 8])  # kinds, colours and places
 OVER_CLASSES = Effect(compute=lambda outcomes: outcomes["values"], unit="z", over="units")

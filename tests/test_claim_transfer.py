@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipnb.claims import transfer
+from clipnb.claims.words import transfer
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.nouns import NOUN_CLASSES
 from clipnb.scenes.words import NOUN_FORMS, PLACE_PHRASES

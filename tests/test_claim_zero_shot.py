@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims import zero_shot
+from clipnb.claims.words import zero_shot
 from clipnb.experiments import asking
 from clipnb.scenes import KINDS
 

@@ -402,7 +402,7 @@ def test_an_interval_without_a_bound_is_judged_by_the_other_one():
 def test_the_p_value_is_that_of_the_verdict():
     def find_p(mean, half, verdict, kind="difference", freedom=INF):
         interval = (mean - half, mean + half)
-        claim = pooling.PooledClaim("C1", verdict, "", kind, mean, interval, freedom)
+        claim = pooling.PooledClaim("C1a", verdict, "", kind, mean, interval, freedom)
         return pooling.find_p(claim)
 
     z = stats.norm.ppf(0.975)
@@ -474,10 +474,10 @@ def test_no_effect_found_must_survive_too():
 
 
 def test_all_claims_are_pooled_and_corrected():
-    groups = {"C1": [], "C2": [make_record(mean=20.0, interval=(18.0, 22.0))]}
+    groups = {"C1a": [], "C2": [make_record(mean=20.0, interval=(18.0, 22.0))]}
     pooled = pooling.pool_claims(groups)
-    assert list(pooled) == ["C1", "C2"]
-    assert pooled["C1"].p_holm is None
+    assert list(pooled) == ["C1a", "C2"]
+    assert pooled["C1a"].p_holm is None
     assert pooled["C2"].verdict == "supported"
 
 
@@ -525,7 +525,7 @@ def explain(effects):
 EXPERIMENTS = [
     Experiment(
         name="trial",
-        claim="C1",
+        claim="C1a",
         title="A trial",
         dataset="scenes",
         protocol=None,

@@ -22,7 +22,7 @@ def groups():
         make_record("c", "C8", -3.0, (-4.0, -2.0)),
         make_record("d", "C13", 0.1, (-0.5, 0.7), kind="equivalence"),
         make_record("e", "C12", 1.0, (0.5, 9.0), verdict="not reached here"),
-        make_record("f", "C1", 1.0, (0.5, 9.0), verdict="not finished"),
+        make_record("f", "C1a", 1.0, (0.5, 9.0), verdict="not finished"),
         make_record("g", "C5", None, (1.3, None), scale="log", margin=1.1, unit="labels"),
         make_record("h", "L1", 500.0, (400.0, 600.0)),
     ]
@@ -124,7 +124,7 @@ def test_the_table_of_claims_pools_and_corrects(groups):
     assert "[06](../notebooks/06_zero_shot_and_prompts.ipynb)" in row
     assert "not tested" in find_row(table, "C15")
     assert "○ not reached here" in find_row(table, "C12")
-    assert "… not finished" in find_row(table, "C1")
+    assert "… not finished" in find_row(table, "C1a")
     assert "∞" in find_row(table, "C5")
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from clipnb.claims.experiment import RECORDS, Experiment
 from clipnb.claims.running import record_experiment, run_experiment
+from clipnb.claims.verdicts import UNFINISHED
 from clipnb.records import read_json
 from clipnb.runtime import display_path, results_dir
 
 # The paper's claims and those that came after it: in words, and where they stand.
 CLAIMS = {
-    "C1": ("Contrastive pre-training is more efficient than predicting captions", "Fig 2"),
+    "C1a": ("Contrast learns from fewer images than predicting the bag of words", "Fig 2"),
+    "C1b": ("Predicting the bag of words needs fewer images than a language model", "Fig 2"),
     "C2": ("A classifier made of words works without a labelled example", "Table 1"),
     "C3": ("Prompts and their ensembles help", "§3.1.4, Fig 4"),
     "C4": ("Zero-shot equals a probe with four examples a class", "Fig 6"),
@@ -51,27 +53,27 @@ CLAIMS = {
     "L6": ("Robustness comes from diverse data, not from language", "Fang et al. 2022"),
     "L7": ("A small run predicts the error of a larger one", "Cherti et al. 2023"),
 }
-MODULES = (  # one for each family of claims
-    "zero_shot",
-    "prompts",
-    "retrieval",
-    "transfer",
-    "objectives",
-    "few_shot",
-    "tracking",
-    "rivals",
-    "representations",
-    "scaling",
-    "batches",
-    "temperature",
-    "robustness",
-    "adaptation",
-    "sources",
-    "overlap",
-    "reading",
-    "limits",
-    "gap",
-    "locked",
+MODULES = (  # one for each family of claims, in a folder for each notebook from 06 to 10
+    "words.zero_shot",
+    "words.prompts",
+    "words.retrieval",
+    "words.transfer",
+    "words.reading",
+    "words.limits",
+    "words.gap",
+    "learning.objectives",
+    "probes.few_shot",
+    "probes.tracking",
+    "probes.rivals",
+    "probes.representations",
+    "shift.robustness",
+    "shift.adaptation",
+    "shift.sources",
+    "shift.overlap",
+    "scale.scaling",
+    "scale.batches",
+    "scale.temperature",
+    "scale.locked",
 )
 
 
@@ -117,11 +119,21 @@ def load_claim(name: str) -> dict | None:
 
 
 def load_claims() -> dict[str, list[dict]]:
-    """Load all records by claim, for all of CLAIMS in order; a claim without a record has none."""
+    """Load all records by claim, for all of CLAIMS in order.
+
+    An experiment that is not on record has a record without seeds and effects, whose `verdict` is
+    "not finished". So no claim is judged by a part of its experiments.
+    """
     groups = {claim: [] for claim in CLAIMS}
-    for name in load_experiments():
+    for name, experiment in load_experiments().items():
         path = record_path(name)
-        if path.exists():
-            record = read_json(path)
-            groups[record["claim"]].append(record)
+        record = read_json(path) if path.exists() else describe_missing(experiment)
+        groups[experiment.claim].append(record)
     return groups
+
+
+def describe_missing(experiment: Experiment) -> dict:
+    """Return the record of an experiment that has not been run."""
+    fields = {field: getattr(experiment, field) for field in ("claim", "title", "dataset")}
+    rest = {"notebook": experiment.notebook, "seeds": [], "verdict": UNFINISHED}
+    return {"experiment": experiment.name, **fields, **rest}

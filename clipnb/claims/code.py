@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import sys
 from functools import cache
+from pathlib import Path
 
 from clipnb.claims.experiment import Experiment
 from clipnb.experiments.outcomes import dump_code, find_imported_files
@@ -27,11 +28,16 @@ def digest_code(experiment: Experiment, library: bool = False) -> str:
     reached = select_measuring(source, experiment.name)
     files = sorted(find_imported_files(reached))
     if not library:
-        files = [file for file in files if file.parent.name in OWN_FOLDERS]
+        files = [file for file in files if is_own(file)]
     framework = [ROOT / "clipnb" / "claims" / f"{name}.py" for name in FRAMEWORK]
     sources = [file.read_text(encoding="utf-8") for file in files if file not in framework]
     code = "\n".join(dump_code(each) for each in [reached, *sources])
     return hashlib.sha256(code.encode()).hexdigest()
+
+
+def is_own(file: Path) -> bool:
+    """Tell whether a file of clipnb says what an experiment does."""
+    return file.relative_to(ROOT / "clipnb").parts[0] in OWN_FOLDERS
 
 
 def select_measuring(source: str, name: str) -> str:

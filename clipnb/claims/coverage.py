@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from clipnb.claims.correlation import jackknife
 from clipnb.claims.effects import estimate_effect, summarize
 from clipnb.claims.experiment import Effect
 from clipnb.claims.pooling import pool_effects
+from clipnb.claims.probes.correlation import jackknife
 from clipnb.claims.verdicts import read_interval
 from clipnb.records import write_record
 from clipnb.runtime import results_dir

@@ -103,6 +103,8 @@ def _draw_record(ax: "Axes", row: int, record: dict) -> None:
     name = f"    {shorten(record['title'], 50)} · {record['dataset']}"
     _write_left(ax, row, name, color=GREY if is_grey else BLACK)
     _write_right(ax, row, format_verdict(verdict), colour)
+    if "mean" not in record:  # not run yet
+        return
     mean, low, high = scale_effect(record)
     left, right = np.clip([low, high], -BORDER, BORDER)
     ax.plot([left, right], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt")

@@ -209,6 +209,10 @@ def experiments_table(groups: Groups | None = None, notebooks: str = "../noteboo
     for claim, records in (load_claims() if groups is None else groups).items():
         for record in records:
             link = format_link(record["notebook"], notebooks)
+            if "mean" not in record:  # not run yet
+                title = f"{record['title']} ({record['dataset']}), notebook {link}"
+                rows.append([claim, title, "", "", "", format_verdict(record["verdict"]), "", ""])
+                continue
             rows.append(
                 [
                     claim,

@@ -23,8 +23,8 @@ def run_seed(
     """Return the outcomes and numbers of one seed: from the cache, or measured now.
 
     The numbers hold two more entries, `seconds` and `trained`. code: a digest of the code that
-    measures; by default that of `digest_measure`. Raises ValueError if the conditions
-    do not hold a row for each test image.
+    measures; by default that of `digest_measure`. Raises ValueError if the
+    conditions do not hold a row for each test image, or if a number has the name of a condition.
     """
     path = seed_file(experiment, seed, settings, code)
     if not path.exists():
@@ -47,6 +47,11 @@ def measure_seed(experiment: Experiment, seed: int, settings: dict) -> tuple[Out
         raise ValueError(
             f"{experiment.name}: every condition needs a row for each test image, but they have "
             f"{sizes}."
+        )
+    if hidden := outcomes.keys() & numbers.keys():
+        raise ValueError(
+            f"{experiment.name}: {', '.join(sorted(hidden))} is both an outcome and a number; give "
+            "one of them another name."
         )
     seconds = time.perf_counter() - start
     return outcomes, numbers | {"seconds": seconds, "trained": dict(TRAINING_SECONDS)}

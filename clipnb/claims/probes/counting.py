@@ -14,7 +14,7 @@ import torch
 
 from clipnb.claims.drawn import DRAWN, N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.twins import BEST_RATES, load_clip, load_twin
+from clipnb.claims.probes.twins import BEST_RATES, load_clip, load_twin
 from clipnb.experiments.asking import ask
 from clipnb.experiments.probes import (
     encode_for_probes,

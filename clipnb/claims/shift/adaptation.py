@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.styled import (
+from clipnb.claims.shift.styled import (
     CHANCE,
     SHIFTED_STYLES,
     STYLED_RECIPE,

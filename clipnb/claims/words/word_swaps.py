@@ -14,7 +14,7 @@ import numpy as np
 
 from clipnb.claims.drawn import TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.hard_negatives import (
+from clipnb.claims.words.hard_negatives import (
     PHOTO_EPOCHS,
     PHOTO_NOUNS,
     PHOTO_RATES,
@@ -24,7 +24,7 @@ from clipnb.claims.hard_negatives import (
     fit_photo_arm,
     make_photo_negative,
 )
-from clipnb.claims.sentence_exams import LIMITS_TEXT, compare_pairs, score_first
+from clipnb.claims.words.sentence_exams import LIMITS_TEXT, compare_pairs, score_first
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.model import CLIP
 from clipnb.tokenizer import Tokenizer

@@ -15,7 +15,7 @@ import numpy as np
 
 from clipnb.claims.drawn import TUNING_SEED, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.small_models import (
+from clipnb.claims.scale.small_models import (
     N_DEV,
     SMALL,
     SMALL_PHOTOS,
@@ -37,7 +37,7 @@ PHOTO_TUNING_EPOCHS = 4
 # batches_flickr8k.json).
 RATES = {16: 1e-3, 64: 3e-3, 256: 3e-3, 1024: 1e-2}
 SIGMOID_RATES = {16: 1e-3, 1024: 3e-3}
-PHOTO_RATES = {32: 3e-3, 512: 3e-3}
+PHOTO_RATES = {32: 1e-3, 512: 3e-3}
 
 
 # ---- batch sizes and budgets -----------------------------------------------------------------

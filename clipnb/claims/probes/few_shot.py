@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from clipnb.claims.budgets import FEW_SCENES, load_clip_of
 from clipnb.claims.drawn import N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.few_shot_photos import EXPERIMENTS as PHOTO_EXPERIMENTS
-from clipnb.claims.worth import (
+from clipnb.claims.probes.few_shot_photos import EXPERIMENTS as PHOTO_EXPERIMENTS
+from clipnb.claims.probes.worth import (
     A_HANDFUL,
     EQUALS_FOUR,
     PAPER_MEAN,
@@ -27,6 +26,7 @@ from clipnb.claims.worth import (
     tell_crossing,
     tell_median,
 )
+from clipnb.claims.scale.budgets import FEW_SCENES, load_clip_of
 from clipnb.experiments.exams import ATTRIBUTES
 from clipnb.experiments.probes import C_GRID, TAUGHT_TASKS, encode_for_probes, label_splits
 from clipnb.experiments.shots import (

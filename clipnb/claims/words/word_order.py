@@ -15,8 +15,8 @@ import numpy as np
 
 from clipnb.claims.drawn import N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.gap import recall_by_image
-from clipnb.claims.hard_negatives import (
+from clipnb.claims.words.gap import recall_by_image
+from clipnb.claims.words.hard_negatives import (
     DRAWN_EPOCHS,
     DRAWN_RATES,
     PHOTO_EPOCHS,

@@ -15,8 +15,8 @@ from torch import nn
 
 from clipnb.claims.drawn import DRAWN, N_TRAINING, TUNING_SEED, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.representations_photos import REPRESENTATIONS_FLICKR8K
-from clipnb.claims.twins import (
+from clipnb.claims.probes.representations_photos import REPRESENTATIONS_FLICKR8K
+from clipnb.claims.probes.twins import (
     RATES,
     TUNING,
     TUNING_SETS,

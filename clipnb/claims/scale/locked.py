@@ -15,7 +15,7 @@ import numpy as np
 
 from clipnb.claims.drawn import N_TRAINING, TUNING_SEED, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.gap import recall_by_image
+from clipnb.claims.words.gap import recall_by_image
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.small_clip import SMALL_RECIPE, average_tasks, score_naming

@@ -14,11 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from clipnb.claims import word_order, word_swaps
 from clipnb.claims.drawn import N_TRAINING, TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.hard_negatives import DRAWN_EPOCHS, DRAWN_RATES, PLAIN, TAUGHT, fit_drawn_arm
-from clipnb.claims.sentence_exams import (
+from clipnb.claims.words import word_order, word_swaps
+from clipnb.claims.words.hard_negatives import (
+    DRAWN_EPOCHS,
+    DRAWN_RATES,
+    PLAIN,
+    TAUGHT,
+    fit_drawn_arm,
+)
+from clipnb.claims.words.sentence_exams import (
     CHANGES,
     LIMITS_TEXT,
     NAMING,

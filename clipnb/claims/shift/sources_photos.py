@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.styled import Words
-from clipnb.claims.styled_photos import BEST_RATES, PHOTO_RECIPE
+from clipnb.claims.shift.styled import Words
+from clipnb.claims.shift.styled_photos import BEST_RATES, PHOTO_RECIPE
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.asking import ask
 from clipnb.experiments.nouns import average_precisions, noun_truth

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from clipnb.claims.correlation import SETTING, jackknife, tell_correlation
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
+from clipnb.claims.probes.correlation import SETTING, jackknife, tell_correlation
 from clipnb.datasets import load_dataset
 from clipnb.experiments.asking import ask, ask_nouns, knows_word
 from clipnb.experiments.fitting import load_or_train_timed

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from clipnb.claims.batches import N_SCENES, RATES, TUNING_EPOCHS, make_recipe
 from clipnb.claims.drawn import TUNING_SEED, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.small_models import (
+from clipnb.claims.scale.batches import N_SCENES, RATES, TUNING_EPOCHS, make_recipe
+from clipnb.claims.scale.small_models import (
     N_DEV,
     SMALL,
     draw_exam,

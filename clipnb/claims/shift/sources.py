@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipnb.claims import sources_photos
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.sources_photos import shuffle_half
-from clipnb.claims.styled import BEST_RATES, STYLED_RECIPE, Words
+from clipnb.claims.shift import sources_photos
+from clipnb.claims.shift.sources_photos import shuffle_half
+from clipnb.claims.shift.styled import BEST_RATES, STYLED_RECIPE, Words
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.asking import ask
 from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from clipnb.claims.drawn import TUNING_SEED
-from clipnb.claims.styled import RATES, Words, name_styles
+from clipnb.claims.shift.styled import RATES, Words, name_styles
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.asking import ask, ask_nouns, knows_word
 from clipnb.experiments.nouns import NOUN_CLASSES, average_precisions, noun_truth

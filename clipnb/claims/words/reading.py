@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipnb.claims.cards import (
+from clipnb.claims.drawn import TUNING_SEED
+from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
+from clipnb.claims.words.cards import (
     CHANCE,
     PROMPT,
     SIGN_WORDS,
@@ -26,8 +28,6 @@ from clipnb.claims.cards import (
     draw_exam,
     write_captions,
 )
-from clipnb.claims.drawn import TUNING_SEED
-from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.encoders import normalize_images
 from clipnb.experiments.fitting import load_or_fit
 from clipnb.experiments.small_clip import SMALL_RECIPE, load_or_fit_clip

@@ -15,7 +15,7 @@ import numpy as np
 
 from clipnb.claims.drawn import TUNING_SEED, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.frontier import (
+from clipnb.claims.scale.frontier import (
     average_halves,
     compare_with_last,
     compare_with_line,
@@ -23,7 +23,7 @@ from clipnb.claims.frontier import (
     divide_last,
     find_best_accuracy,
 )
-from clipnb.claims.small_models import (
+from clipnb.claims.scale.small_models import (
     N_DEV,
     SMALL,
     SMALL_PHOTOS,

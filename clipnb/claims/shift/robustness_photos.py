@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.styled import (
+from clipnb.claims.shift.styled import (
     DIVERSITY_QUOTE,
     DIVERSITY_SOURCE,
     ROBUSTNESS_QUOTE,
     ROBUSTNESS_SOURCE,
     name_styles,
 )
-from clipnb.claims.styled_photos import (
+from clipnb.claims.shift.styled_photos import (
     NEW_STYLES,
     PHOTO_RECIPE,
     SHIFTED_STYLES,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.worth import (
+from clipnb.claims.probes.worth import (
     A_HANDFUL,
     EQUALS_FOUR,
     PAPER_MEAN,

@@ -9,9 +9,9 @@ about words against labels; L6 weighs what the styles bring against what the wor
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clipnb.claims import robustness_photos
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.styled import (
+from clipnb.claims.shift import robustness_photos
+from clipnb.claims.shift.styled import (
     CHANCE,
     DIVERSITY_QUOTE,
     DIVERSITY_SOURCE,

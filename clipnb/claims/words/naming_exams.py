@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clipnb.claims.learning_curves import RECIPE, Exam, Question
+from clipnb.claims.learning.learning_curves import RECIPE, Exam, Question
 from clipnb.datasets import load_dataset
 from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes
 from clipnb.experiments.nouns import IRREGULAR_PLURALS, NOUN_CLASSES, noun_truth

@@ -4,8 +4,8 @@ import numpy as np
 
 from clipnb.claims.drawn import TUNING_SEED
 from clipnb.claims.experiment import Experiment, Outcomes, Protocol
-from clipnb.claims.rival_effects import COMMON, explain_rivals, make_effects
-from clipnb.claims.twins import (
+from clipnb.claims.probes.rival_effects import COMMON, explain_rivals, make_effects
+from clipnb.claims.probes.twins import (
     BEST_MUON_RATES,
     MUON_RATES,
     PHOTO_TUNING,

@@ -8,12 +8,12 @@ claim ranges over.
 
 import numpy as np
 
-from clipnb.claims.counting import COUNTING
 from clipnb.claims.drawn import DRAWN, N_TRAINING, TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Outcomes, Protocol
-from clipnb.claims.rival_effects import COMMON, explain_rivals, lead_over, make_effects
-from clipnb.claims.rivals_photos import RIVALS_FLICKR8K
-from clipnb.claims.twins import (
+from clipnb.claims.probes.counting import COUNTING
+from clipnb.claims.probes.rival_effects import COMMON, explain_rivals, lead_over, make_effects
+from clipnb.claims.probes.rivals_photos import RIVALS_FLICKR8K
+from clipnb.claims.probes.twins import (
     BEST_RATES,
     RATES,
     TUNING,

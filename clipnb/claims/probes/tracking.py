@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from clipnb.claims.budgets import FEW_SCENES, load_clip_of
-from clipnb.claims.correlation import SETTING, jackknife, tell_correlation
 from clipnb.claims.drawn import N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.tracking_photos import EXPERIMENTS as PHOTO_EXPERIMENTS
+from clipnb.claims.probes.correlation import SETTING, jackknife, tell_correlation
+from clipnb.claims.probes.tracking_photos import EXPERIMENTS as PHOTO_EXPERIMENTS
+from clipnb.claims.scale.budgets import FEW_SCENES, load_clip_of
 from clipnb.experiments.corruptions import corrupt_image
 from clipnb.experiments.exams import ATTRIBUTES
 from clipnb.experiments.probes import C_GRID, TAUGHT_TASKS, encode_for_probes, label_splits

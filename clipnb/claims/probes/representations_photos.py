@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clipnb.claims.drawn import TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.twins import (
+from clipnb.claims.probes.twins import (
     MUON_RATES,
     PHOTO_TUNING,
     is_taught_noun,

@@ -10,9 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from clipnb.claims import asking, mined_prompts
 from clipnb.claims.drawn import DRAWN, N_TRAINING, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
+from clipnb.claims.words import asking, mined_prompts
 from clipnb.experiments.asking import ask, ask_kinds, load_exam
 from clipnb.experiments.exams import read_classes
 from clipnb.experiments.fitting import load_or_train_timed

@@ -1,0 +1,1 @@
+"""What to learn from pairs: contrast, words or sentences (notebook 07)."""

@@ -1,0 +1,1 @@
+"""Words against linear probes, and what features are worth (notebook 08)."""

@@ -1,0 +1,1 @@
+"""More compute, larger batches, the temperature and locked towers (notebook 10)."""
