@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims.scale import batches
+from clipnb.claims.scale import batches, siglip
 from clipnb.claims.scale.small_models import SMALL, fit_clip, make_objective
 from clipnb.encoders import normalize_images
 from clipnb.experiments.exams import render_dataset, sample_scenes
@@ -43,8 +43,8 @@ def test_best_batch_size_moves_from_16_to_256():
 def test_explanations_bear_effects_without_a_bound():
     effects = {name: {"mean": 1.0, "interval": [None, None]} for name in batches.TREND_EFFECTS}
     assert "+1.0 doublings" in batches.explain_trend(effects)
-    effects = {name: {"mean": 1.0, "interval": [None, None]} for name in batches.SIGLIP_EFFECTS}
-    assert "+1.0 points" in batches.explain_siglip(effects)
+    effects = {name: {"mean": 1.0, "interval": [None, None]} for name in siglip.SIGLIP_EFFECTS}
+    assert "+1.0 points" in siglip.explain_siglip(effects)
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def read_best(name):
 
 def test_learning_rates_are_the_best_on_file():
     assert read_best("batches") == {f"N = {N}": rate for N, rate in batches.RATES.items()}
-    softmax = {f"softmax, N = {N}": batches.RATES[N] for N in batches.SIGMOID_RATES}
-    sigmoid = {f"sigmoid, N = {N}": rate for N, rate in batches.SIGMOID_RATES.items()}
+    softmax = {f"softmax, N = {N}": batches.RATES[N] for N in siglip.SIGMOID_RATES}
+    sigmoid = {f"sigmoid, N = {N}": rate for N, rate in siglip.SIGMOID_RATES.items()}
     assert read_best("siglip") == softmax | sigmoid
 
 

@@ -109,19 +109,19 @@ def test_a_lead_is_the_difference_of_precisions_task_by_task(outcomes):
     # The one image with a tag has rank 1 (100 %) or rank 2 (50 %).
     assert rival_effects.lead_over("near")(outcomes) == pytest.approx([50, -50])
     assert rival_effects.lead_over("near", "far")(outcomes) == pytest.approx([25, -50])
-    assert rival_effects.lead_over("near", allowance=10)(outcomes) == pytest.approx([60, -40])
     assert rival_effects.lead_over("near", group=["place"])(outcomes) == pytest.approx([-50])
     assert list(rival_effects.wins_over("near")(outcomes)) == [True, False]
+    assert list(rival_effects.wins_beyond("near")(outcomes)) == [0.75, -0.25]
     assert rival_effects.lead_over_chance("words")(outcomes) == pytest.approx([50, 0])
     assert rival_effects.gain_of_teaching("near", "far")(outcomes) == pytest.approx([25, 50])
     assert rival_effects.lead_over_chance("words", group=["kind"])(outcomes) == pytest.approx([50])
     effects = rival_effects.make_effects("near", group=["kind"])
-    assert next(iter(effects.values())).compute(outcomes) == pytest.approx([60])
+    assert next(iter(effects.values())).compute(outcomes) == pytest.approx([0.75])
 
 
-def test_the_allowance_and_the_paper_make_the_effect_that_is_expected():
+def test_a_quarter_and_the_paper_make_the_effect_that_is_expected():
     for experiment in (rivals.RIVALS, rivals_photos.RIVALS_FLICKR8K):
-        assert experiment.protocol.paper_effect == pytest.approx(8.1)
+        assert experiment.protocol.paper_effect == pytest.approx(16 / 27 - 1 / 4, abs=0.005)
 
 
 # ---- counting --------------------------------------------------------------------------------
@@ -139,7 +139,9 @@ def test_the_loss_in_counting_is_set_beside_that_in_kinds():
     shares = {"probe": 0.9, "words": 0.6, "probe, kind": 0.8, "words, kind": 0.7}
     outcomes = {name: np.arange(100) < 100 * share for name, share in shares.items()}
     assert counting.points_above("probe", "words")(outcomes) == pytest.approx(30)
-    assert counting.loss_in_counting_alone(outcomes) == pytest.approx(20)
+    assert counting.lose_more_than_in("kind")(outcomes) == pytest.approx(20)
+    outcomes |= {"probe, place": outcomes["probe"], "words, place": outcomes["probe"]}
+    assert counting.lose_more_than_in("kind", "place")(outcomes) == pytest.approx(25)
 
 
 # ---- tools that were added -------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb.claims.scale import temperature
+from clipnb.claims.scale import batches, clamp, temperature
 from clipnb.claims.scale.small_models import SMALL, fit_clip
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.model import create_model
@@ -39,11 +39,11 @@ def test_the_clamp_acts_and_the_highest_scale_is_kept_with_the_weights(tmp_path,
     tiny_set = render_dataset(sample_scenes(16), SMALL.stored_size)
     tokenizer = make_tokenizer(SMALL, tiny_set.captions)
     highest = {}
-    for clamp in (False, True, True):  # the last one is loaded
-        recipe = temperature.make_recipe(16, 8, epochs=1, rate=1e-3)
-        recipe = dataclasses.replace(recipe, name=f"clamp_{clamp}")
-        model = fit_clip(recipe, 201, tiny_set, tokenizer, temperature.start_scale(1000), clamp)
-        highest[clamp] = model.highest_scale.item()
+    for is_on in (False, True, True):  # the last one is loaded
+        recipe = batches.make_recipe(16, 8, epochs=1, rate=1e-3)
+        recipe = dataclasses.replace(recipe, name=f"clamp_{is_on}")
+        model = fit_clip(recipe, 201, tiny_set, tokenizer, temperature.start_scale(1000), is_on)
+        highest[is_on] = model.highest_scale.item()
     assert highest[False] > 900
     assert highest[True] == pytest.approx(100)
     assert torch.isfinite(model.logit_scale)
@@ -53,8 +53,8 @@ def test_explanations_bear_effects_without_a_bound():
     names = temperature.TEMPERATURE_EFFECTS
     effects = {name: {"mean": 1.0, "interval": [None, None]} for name in names}
     assert "+1.0 points" in temperature.explain_temperature(effects)
-    effects = {name: {"mean": 1.0, "interval": [None, None]} for name in temperature.CLAMP_EFFECTS}
-    assert "+1.0 points" in temperature.explain_clamp(effects)
+    effects = {name: {"mean": 1.0, "interval": [None, None]} for name in clamp.CLAMP_EFFECTS}
+    assert "+1.0 points" in clamp.explain_clamp(effects)
 
 
 def test_learning_rates_are_the_best_on_file():

@@ -43,7 +43,7 @@ TRIED_RATES = {
 }
 # The best of them, by results/tuning/objectives*.json.
 SCENES_RATES = {LANGUAGE_MODEL: 1e-3, BAG_PREDICTION: 3e-3, CONTRAST: 1e-3}
-PHOTOS_RATES = {LANGUAGE_MODEL: 1e-3, BAG_PREDICTION: 1e-2, CONTRAST: 1e-3}
+PHOTOS_RATES = {LANGUAGE_MODEL: 3e-3, BAG_PREDICTION: 3e-3, CONTRAST: 1e-3}
 
 # ---- measuring -------------------------------------------------------------------------------
 

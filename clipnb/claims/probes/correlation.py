@@ -15,10 +15,12 @@ SETTING = {
     ),
     "source": "§3.1.5 and Fig 8, page 10",
     "match": "proxy",
-    "margin": 0.2,
+    "margin": 0.29,
     "margin_reason": (
-        "This is Fisher's z of r = 0.2, midway between what Cohen (1988) calls a small and a "
-        "medium correlation. It is about a sixth of the paper's effect on this scale."
+        "A quarter of the paper's effect on this scale; it is Fisher's z of r = 0.28. While the "
+        "test was piloted the margin had been lowered from 0.44 to 0.31 and 0.2. On scenes one "
+        "correlation was seen before the difficulty was changed (z = 0.55, at 1,000 scenes without "
+        "noise) and one after it (1.22), on photos one (1.26), all with other seeds."
     ),
     "paper_effect": 1.16,  # Fisher's z of 0.82
     "opposite": (

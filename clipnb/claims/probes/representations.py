@@ -3,8 +3,8 @@
 In the first sitting the twin was not taught what the captions tell, counts and sizes, and CLIP's
 lead came from these two tasks. Here the twin is taught everything that the captions tell, so that
 the two differ in how they are taught and not in what. The twin of the first sitting, with three
-heads, stands beside it, and an untrained tower is the floor. Half of the tasks on scenes are about
-what neither was told, because the paper's claim is about transfer.
+heads, stands beside it, and an untrained tower is the floor. More than half of the tasks on scenes
+are about what neither was told, because the paper's claim is about transfer.
 """
 
 from collections.abc import Callable, Sequence
@@ -215,7 +215,7 @@ QUOTE = (
     "efficiency. The improvement in average score of the best model over previous systems "
     "increases from 2.6% to 5%."
 )
-SOURCE = "Radford et al. 2021, §3.2, page 12; Figures 10 and 11"
+SOURCE = "Radford et al. 2021, §3.2; Figures 10 and 11"
 WHY_CLIP = "CLIP's features are hardly better than random ones, and their rank means nothing"
 WHY_TWIN = "the twin has learned nothing, and to beat it means nothing"
 

@@ -8,12 +8,13 @@ import numpy as np
 from clipnb.claims.experiment import Effect, Gate
 from clipnb.experiments.nouns import average_precisions
 
-# Words that are farther below the opponent than this do not rival it. The paper finds zero-shot 10
-# to 25 points below probes on its own features, and calls that an underperformance (§3.1.5, Fig 8).
-ALLOWANCE = 10.0  # points
+# An opponent that wins three tasks of four has no rival.
+LEAST_SHARE = 0.25
+PAPER_SHARE = 16 / 27
 # The mean of the 27 differences in the paper's Figure 5, of 16 wins and 11 losses.
 PAPER_DIFFERENCE = -1.9  # points
 
+ON_TRIAL = "tasks that words win, less a quarter"
 Compute = Callable[[dict[str, Any]], np.ndarray]
 
 
@@ -35,21 +36,22 @@ def find_columns(outcomes: dict[str, Any], group: Sequence[str]) -> np.ndarray:
     return np.array([not group or task.split()[0] in group for task in outcomes["tasks"]])
 
 
-def lead_over(*opponents: str, allowance: float = 0.0, group: Sequence[str] = ()) -> Compute:
-    """Make the effect "points by which words are above the mean of the opponents", by task.
-
-    allowance: how far below them still counts as level.
-    """
+def lead_over(*opponents: str, group: Sequence[str] = ()) -> Compute:
+    """Make the effect "points by which words are above the mean of the opponents", by task."""
     return lambda outcomes: (
         precision_by_task(outcomes, ["words"], group)
         - precision_by_task(outcomes, opponents, group)
-        + allowance
     )
 
 
 def wins_over(*opponents: str, group: Sequence[str] = ()) -> Compute:
     """Make the effect "share of the tasks that words win"."""
     return lambda outcomes: lead_over(*opponents, group=group)(outcomes) > 0
+
+
+def wins_beyond(*opponents: str, group: Sequence[str] = ()) -> Compute:
+    """Make the effect "share of the tasks that words win, less a quarter", by task."""
+    return lambda outcomes: wins_over(*opponents, group=group)(outcomes) - LEAST_SHARE
 
 
 def lead_over_chance(*conditions: str, group: Sequence[str] = ()) -> Compute:
@@ -73,7 +75,6 @@ def gain_of_teaching(*opponents: str, group: Sequence[str] = ()) -> Compute:
 def make_effects(*opponents: str, group: Sequence[str] = ()) -> dict[str, Effect]:
     """Make the effects that scenes and photos have in common."""
     computed = {
-        "words minus the probe less ten": lead_over(*opponents, allowance=ALLOWANCE, group=group),
         "words minus the probe": lead_over(*opponents, group=group),
         "words above chance": lead_over_chance("words", group=group),
         "the probe above chance": lead_over_chance(*opponents, group=group),
@@ -83,8 +84,9 @@ def make_effects(*opponents: str, group: Sequence[str] = ()) -> dict[str, Effect
         name: Effect(compute=compute, unit="points", over="units")
         for name, compute in computed.items()
     }
+    beyond = Effect(compute=wins_beyond(*opponents, group=group), unit="of the tasks", over="units")
     won = Effect(compute=wins_over(*opponents, group=group), unit="share", over="count")
-    return effects | {"tasks that words win": won}
+    return {ON_TRIAL: beyond, "tasks that words win": won} | effects
 
 
 GATES = (
@@ -123,16 +125,19 @@ COMMON = {  # what both protocols say
     "quote": QUOTE,
     "source": "Radford et al. 2021, §3.1.5, caption of Figure 5, page 8",
     "match": "proxy",
-    "margin": 1.0,
+    "margin": 0.08,
     "margin_reason": (
-        "What rivals means is settled by the ten points inside the effect: the paper itself says "
-        "that zero-shot underperforms where it is 10 to 25 points below a probe on its own "
-        "features. One point more keeps a verdict from resting on a bare tie."
+        "To rival means to win more than one task in four, and the effect on trial is the share "
+        "beyond that. The margin is about a quarter of the paper's effect. The share is compared "
+        "with the paper's, and no difference in points, because points of average precision are "
+        "not points of accuracy. An earlier draft had the mean difference on trial, with an "
+        "allowance of ten points. It was changed after a pilot (seed 200, a quarter of the "
+        "training scenes) in which words won 2 of 33 tasks, and lost 9.9 points on average."
     ),
-    "paper_effect": ALLOWANCE + PAPER_DIFFERENCE,
+    "paper_effect": round(PAPER_SHARE - LEAST_SHARE, 2),
     "gates": GATES,
     "opposite": (
-        "Words that lie more than ten points below the transferred probe, on average over the "
-        "tasks, by the whole interval."
+        "Words win fewer than one task in four: the whole interval lies below 0, which is that "
+        "quarter."
     ),
 }

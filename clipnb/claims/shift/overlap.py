@@ -3,8 +3,8 @@
 The first sitting had five such photos of 1,000. They could not move the figure by more than 0.47
 points, and the margin was 0.6, so that no model could contradict the claim. Now leaks are planted:
 as many as the paper's median, and ten times as many. The recipe on trial is an ordinary one, with
-augmentation and the weights of its best epoch. A second recipe trains long and learns photos by
-heart: it shows what harm the test can see.
+augmentation and the weights of its best epoch, as the paper's model is nearest to it. A second
+recipe trains long and learns photos by heart: it shows what harm the test can see.
 """
 
 import dataclasses
@@ -253,7 +253,7 @@ EXPERIMENTS = [
                 "small amount of overlap, overall accuracy is rarely shifted by more than 0.1% "
                 "with only 7 datasets above this threshold."
             ),
-            source="§5, Figure 17, p. 18",
+            source="§5, Figure 17",
             match="proxy",
             match_reason=(
                 "the overlap is planted, and not found, so that its size and its captions are "
@@ -279,8 +279,14 @@ EXPERIMENTS = [
             ),
             tuning=(
                 "none: the ordinary recipe has the settings of `two_minutes`, which were chosen on "
-                "dev before, and the long one is a control that is not on trial; within a recipe "
-                "the conditions differ in the leaked photos alone"
+                "dev before, with fewer pixels, channels and epochs, and the weights of the best "
+                "epoch on 500 dev photos; within a recipe the conditions differ in the leaked "
+                "photos alone. Which recipe is on trial was chosen after two trial runs with seed "
+                "200: photos that leak gained 39 points where they were learned by heart, which "
+                "would move R@1 by 0.86 with an overlap of 2.2 %, beyond the margin, and 2.5 "
+                "points with the ordinary recipe. The ordinary one is on trial because the paper's "
+                "model has random crops too and saw each image 32 times; the other one is a "
+                "control and is reported beside it"
             ),
             power=(
                 "22 leaked photos in each of 5 seeds, other ones each time; the seeds draw them, "

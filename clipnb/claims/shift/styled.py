@@ -51,14 +51,14 @@ ROBUSTNESS_QUOTE = (
     "All zero-shot CLIP models improve effective robustness by a large amount and reduce the size "
     "of the gap between ImageNet accuracy and accuracy under distribution shift by up to 75%."
 )
-ROBUSTNESS_SOURCE = "§3.3, Figure 13, p. 15"
+ROBUSTNESS_SOURCE = "§3.3, Figure 13"
 DIVERSITY_QUOTE = (
     "Our experiments show that the more diverse training distribution is the main cause for the "
     "robustness gains, with the other factors contributing little to no robustness."
 )
 DIVERSITY_SOURCE = (
     "Fang et al. 2022, Data Determines Distributional Robustness in Contrastive Language Image "
-    "Pre-training (CLIP), abstract, p. 1"
+    "Pre-training (CLIP), abstract"
 )
 
 

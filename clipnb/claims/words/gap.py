@@ -162,28 +162,34 @@ GAP_TEXT = {
         "significant impact in improving the model's downstream zero-shot classification "
         "performance and fairness."
     ),
-    "source": "Liang et al. 2022 (arXiv 2203.02053), abstract, page 1; the figure is from Table 1",
+    "source": "Liang et al. 2022 (arXiv 2203.02053), abstract",
     "match": "proxy",
     "match_reason": (
         "The paper moves features along the line between the two means, by the distance that does "
-        "best, and classifies; here the means are subtracted whole, and retrieval is measured. "
-        "The models are a thousandth of the size of the paper's."
+        "best, and classifies. A smaller gap does best in two of its five datasets, a larger one "
+        "in three. Here the gap is only closed: the means are subtracted whole, and retrieval is "
+        "measured. The models are a thousandth of the size of the paper's."
     ),
     "hypothesis": (
-        "Images and captions lie apart, and retrieval is better when the means are subtracted."
+        "Retrieval is better when the mean image is subtracted from images, and the mean caption "
+        "from captions."
     ),
     "conditions": {
         "as they are": "the features as the model gives them",
         "centred": "the mean of dev images subtracted from images, that of dev captions from texts",
     },
     "equal": "Both conditions are the same model on the same test images and captions.",
-    "tuning": "Nothing is tuned; the means are those of dev, and the model is one that exists.",
+    "tuning": (
+        "Nothing is tuned; the means are those of dev, and the model is one that exists. The "
+        "result of a trial with one model each was known before this protocol: R@1 from image to "
+        "text rose by 5.9 points on scenes, and nothing changed on photos."
+    ),
     "margin": 0.2,
     "margin_reason": (
-        "It is a quarter of what the paper gains by moving the features, 0.8 points of accuracy as "
-        "the mean over the five datasets of its Table 1."
+        "It is a quarter of what the paper gains by moving the features to and fro, 0.8 points of "
+        "accuracy as the mean over the five datasets of its Table 1. It has no figure for closing "
+        "the gap alone."
     ),
-    "paper_effect": 0.8,
     "opposite": "Retrieval would be worse after the means are subtracted.",
 }
 

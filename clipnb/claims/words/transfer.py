@@ -126,7 +126,7 @@ TRANSFER_PROTOCOL = Protocol(
         "patterns that hold only on a specific distribution, since it is not trained on that "
         "distribution."
     ),
-    source="§3.3, page 15; the figure is ImageNet Sketch in Figure 13, page 15",
+    source="§3.3; the figure is ImageNet Sketch in Figure 13, page 15",
     match="proxy",
     match_reason=(
         "CLIP's training images may hold sketches; the training photos here hold no drawing. The "
@@ -148,7 +148,11 @@ TRANSFER_PROTOCOL = Protocol(
         "classes that 100 captions name": "the same without the classes whose words are rare",
     },
     equal="All tasks and conditions are about the same scenes, with the same model.",
-    tuning="Nothing is tuned on drawn scenes; `two_minutes` was tuned on dev photos.",
+    tuning=(
+        "Nothing is tuned on drawn scenes; `two_minutes` was tuned on dev photos. The result of a "
+        "trial with one model was known before this protocol: 65 % of the colours, 76 % of the "
+        "places and 11 % of the kinds."
+    ),
     power=(
         "The training photos are given, so a seed draws weights and order alone. In a pilot the "
         "classes differed with a standard deviation of 36 points, so that 28 of them give an "
