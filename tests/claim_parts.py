@@ -9,7 +9,7 @@ import numpy as np
 from clipnb import claims
 from clipnb.claims.effects import NO_EFFECT, estimate_effect, to_scale
 from clipnb.claims.experiment import Effect, Experiment, Protocol
-from clipnb.claims.verdicts import judge
+from clipnb.claims.verdicts import reach_verdict
 
 MEASURED = []  # the seeds that the toy has measured
 
@@ -128,7 +128,7 @@ def make_record(name="toy", claim="C2", mean=5.0, interval=(3.0, 7.0), **changes
     record["effects"] = {record["effect"]: on_trial} | record.get("effects", {})
     margin = {"margin": record["margin"], "kind": record["kind"]}
     protocol = make_protocol(seeds=5, **margin)
-    record.setdefault("verdict", judge(record["effects"], protocol, len(record["seeds"])))
+    record.setdefault("verdict", reach_verdict(record["effects"], protocol, len(record["seeds"])))
     return record
 
 
@@ -171,7 +171,7 @@ def judge_simulated(experiment, simulate, kind, n_resamples=100):
         name: estimate_effect(effect, runs, n_resamples)
         for name, effect in experiment.effects.items()
     }
-    return judge(effects, experiment.protocol, len(runs)), effects
+    return reach_verdict(effects, experiment.protocol, len(runs)), effects
 
 
 def find_size(value, scale):

@@ -204,8 +204,8 @@ def test_leads_are_means_over_skills():
 
 def test_shuffled_captions_keep_their_words():
     text = "A small red dog is to the left of two big blue cars on the beach ."
-    shuffled = word_order.shuffle_words(text, "other")
-    assert shuffled == word_order.shuffle_words(text, "other") != text
+    shuffled = word_order.shuffle_caption(text, "other")
+    assert shuffled == word_order.shuffle_caption(text, "other") != text
     assert sorted(shuffled.split()) == sorted(text.rstrip(" .").split())
 
 

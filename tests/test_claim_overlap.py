@@ -8,7 +8,7 @@ import pytest
 
 from clipnb.claims.effects import estimate_effect
 from clipnb.claims.shift import overlap
-from clipnb.claims.verdicts import NOT_REACHED, OPPOSITE, judge
+from clipnb.claims.verdicts import NOT_REACHED, OPPOSITE, reach_verdict
 from clipnb.datasets import CaptionDataset
 
 
@@ -32,7 +32,7 @@ def judge_kind(kind, **changes):
     for outcomes, _ in runs:
         outcomes |= {name: outcomes[other] for name, other in changes.items()}
     effects = {n: estimate_effect(each, runs, 100) for n, each in experiment.effects.items()}
-    return judge(effects, experiment.protocol, len(runs))
+    return reach_verdict(effects, experiment.protocol, len(runs))
 
 
 def test_a_harmful_leak_is_the_opposite():

@@ -72,8 +72,8 @@ def test_dogs_called_balls_are_counted_among_dogs():
         "_kind": np.array([dog, dog, dog, dog, cat]),
         "_answers, both": np.array([dog, ball, ball, cat, ball]),
     }
-    assert asking.share_named("both", ball).compute(outcomes) == 50
-    assert asking.share_named("both", dog).compute(outcomes) == 25
+    assert asking.measure_naming("both", ball).compute(outcomes) == 50
+    assert asking.measure_naming("both", dog).compute(outcomes) == 25
 
 
 def test_the_numbers_of_a_seed_hide_no_outcome(monkeypatch):
@@ -83,7 +83,9 @@ def test_the_numbers_of_a_seed_hide_no_outcome(monkeypatch):
     monkeypatch.setattr(prompts, "load_exam", lambda *_: exam)
     monkeypatch.setattr(prompts, "load_reader", lambda *_: type("Run", (), {"model": None}))
     monkeypatch.setattr(prompts, "encode_images", lambda *_: None)
-    monkeypatch.setattr(prompts, "ask", lambda *_: np.eye(12)[np.arange(24) % 12])  # all right
+    monkeypatch.setattr(
+        prompts, "score_sentences", lambda *_: np.eye(12)[np.arange(24) % 12]
+    )  # all right
     outcomes, numbers = prompts.measure_prompts(0, 24, 6000)
     assert not set(outcomes) & set(numbers)
     for name, effect in prompts.SCENE_EFFECTS.items():

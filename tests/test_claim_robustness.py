@@ -9,7 +9,7 @@ import pytest
 
 from clipnb.claims.effects import estimate_effect
 from clipnb.claims.shift import robustness, robustness_photos, styled, styled_photos
-from clipnb.claims.verdicts import OPPOSITE, judge
+from clipnb.claims.verdicts import OPPOSITE, reach_verdict
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.twin import TOLD_CLASSES, label_targets
 from clipnb.runtime import ROOT
@@ -113,7 +113,7 @@ def test_labels_that_are_more_robust_are_the_opposite():
         }
         runs.append((swapped, numbers))
     effects = {n: estimate_effect(each, runs, 50) for n, each in experiment.effects.items()}
-    assert judge(effects, experiment.protocol, len(runs)) == OPPOSITE
+    assert reach_verdict(effects, experiment.protocol, len(runs)) == OPPOSITE
 
 
 # ---- photos ----------------------------------------------------------------------------------

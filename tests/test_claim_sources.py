@@ -8,7 +8,7 @@ import pytest
 
 from clipnb.claims.effects import estimate_effect
 from clipnb.claims.shift import sources, sources_photos
-from clipnb.claims.verdicts import OPPOSITE, judge
+from clipnb.claims.verdicts import OPPOSITE, reach_verdict
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.exams import sample_scenes
 
@@ -69,7 +69,7 @@ def test_a_better_source_is_the_opposite():
     seeds = range(experiment.protocol.seeds)
     runs = [planted_sources.simulate_sources("planted", seed, lead=0.3) for seed in seeds]
     effects = {n: estimate_effect(each, runs, 50) for n, each in experiment.effects.items()}
-    assert judge(effects, experiment.protocol, len(runs)) == OPPOSITE
+    assert reach_verdict(effects, experiment.protocol, len(runs)) == OPPOSITE
 
 
 def test_measuring_scores_each_source(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def run(monkeypatch):
 
 def test_the_features_of_a_classs_sentences_are_averaged(run):
     features = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
-    cosines = asking.ask(run, features, [["dog", "dogs"], ["cat"]])
+    cosines = asking.score_sentences(run, features, [["dog", "dogs"], ["cat"]])
     assert cosines == pytest.approx(np.array([[np.sqrt(0.5), 0], [0, 1]]))
 
 

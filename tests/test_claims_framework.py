@@ -39,10 +39,10 @@ from clipnb.claims.verdicts import (
     MARKS,
     VERDICTS,
     is_closed,
-    judge,
     judge_interval,
     measure_from_none,
     measure_margin,
+    reach_verdict,
     read_interval,
     write_rule,
 )
@@ -271,7 +271,7 @@ def test_a_ratio_is_judged_on_its_scale():
         (None, 1.5): "inconclusive",
         (1.2, None): "supported",
     }.items():
-        assert judge({"x": summary_of(*interval, "log")}, protocol, 3) == verdict, interval
+        assert reach_verdict({"x": summary_of(*interval, "log")}, protocol, 3) == verdict, interval
     assert measure_margin(1.1, "log") == pytest.approx(np.log(1.1))
     assert measure_from_none([None, None], "fisher z") == (-INF, INF)
 
@@ -280,9 +280,9 @@ def test_an_unfinished_run_has_no_verdict_even_with_a_closed_gate():
     gate = Gate(effect="works", above=20, why="there is nothing to see")
     effects = {"gain": summary_of(5, 9), "works": summary_of(15, 30)}
     protocol = make_protocol(gates=(gate,))
-    assert judge(effects, protocol, 2) == "not finished"
-    assert judge(effects, protocol, 3) == "not reached here"
-    assert judge(effects | {"works": summary_of(21, 30)}, protocol, 3) == "supported"
+    assert reach_verdict(effects, protocol, 2) == "not finished"
+    assert reach_verdict(effects, protocol, 3) == "not reached here"
+    assert reach_verdict(effects | {"works": summary_of(21, 30)}, protocol, 3) == "supported"
 
 
 def test_a_gate_is_closed_unless_the_whole_interval_lies_where_it_must():
@@ -726,7 +726,9 @@ def test_fewer_seeds_than_the_protocol_asks_for_have_no_verdict(protocol):
     assert load_record(protocol)["verdict"] == "not finished"
     running.record_experiment(make_toy(), [2])
     record = load_record(protocol)
-    assert record["verdict"] == judge(record["effects"], make_protocol(), 3) != "not finished"
+    assert (
+        record["verdict"] == reach_verdict(record["effects"], make_protocol(), 3) != "not finished"
+    )
     assert record["protocol"] == protocols.digest_protocol("toy")
     assert record["code"] == code.digest_code(make_toy())
     assert record["command"] == "python -m clipnb experiment toy --seeds 0,1,2"

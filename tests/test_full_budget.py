@@ -20,7 +20,7 @@ def photos():
 
 
 def test_rows_are_split_and_keep_their_images(photos):
-    train, rest = full_budget.split_rows(photos, seed=0)
+    train, rest = full_budget.split_caption_rows(photos, seed=0)
     assert (len(train), len(rest)) == (400, 100)
     assert not set(train.image_ids) & set(rest.image_ids)
     for part in (train, rest):
@@ -34,14 +34,14 @@ def test_rows_are_split_and_keep_their_images(photos):
 def test_nearly_every_held_out_row_shows_a_training_image(photos):
     shares = []
     for seed in range(20):
-        train, rest = full_budget.split_rows(photos, seed)
+        train, rest = full_budget.split_caption_rows(photos, seed)
         seen = set(train.images.rows.tolist())
         shares.append(np.mean([i in seen for i in rest.images.rows]))
     assert np.mean(shares) == pytest.approx(1 - 0.2**4, abs=0.003)
 
 
 def test_a_gallery_shows_no_image_twice(photos):
-    _, rest = full_budget.split_rows(photos, seed=0)
+    _, rest = full_budget.split_caption_rows(photos, seed=0)
     gallery = full_budget.keep_distinct(rest, n=40)
     assert len(gallery) == len(set(gallery.images.rows.tolist())) == 40
     assert set(gallery.image_ids) <= set(rest.image_ids)

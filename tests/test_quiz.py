@@ -26,7 +26,7 @@ from clipnb.widgets.quiz_answers import (
     exact_interval,
     make_quiz,
     merge_answers,
-    plot_answers,
+    plot_quiz,
     tell_tally,
 )
 
@@ -230,7 +230,7 @@ def test_the_figure_shows_what_the_tally_holds():
     from matplotlib.figure import Figure
 
     tally = {READER: {0: (9, 18), 1: (15, 18)}, TOGETHER: {0: (5, 18)}}
-    ax = plot_answers(tally, Figure().subplots())
+    ax = plot_quiz(tally, Figure().subplots())
     drawn = {line.get_label(): line.get_ydata() for line in ax.get_lines()}
     labels = ax.get_legend_handles_labels()[1]
     assert {READER, TOGETHER} <= set(labels)

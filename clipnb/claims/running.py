@@ -8,7 +8,7 @@ from clipnb.claims.code import digest_code
 from clipnb.claims.effects import estimate_effect, merge_summaries, summarize_condition
 from clipnb.claims.experiment import RECORDS, Experiment
 from clipnb.claims.protocols import check_protocol, describe_protocol
-from clipnb.claims.verdicts import judge
+from clipnb.claims.verdicts import reach_verdict
 from clipnb.experiments.outcomes import run_seed, seed_file
 from clipnb.records import read_json, round_floats, write_record
 from clipnb.runtime import (
@@ -91,7 +91,7 @@ def finish_record(record: dict, experiment: Experiment) -> dict:
     on_trial = next(iter(effects.values()))
     verdict = None
     if not record["small"]:
-        verdict = judge(effects, experiment.protocol, len(record["seeds"]))
+        verdict = reach_verdict(effects, experiment.protocol, len(record["seeds"]))
     seeds = ",".join(map(str, record["seeds"]))
     return record | {
         "values": on_trial["values"],

@@ -38,7 +38,7 @@ MARKS = {
 }
 
 
-def judge(effects: dict[str, dict], protocol: Protocol, n_seeds: int) -> str:
+def reach_verdict(effects: dict[str, dict], protocol: Protocol, n_seeds: int) -> str:
     """Return the verdict on the first effect of a record.
 
     effects: {name: its summary}, as `estimate_effect` makes them.

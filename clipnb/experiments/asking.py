@@ -33,7 +33,7 @@ def load_exam(n_images: int, pairs: str = "seen", image_size: int = 64) -> Capti
     return render_dataset(scenes, image_size)
 
 
-def ask(run: Run, features: Tensor, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+def score_sentences(run: Run, features: Tensor, sentences: Sequence[Sequence[str]]) -> np.ndarray:
     """Return the cosines (N, C) of images with classes, each of which is told by some sentences.
 
     features: of the images, (N, D) of unit length. The features of a class's sentences are

@@ -69,7 +69,7 @@ def join_splits() -> CaptionDataset:
     )
 
 
-def split_rows(dataset: CaptionDataset, seed: int) -> tuple[CaptionDataset, CaptionDataset]:
+def split_caption_rows(dataset: CaptionDataset, seed: int) -> tuple[CaptionDataset, CaptionDataset]:
     """Split caption rows at random, as the original does: 80 % to train on, 20 % to judge by.
 
     Each row is an image with one caption, so an image can be on both sides.
@@ -184,7 +184,7 @@ def run_official(name: str, seed: int) -> dict:
 
 def run_leaky(seed: int) -> dict:
     """Train on 80 % of all caption rows and judge by the rest, as the original does."""
-    train_set, rest = split_rows(join_splits(), seed)
+    train_set, rest = split_caption_rows(join_splits(), seed)
     gallery = keep_distinct(rest)
     run = load_or_train(BASELINE_LEAKY, seed, train_set=train_set, dev_set=gallery)
     last = load_last_weights(run)

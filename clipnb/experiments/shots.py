@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments.asking import ask, ask_kinds
+from clipnb.experiments.asking import ask_kinds, score_sentences
 from clipnb.experiments.exams import (
     ATTRIBUTES,
     Edit,
@@ -59,7 +59,7 @@ def answer_in_words(run: Run, features: Tensor, task: str, number: str = "both")
     """
     names = ATTRIBUTES[task]
     sentences = ask_kinds(names)[number] if task == "kind" else [[name] for name in names]
-    return ask(run, features, sentences).argmax(axis=1)
+    return score_sentences(run, features, sentences).argmax(axis=1)
 
 
 def answer_with_shots(

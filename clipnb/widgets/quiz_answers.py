@@ -203,7 +203,7 @@ def count_examples(shots: int) -> str:
 # ---- the figure ------------------------------------------------------------------------------
 
 
-def plot_answers(tally: Tally, ax: "Axes | None" = None) -> "Axes":
+def plot_quiz(tally: Tally, ax: "Axes | None" = None) -> "Axes":
     """Plot the percent right over the number of examples, with exact 95 % intervals."""
     if ax is None:
         import matplotlib.pyplot as plt
@@ -239,7 +239,7 @@ def draw_answers(tally: Tally) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
-    plot_answers(tally, figure.subplots())
+    plot_quiz(tally, figure.subplots())
     file = io.StringIO()
     figure.savefig(file, format="svg")
     return file.getvalue()

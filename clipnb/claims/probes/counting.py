@@ -15,7 +15,7 @@ import torch
 from clipnb.claims.drawn import DRAWN, N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.claims.probes.twins import BEST_RATES, load_clip, load_twin
-from clipnb.experiments.asking import ask
+from clipnb.experiments.asking import score_sentences
 from clipnb.experiments.exams import ATTRIBUTES
 from clipnb.experiments.probes import (
     TAUGHT_TASKS,
@@ -67,7 +67,7 @@ def measure_counting(
     splits = {task: label_splits(own, sets, task) for task in ("count", *TAUGHT_TASKS)}
     counts, kinds = (splits[task].test.labels for task in ("count", "kind"))
 
-    cosines = ask(run, unit, [tell_number(kind, n) for kind in KINDS for n in COUNTS])
+    cosines = score_sentences(run, unit, [tell_number(kind, n) for kind in KINDS for n in COUNTS])
     by_kind = cosines.reshape(len(cosines), len(KINDS), len(COUNTS))
     of_true_kind = by_kind[np.arange(len(kinds)), kinds]  # (N, 3)
     scale = run.model.logit_scale.exp().item()
@@ -75,13 +75,13 @@ def measure_counting(
     outcomes = {
         "words": of_true_kind.argmax(axis=1) == counts,
         "words, any kind": of_all_kinds.argmax(axis=1) == counts,
-        "words, number alone": ask(run, unit, BARE_NUMBERS).argmax(axis=1) == counts,
+        "words, number alone": score_sentences(run, unit, BARE_NUMBERS).argmax(axis=1) == counts,
         "probe": probe_with_all_labels(splits["count"]),
         "transferred probe": probe_with_all_labels(label_splits(transferred, sets, "count")),
     }
     for task in TAUGHT_TASKS:
         sentences = [describe_tag((task, value)) for value in ATTRIBUTES[task]]
-        named = ask(run, unit, sentences).argmax(axis=1)
+        named = score_sentences(run, unit, sentences).argmax(axis=1)
         outcomes[f"words, {task}"] = named == splits[task].test.labels
         outcomes[f"probe, {task}"] = probe_with_all_labels(splits[task])
     return outcomes, {}

@@ -25,7 +25,7 @@ from clipnb.claims.probes.worth import (
     tell_median,
 )
 from clipnb.datasets import load_dataset
-from clipnb.experiments.asking import ask, ask_nouns, knows_word
+from clipnb.experiments.asking import ask_nouns, knows_word, score_sentences
 from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.nouns import (
     NOUN_CLASSES,
@@ -79,7 +79,9 @@ def measure_photos(seed: int, draws: int, shots: list[int], epochs: int) -> tupl
     scores.append(np.repeat(with_all[:, None], draws, axis=1))
     sentences = ask_nouns(NOUN_CLASSES, knows_word(run))["both"]
     outcomes = {
-        "_words": ask(run, encode_images(run.model, sets[-1].images), sentences),  # (N, C)
+        "_words": score_sentences(
+            run, encode_images(run.model, sets[-1].images), sentences
+        ),  # (N, C)
         "_probes": rank_scores(np.stack(scores, axis=1)),  # (N, K + 1, draws, C)
         "_truth": test_truth,
     }

@@ -25,7 +25,7 @@ from clipnb.claims.probes.twins import (
     load_untrained,
 )
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments.asking import ask
+from clipnb.experiments.asking import score_sentences
 from clipnb.experiments.exams import ATTRIBUTES
 from clipnb.experiments.nouns import average_precisions
 from clipnb.experiments.probes import encode_for_probes, render_probe_sets
@@ -66,7 +66,7 @@ def measure_rivals(
 def score_words(run: Run, dataset: CaptionDataset) -> np.ndarray:
     """Score images of scenes by the words for the 33 tags, float (N, 33)."""
     features = encode_images(run.model, dataset.images)
-    return ask(run, features, [describe_tag(tag) for tag in SCENE_TAGS])
+    return score_sentences(run, features, [describe_tag(tag) for tag in SCENE_TAGS])
 
 
 def tune_rivals() -> dict[str, dict[str, float]]:

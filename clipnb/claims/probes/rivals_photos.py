@@ -16,7 +16,7 @@ from clipnb.claims.probes.twins import (
     load_untrained,
 )
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments.asking import ask, ask_nouns, knows_word
+from clipnb.experiments.asking import ask_nouns, knows_word, score_sentences
 from clipnb.experiments.nouns import NOUN_CLASSES, average_precisions, noun_truth
 from clipnb.experiments.probes import encode_for_probes
 from clipnb.experiments.tagging import probe_tags, probe_untaught
@@ -47,7 +47,7 @@ def measure_rivals_flickr8k(seed: int) -> tuple[Outcomes, dict]:
 def score_nouns(run: Run, dataset: CaptionDataset) -> np.ndarray:
     """Score photos by the words for the 25 nouns, in singular and plural, float (N, 25)."""
     features = encode_images(run.model, dataset.images)
-    return ask(run, features, ask_nouns(NOUN_CLASSES, knows_word(run))["both"])
+    return score_sentences(run, features, ask_nouns(NOUN_CLASSES, knows_word(run))["both"])
 
 
 def tune_rivals_flickr8k() -> dict[str, dict[str, float]]:

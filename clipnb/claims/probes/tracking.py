@@ -33,7 +33,7 @@ from clipnb.features import encode_images
 from clipnb.scenes import Scene
 
 
-def add_noise(image: Image.Image, scene: Scene) -> Image.Image:
+def add_pixel_noise(image: Image.Image, scene: Scene) -> Image.Image:
     """Blend an image with a quarter of noise, the same for a scene every time."""
     return corrupt_image(image, "noisy", random.Random(scene.seed))
 
@@ -42,8 +42,8 @@ def add_noise(image: Image.Image, scene: Scene) -> Image.Image:
 # chosen by accuracies with seeds that no record uses, after one correlation had been seen.
 DIFFICULTY = {
     "kind": (N_TRAINING, None),
-    "colour": (FEW_SCENES, add_noise),
-    "place": (FEW_SCENES, add_noise),
+    "colour": (FEW_SCENES, add_pixel_noise),
+    "place": (FEW_SCENES, add_pixel_noise),
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.claims.probes.correlation import SETTING, jackknife, tell_correlation
 from clipnb.datasets import load_dataset
-from clipnb.experiments.asking import ask, ask_nouns, knows_word
+from clipnb.experiments.asking import ask_nouns, knows_word, score_sentences
 from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.nouns import NOUN_CLASSES, noun_truth
 from clipnb.experiments.probes import Split, encode_for_probes
@@ -37,7 +37,7 @@ def measure_tracking_photos(seed: int, epochs: int) -> tuple[Outcomes, dict]:
     C = choose_noun_C(train, everything, dev)
     sentences = ask_nouns(NOUN_CLASSES, knows_word(run))["both"]
     words = {
-        name: ask(run, encode_images(run.model, own.images), sentences)
+        name: score_sentences(run, encode_images(run.model, own.images), sentences)
         for name, own in zip(names, sets, strict=True)
         if name != "train"
     }

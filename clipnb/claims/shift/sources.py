@@ -19,7 +19,7 @@ from clipnb.claims.shift import sources_photos
 from clipnb.claims.shift.sources_photos import shuffle_half
 from clipnb.claims.shift.styled import BEST_RATES, STYLED_RECIPE, Words
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments.asking import ask
+from clipnb.experiments.asking import score_sentences
 from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes
 from clipnb.experiments.nouns import average_precisions
 from clipnb.experiments.small_clip import load_or_fit_clip
@@ -126,7 +126,7 @@ def find_truth(dataset: CaptionDataset) -> np.ndarray:
 
 def score_tasks(words: Words, test_set: CaptionDataset) -> np.ndarray:
     """Return the cosines of the test images with the tasks' sentences, float (N, 96)."""
-    return ask(words, encode_images(words.model, test_set.images), ask_tasks())
+    return score_sentences(words, encode_images(words.model, test_set.images), ask_tasks())
 
 
 def measure_sources(seed: int, size: int, epochs: int, n_images: int) -> tuple[Outcomes, dict]:

@@ -14,7 +14,7 @@ from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protoco
 from clipnb.claims.shift.styled import Words
 from clipnb.claims.shift.styled_photos import BEST_RATES, PHOTO_RECIPE
 from clipnb.datasets import CaptionDataset, load_dataset
-from clipnb.experiments.asking import ask
+from clipnb.experiments.asking import score_sentences
 from clipnb.experiments.nouns import average_precisions, noun_truth
 from clipnb.experiments.small_clip import load_or_fit_clip
 from clipnb.features import encode_images
@@ -88,7 +88,7 @@ def measure_source_photos(seed: int, size: int, epochs: int, n_test: int) -> tup
     for name in (*SOURCES, SPOILED):
         words = fit_source(name, seed, size, epochs)
         features = encode_images(words.model, test_set.images)
-        outcomes[f"_{name}"] = ask(words, features, [[word] for word in TASK_WORDS])
+        outcomes[f"_{name}"] = score_sentences(words, features, [[word] for word in TASK_WORDS])
     return outcomes, {}
 
 

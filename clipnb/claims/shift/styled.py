@@ -13,7 +13,7 @@ import numpy as np
 
 from clipnb.claims.drawn import TUNING_SEED, draw_training_set
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments.asking import ask, ask_kinds
+from clipnb.experiments.asking import ask_kinds, score_sentences
 from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes
 from clipnb.experiments.experiment import Outcomes
 from clipnb.experiments.small_clip import load_or_fit_clip
@@ -138,7 +138,7 @@ def score_words(name: str, words: Words, test_sets: dict[str, CaptionDataset]) -
     for style, test_set in test_sets.items():
         kinds, truth = read_classes(test_set, "kind")
         features = encode_images(words.model, test_set.images)  # (N, D)
-        cosines = ask(words, features, ask_kinds(kinds)["both"])  # (N, 12)
+        cosines = score_sentences(words, features, ask_kinds(kinds)["both"])  # (N, 12)
         outcomes[f"{name}: {style}"] = cosines.argmax(axis=1) == truth
     return outcomes
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from clipnb.claims.drawn import TUNING_SEED
 from clipnb.claims.shift.styled import RATES, Words, name_styles
 from clipnb.datasets import CaptionDataset, load_dataset
-from clipnb.experiments.asking import ask, ask_nouns, knows_word
+from clipnb.experiments.asking import ask_nouns, knows_word, score_sentences
 from clipnb.experiments.nouns import NOUN_CLASSES, average_precisions, noun_truth
 from clipnb.experiments.small_clip import load_or_fit_clip
 from clipnb.experiments.twin import fit_multi_label_baseline, predict_nouns
@@ -117,7 +117,7 @@ def score_photos(
     words = Words(load_or_fit_clip(recipe, seed, train_set, tokenizer), tokenizer)
     sentences = ask_nouns(NOUN_CLASSES, knows_word(words))["both"]
     return {
-        style: ask(words, encode_images(words.model, own), sentences)
+        style: score_sentences(words, encode_images(words.model, own), sentences)
         for style, own in test_sets.items()
     }
 

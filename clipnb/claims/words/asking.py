@@ -14,7 +14,7 @@ import numpy as np
 from clipnb.claims.drawn import DRAWN, N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.datasets import CaptionDataset
-from clipnb.experiments.asking import NUMBERS, ask, ask_kinds, load_exam, score_by_class
+from clipnb.experiments.asking import NUMBERS, ask_kinds, load_exam, score_by_class, score_sentences
 from clipnb.experiments.exams import read_classes, render_dataset, sample_scenes
 from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.quantities import accuracy, difference
@@ -86,7 +86,9 @@ def measure_asking(seed: int, n_images: int, n_training: int) -> tuple[Outcomes,
     outcomes = {"_kind": truth}
 
     def measure(run: Run, number: str, condition: str) -> None:
-        answers = ask(run, encode_images(run.model, exam.images), sentences[number]).argmax(axis=1)
+        answers = score_sentences(
+            run, encode_images(run.model, exam.images), sentences[number]
+        ).argmax(axis=1)
         outcomes[condition] = answers == truth
         outcomes[f"_answers, {condition}"] = answers
 
@@ -99,7 +101,7 @@ def measure_asking(seed: int, n_images: int, n_training: int) -> tuple[Outcomes,
     return outcomes, {}
 
 
-def share_named(condition: str, answer: int) -> Effect:
+def measure_naming(condition: str, answer: int) -> Effect:
     """Make the effect "percentage of the images of dogs that are called an answer"."""
 
     def compute(outcomes: dict) -> float:
@@ -151,7 +153,7 @@ ASKING_EFFECTS = {
     "kinds named in both numbers": Effect(compute=accuracy("both"), unit="percent"),
     "kinds named in the singular": Effect(compute=accuracy("singular"), unit="percent"),
 } | {
-    f"dogs called {name}s, {condition}": share_named(condition, KINDS.index(name))
+    f"dogs called {name}s, {condition}": measure_naming(condition, KINDS.index(name))
     for condition in (*NUMBERS, "folded", "moved")
     for name in ("dog", "ball")
 }

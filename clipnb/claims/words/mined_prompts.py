@@ -13,7 +13,7 @@ import numpy as np
 
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.datasets import load_dataset
-from clipnb.experiments.asking import Sentences, ask, ask_nouns, knows_word
+from clipnb.experiments.asking import Sentences, ask_nouns, knows_word, score_sentences
 from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.nouns import NOUN_CLASSES, average_precisions, noun_truth
 from clipnb.features import encode_images
@@ -71,8 +71,8 @@ def measure_photo_prompts(seed: int) -> tuple[Outcomes, dict]:
         "both numbers": ask_nouns(NOUN_CLASSES, knows_word(run))["both"],
         "ensemble": fill(templates),
     }
-    outcomes = {f"_{name}": ask(run, features, own) for name, own in conditions.items()}
-    alone = [ask(run, features, fill([template])) for template in templates]
+    outcomes = {f"_{name}": score_sentences(run, features, own) for name, own in conditions.items()}
+    alone = [score_sentences(run, features, fill([template])) for template in templates]
     outcomes["_each template"] = np.stack(alone, axis=1)  # (N, P, 25)
     outcomes["_truth"] = noun_truth(test_set)
     return outcomes, {"templates": templates}

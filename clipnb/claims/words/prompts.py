@@ -13,7 +13,7 @@ import numpy as np
 from clipnb.claims.drawn import DRAWN, N_TRAINING, draw_training_set
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.claims.words import asking, mined_prompts
-from clipnb.experiments.asking import ask, ask_kinds, load_exam
+from clipnb.experiments.asking import ask_kinds, load_exam, score_sentences
 from clipnb.experiments.exams import read_classes
 from clipnb.experiments.fitting import load_or_train_timed
 from clipnb.experiments.quantities import accuracy, average, difference
@@ -85,10 +85,12 @@ def measure_prompts(seed: int, n_images: int, n_training: int) -> tuple[Outcomes
         features = encode_images(run.model, exam.images)  # (N, D)
         dev_features = encode_images(run.model, dev.images)
         for condition, sentences in conditions.items():
-            answers = ask(run, features, sentences).argmax(axis=1)
+            answers = score_sentences(run, features, sentences).argmax(axis=1)
             outcomes[f"{encoder}: {condition}"] = answers == truth
-        alone = [ask(run, features, own).argmax(axis=1) == truth for own in templates]
-        on_dev = [np.mean(ask(run, dev_features, t).argmax(1) == dev_truth) for t in templates]
+        alone = [score_sentences(run, features, own).argmax(axis=1) == truth for own in templates]
+        on_dev = [
+            np.mean(score_sentences(run, dev_features, t).argmax(1) == dev_truth) for t in templates
+        ]
         best = int(np.argmax(on_dev))
         outcomes[f"{encoder}: mean template"] = np.mean(alone, axis=0)
         outcomes[f"{encoder}: best template"] = alone[best]

@@ -15,12 +15,12 @@ from clipnb.claims.drawn import load_drawn_clip
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.asking import (
-    ask,
     ask_kinds,
     ask_nouns,
     knows_word,
     load_exam,
     score_by_class,
+    score_sentences,
 )
 from clipnb.experiments.exams import read_classes
 from clipnb.experiments.fitting import load_or_train_timed
@@ -51,7 +51,7 @@ def measure_transfer(seed: int, n_images: int) -> tuple[Outcomes, dict]:
     outcomes = {}
     for task, own in sentences.items():
         _, truth = read_classes(exam, task)
-        cosines = ask(run, features, own)  # (N, C)
+        cosines = score_sentences(run, features, own)  # (N, C)
         outcomes[task] = cosines.argmax(axis=1) == truth
         z_scores = (cosines - cosines.mean(axis=0)) / cosines.std(axis=0)
         outcomes[f"{task}, z-scores"] = z_scores.argmax(axis=1) == truth
@@ -183,7 +183,7 @@ def measure_transfer_to_photos(seed: int) -> tuple[Outcomes, dict]:
     exam = load_exam(1000)
     _, truth = read_classes(exam, "kind")
     features = encode_images(run.model, exam.images)
-    answers = ask(run, features, ask_kinds(KINDS)["both"]).argmax(axis=1)
+    answers = score_sentences(run, features, ask_kinds(KINDS)["both"]).argmax(axis=1)
     scores, shown = score_nouns(run, nouns, image_size=64)
     own = float(100 * np.mean(answers == truth))
     return {"_scores": scores, "_truth": shown}, {"own kinds": own}
@@ -202,7 +202,7 @@ def score_nouns(run: Run, nouns: Sequence[str], image_size: int) -> tuple[np.nda
     test_set = load_dataset("flickr8k", "test", image_size)
     features = encode_images(run.model, test_set.images)  # (N, D)
     sentences = ask_nouns(nouns, knows_word(run))["both"]
-    return ask(run, features, sentences), noun_truth(test_set, nouns)
+    return score_sentences(run, features, sentences), noun_truth(test_set, nouns)
 
 
 def measure_surplus(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:

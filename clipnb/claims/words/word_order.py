@@ -42,7 +42,7 @@ LEAST = 0.005  # a model with less recall above chance than that has nothing to 
 # ---- captions --------------------------------------------------------------------------------
 
 
-def shuffle_words(caption: str, other: str) -> str:
+def shuffle_caption(caption: str, other: str) -> str:
     """Shuffle the words of a caption, the same way every time. other: not used."""
     words = caption.rstrip(" .").split()
     random.Random(f"shuffle-{caption}").shuffle(words)
@@ -77,7 +77,7 @@ def measure_captions(
     """Return the mean recall of each image, float (N,) in [0, 1], with each kind of captions."""
     variants = {
         "as written": dataset,
-        "shuffled": edit_captions(dataset, shuffle_words),
+        "shuffled": edit_captions(dataset, shuffle_caption),
         "a third replaced": edit_captions(dataset, replace_thirds),
     }
     recalls = {}

@@ -14,12 +14,12 @@ from clipnb.claims.experiment import Effect, Experiment, Outcomes, Protocol
 from clipnb.datasets import load_dataset
 from clipnb.experiments.asking import (
     NUMBERS,
-    ask,
     ask_kinds,
     ask_nouns,
     knows_word,
     load_exam,
     score_by_class,
+    score_sentences,
 )
 from clipnb.experiments.exams import read_classes
 from clipnb.experiments.fitting import load_or_train_timed
@@ -47,7 +47,7 @@ def measure_zero_shot(seed: int, n_images: int) -> tuple[Outcomes, dict]:
         sentences[f"place {pairs}"] = [[place] for place in PLACES]
         for name, own in sentences.items():
             _, truth = read_classes(exam, name.split()[0])
-            outcomes[name] = ask(run, features, own).argmax(axis=1) == truth
+            outcomes[name] = score_sentences(run, features, own).argmax(axis=1) == truth
         _, outcomes[f"_kind {pairs}"] = read_classes(exam, "kind")
     return outcomes, {}
 
@@ -137,7 +137,9 @@ def measure_zero_shot_photos(seed: int) -> tuple[Outcomes, dict]:
     test_set = load_dataset("flickr8k", "test", TWO_MINUTES.image_size)
     features = encode_images(run.model, test_set.images)  # (N, D)
     sentences = ask_nouns(NOUN_CLASSES, knows_word(run))
-    outcomes = {f"_{number}": ask(run, features, sentences[number]) for number in NUMBERS}
+    outcomes = {
+        f"_{number}": score_sentences(run, features, sentences[number]) for number in NUMBERS
+    }
     outcomes["_truth"] = noun_truth(test_set)  # bool (N, 25)
     return outcomes, {}
 
