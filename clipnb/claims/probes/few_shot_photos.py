@@ -78,10 +78,9 @@ def measure_photos(seed: int, draws: int, shots: list[int], epochs: int) -> tupl
     with_all = score_nouns(train, everything, C, test_features)  # (N, C)
     scores.append(np.repeat(with_all[:, None], draws, axis=1))
     sentences = ask_nouns(NOUN_CLASSES, knows_word(run))["both"]
+    features = encode_images(run.model, sets[-1].images)  # (N, D)
     outcomes = {
-        "_words": score_sentences(
-            run, encode_images(run.model, sets[-1].images), sentences
-        ),  # (N, C)
+        "_words": score_sentences(run, features, sentences),  # (N, C)
         "_probes": rank_scores(np.stack(scores, axis=1)),  # (N, K + 1, draws, C)
         "_truth": test_truth,
     }

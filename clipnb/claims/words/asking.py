@@ -86,9 +86,8 @@ def measure_asking(seed: int, n_images: int, n_training: int) -> tuple[Outcomes,
     outcomes = {"_kind": truth}
 
     def measure(run: Run, number: str, condition: str) -> None:
-        answers = score_sentences(
-            run, encode_images(run.model, exam.images), sentences[number]
-        ).argmax(axis=1)
+        features = encode_images(run.model, exam.images)
+        answers = score_sentences(run, features, sentences[number]).argmax(axis=1)
         outcomes[condition] = answers == truth
         outcomes[f"_answers, {condition}"] = answers
 

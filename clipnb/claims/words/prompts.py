@@ -88,9 +88,8 @@ def measure_prompts(seed: int, n_images: int, n_training: int) -> tuple[Outcomes
             answers = score_sentences(run, features, sentences).argmax(axis=1)
             outcomes[f"{encoder}: {condition}"] = answers == truth
         alone = [score_sentences(run, features, own).argmax(axis=1) == truth for own in templates]
-        on_dev = [
-            np.mean(score_sentences(run, dev_features, t).argmax(1) == dev_truth) for t in templates
-        ]
+        dev_answers = [score_sentences(run, dev_features, own).argmax(axis=1) for own in templates]
+        on_dev = [np.mean(own == dev_truth) for own in dev_answers]
         best = int(np.argmax(on_dev))
         outcomes[f"{encoder}: mean template"] = np.mean(alone, axis=0)
         outcomes[f"{encoder}: best template"] = alone[best]
