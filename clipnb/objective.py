@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipnb.losses import clip_loss, shared_text_loss, siglip_loss
 from clipnb.model import CLIP
@@ -44,11 +44,22 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     return loss
 
 
+def check_chunks(model: CLIP, recipe: Recipe) -> None:
+    """Raise ValueError if a model has batch norm, which looks at all images of a chunk."""
+    batch_norms = nn.modules.batchnorm._BatchNorm
+    if recipe.chunk_size and any(isinstance(part, batch_norms) for part in model.modules()):
+        raise ValueError(
+            f"recipe {recipe.name!r}: chunk_size={recipe.chunk_size} would change what batch norm "
+            f"in {recipe.image_encoder} computes, because it looks at all images of a chunk; set "
+            "chunk_size=0, or choose an encoder without batch norm."
+        )
+
+
 def encode_in_chunks(encode: Callable[[Tensor], Tensor], inputs: Tensor, chunk_size: int) -> Tensor:
     """Encode inputs (B, ...) as features float32 (B, D), `chunk_size` rows at a time; 0: at once.
 
     The features and their gradients are those of the whole batch, but for rounding, because each
-    row is encoded by itself. (Batch norm looks at other rows; `make_model` refuses it.) Texts of
+    row is encoded by itself. (Batch norm looks at other rows; `check_chunks` refuses it.) Texts of
     like length share a chunk, so that little of it is padding.
     """
     if not chunk_size:

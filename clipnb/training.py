@@ -19,7 +19,7 @@ from clipnb.features import encode_dataset, sample_captions, tokenize
 from clipnb.frozen import EncodedDataset, encode_frozen, evaluate_encoded
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, check_encoders, create_model
-from clipnb.objective import compute_loss
+from clipnb.objective import check_chunks, compute_loss
 from clipnb.optimizers import make_optimizer
 from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe, find_recipe
@@ -35,8 +35,6 @@ from clipnb.runtime import (
 )
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer, trim_padding
 from clipnb.tuning import add_lora, count_learned, freeze_towers, hold_still
-
-BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 
 
 def make_tokenizer(recipe: Recipe, captions: Sequence[Sequence[str]]) -> Tokenizer:
@@ -280,12 +278,7 @@ def make_model(recipe: Recipe, start: starts.Start | None = None) -> CLIP:
     what learns only a change of low rank.
     """
     model, device = create_model(recipe), get_device()
-    if recipe.chunk_size and any(isinstance(part, BATCH_NORMS) for part in model.modules()):
-        raise ValueError(
-            f"recipe {recipe.name!r}: chunk_size={recipe.chunk_size} would change what batch norm "
-            f"in {recipe.image_encoder} computes, because it looks at all images of a chunk; set "
-            "chunk_size=0, or choose an encoder without batch norm."
-        )
+    check_chunks(model, recipe)
     if start is not None:
         freeze_towers(model, recipe, starts.load_start(model, start, recipe))
     model = model.to(device, memory_format=memory_format(device))

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from clipnb.model import create_model
-from clipnb.objective import compute_loss, compute_word_loss, encode_in_chunks, find_words
+from clipnb.objective import (
+    check_chunks,
+    compute_loss,
+    compute_word_loss,
+    encode_in_chunks,
+    find_words,
+)
 from clipnb.recipes import RECIPES
 
 SOS, EOS = 1, 2
@@ -139,3 +145,10 @@ def test_texts_of_like_length_share_a_chunk():
     sums = encode_in_chunks(encode, tokens[0], chunk_size=3)
     assert seen == [(3, 4), (3, 8), (1, 9)], "lengths 2 3 4, then 5 6 8, then 9"
     assert (sums == tokens[0].sum(dim=1, keepdim=True)).all(), "in the order of the batch"
+
+
+def test_chunks_are_refused_where_batch_norm_looks_at_the_whole_batch():
+    model, recipe = make_model()
+    check_chunks(model, recipe)
+    with pytest.raises(ValueError, match="batch norm in residual_cnn"):
+        check_chunks(model, dataclasses.replace(recipe, chunk_size=2))

@@ -1,0 +1,184 @@
+"""One line for each claim: margins, disagreement, closed gates, Holm."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from claim_parts import (
+    make_record,
+)
+from scipy import stats
+
+from clipnb.claims import pooling
+
+INF = float("inf")
+
+
+def test_effects_are_told_in_margins():
+    record = make_record(mean=5.0, interval=(3.0, 7.0), margin=2.0)
+    assert pooling.scale_effect(record) == (2.5, 1.5, 3.5)
+    ratio = make_record(mean=1.21, interval=(1.1, 1.331), margin=1.1, scale="log")
+    assert pooling.scale_effect(ratio) == pytest.approx((2, 1, 3))
+
+
+def test_one_experiment_is_its_claims_verdict():
+    for interval in ((3.0, 9.0), (1.0, 9.0), (-1.0, 1.5), (-9.0, -1.0), (-9.0, 9.0)):
+        record = make_record(mean=sum(interval) / 2, interval=interval)
+        claim = pooling.pool_claim("C2", [record])
+        assert claim.verdict == record["verdict"]
+        assert claim.interval == pytest.approx([bound / 2 for bound in interval])
+        needs_p = claim.verdict != "inconclusive"
+        assert (claim.p < 0.05) == needs_p
+    lopsided = make_record(mean=8.0, interval=(3.0, 40.0), scale="linear")
+    assert pooling.pool_claim("C2", [lopsided]).interval == (1.5, 20)
+
+
+def test_experiments_on_different_datasets_add_their_variances():
+    records = [make_record("a"), make_record("b", mean=9.0, interval=(6.0, 12.0), dataset="photos")]
+    claim = pooling.pool_claim("C2", records)
+    assert claim.mean == pytest.approx((2.5 + 4.5) / 2)
+    half = np.sqrt(1**2 + 1.5**2) / 2
+    assert claim.interval == pytest.approx((3.5 - half, 3.5 + half))
+
+
+def test_experiments_on_one_dataset_may_err_together():
+    records = [make_record("a"), make_record("b", mean=9.0, interval=(6.0, 12.0))]
+    claim = pooling.pool_claim("C2", records)
+    assert claim.interval == pytest.approx((3.5 - 1.25, 3.5 + 1.25))
+
+
+def test_an_experiment_on_two_datasets_may_err_with_those_on_either():
+    both = make_record("a", dataset="scenes and flickr8k")
+    others = [make_record("b"), make_record("c", dataset="flickr8k")]
+    assert pooling.group_rows([both, *others]) == [[0, 1, 2]]
+    assert pooling.group_rows(others) == [[0], [1]]
+    assert pooling.group_rows([*others, both]) == [[0, 1, 2]]
+    claim = pooling.pool_claim("C2", [*others, both])
+    assert claim.interval == pytest.approx((2.5 - 1, 2.5 + 1))
+
+
+def test_few_seeds_count_when_experiments_are_pooled():
+    half = stats.t.ppf(0.975, 2)  # an interval of a standard error of 1 from three seeds
+    one = {"mean": 5.0, "interval": (5 - half, 5 + half), "freedom": 2, "margin": 1.0}
+    records = [make_record("a", **one), make_record("b", dataset="photos", **one)]
+    claim = pooling.pool_claim("C2", records)
+    assert claim.freedom == pytest.approx(4)  # Welch and Satterthwaite: 2² / (1 / 2 + 1 / 2)
+    pooled = stats.t.ppf(0.975, 4) * np.sqrt(2) / 2
+    assert claim.interval == pytest.approx((5 - pooled, 5 + pooled))
+
+
+def test_closed_gates_are_left_out_and_unfinished_runs_wait():
+    good, closed = make_record("a"), make_record("b", verdict="not reached here", mean=-9.0)
+    claim = pooling.pool_claim("C2", [good, closed])
+    assert claim.verdict == "supported"
+    assert claim.note == "1 of 2 experiments not reached"
+    assert pooling.pool_claim("C2", [closed]).verdict == "not reached here"
+    unfinished = make_record("c", verdict="not finished")
+    assert pooling.pool_claim("C2", [good, unfinished]).verdict == "not finished"
+    assert pooling.pool_claim("C2", []).verdict == "not finished"
+
+
+def test_experiments_that_disagree_in_direction_are_no_verdict():
+    records = [
+        make_record("a", mean=50.0, interval=(48.0, 52.0)),
+        make_record("b", mean=-3.0, interval=(-4.0, -2.0)),
+    ]
+    claim = pooling.pool_claim("C2", records)
+    assert claim.verdict == "inconclusive"
+    assert claim.note == "the experiments disagree in direction"
+
+
+def test_kinds_are_not_mixed():
+    with pytest.raises(ValueError, match="several kinds"):
+        pooling.pool_claim("C2", [make_record("a"), make_record("b", kind="equivalence")])
+
+
+def test_an_interval_without_a_bound_is_judged_by_the_other_one():
+    record = make_record(mean=None, interval=(3.0, None))
+    claim = pooling.pool_claim("C2", [record])
+    assert claim.verdict == record["verdict"] == "supported"
+    assert claim.p == pooling.UNBOUNDED_P
+    pooled = pooling.pool_claim("C2", [record, make_record("b")])
+    assert pooled.verdict == "inconclusive"
+
+
+def test_the_p_value_is_that_of_the_verdict():
+    def find_p(mean, half, verdict, kind="difference", freedom=INF):
+        interval = (mean - half, mean + half)
+        claim = pooling.PooledClaim("C1a", verdict, "", kind, mean, interval, freedom)
+        return pooling.find_p(claim)
+
+    z = stats.norm.ppf(0.975)
+    assert find_p(2.0, 1.0, "supported") == pytest.approx(0.05)  # against 1
+    assert find_p(1.0, 1.0, "supported in direction") == pytest.approx(0.05)  # against 0
+    assert find_p(-1.0, 1.0, "opposite found here") == pytest.approx(0.05)
+    assert find_p(0.4, 0.6, "no effect found") == pytest.approx(0.05)  # against 1 and -1
+    assert find_p(-0.4, 0.6, "supported", "equivalence") == pytest.approx(0.05)
+    assert find_p(2.0, 1.0, "opposite found here", "equivalence") == pytest.approx(0.05)
+    assert find_p(3.0, z, "supported in direction") == pytest.approx(2 * stats.norm.sf(3))
+    half = stats.t.ppf(0.975, 2)
+    assert find_p(3.0, half, "supported in direction", freedom=2) == pytest.approx(
+        2 * stats.t.sf(3, 2)
+    )
+
+
+def claim_of(name, p, verdict="supported in direction"):
+    """A claim whose test against no effect has the p-value p, with a standard error of 1."""
+    mean, half = stats.norm.isf(p / 2), stats.norm.ppf(0.975)
+    return pooling.PooledClaim(
+        name, verdict, "", "difference", mean, (mean - half, mean + half), INF, p
+    )
+
+
+def test_holms_correction_by_hand():
+    claims = [claim_of("a", 0.01), claim_of("b", 0.04), claim_of("c", 0.03), claim_of("d", 0.005)]
+    claims.append(pooling.PooledClaim("e", "not finished"))
+    corrected = pooling.correct_for_many(claims)
+    assert [each.p_holm for each in corrected] == pytest.approx(
+        [0.03, 0.06, 0.06, 0.02, None], nan_ok=True
+    )
+    assert [each.verdict for each in corrected] == [
+        "supported in direction",
+        "inconclusive",
+        "inconclusive",
+        "supported in direction",
+        "not finished",
+    ]
+    assert corrected[1].note == "supported in direction before the correction for many"
+
+
+def test_holms_correction_is_the_published_formula():
+    p = np.random.default_rng(0).uniform(0, 0.2, size=12)
+    order = np.argsort(p)
+    stepped = np.minimum(1, np.maximum.accumulate(p[order] * (12 - np.arange(12))))
+    expected = np.empty(12)
+    expected[order] = stepped
+    found = pooling.correct_for_many([claim_of(str(i), each) for i, each in enumerate(p)])
+    assert [each.p_holm for each in found] == pytest.approx(expected.tolist())
+
+
+def test_supported_steps_down_to_a_direction_that_survives():
+    half = stats.norm.ppf(0.975)
+    strong = pooling.PooledClaim("a", "supported", "", "difference", 3.1, (3.1 - half, 3.1 + half))
+    strong = dataclasses.replace(strong, p=pooling.find_p(strong))
+    others = [claim_of(str(i), 0.5, "inconclusive") for i in range(9)]
+    corrected = pooling.correct_for_many([strong, *others])[0]
+    assert strong.p < 0.05 < corrected.p_holm
+    assert corrected.verdict == "supported in direction"
+    assert "supported before the correction" in corrected.note
+
+
+def test_no_effect_found_must_survive_too():
+    narrow = pooling.PooledClaim("a", "no effect found", "", "difference", 0.4, (-0.15, 0.95))
+    narrow = dataclasses.replace(narrow, p=pooling.find_p(narrow))
+    others = [claim_of(str(i), 0.5, "inconclusive") for i in range(9)]
+    assert pooling.correct_for_many([narrow])[0].verdict == "no effect found"
+    assert pooling.correct_for_many([narrow, *others])[0].verdict == "inconclusive"
+
+
+def test_all_claims_are_pooled_and_corrected():
+    groups = {"C1a": [], "C2": [make_record(mean=20.0, interval=(18.0, 22.0))]}
+    pooled = pooling.pool_claims(groups)
+    assert list(pooled) == ["C1a", "C2"]
+    assert pooled["C1a"].p_holm is None
+    assert pooled["C2"].verdict == "supported"
