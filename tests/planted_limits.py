@@ -3,7 +3,8 @@
 import numpy as np
 
 from clipnb.claims.words.hard_negatives import PLAIN, TAUGHT
-from clipnb.claims.words.sentence_exams import NAMING, SKILLS
+from clipnb.claims.words.limits import LABELLED
+from clipnb.claims.words.sentence_exams import CHANGES, NAMING
 from clipnb.claims.words.word_swaps import TASKS
 
 # ---- limits ----------------------------------------------------------------------------------
@@ -16,14 +17,14 @@ def draw_choices(rng, n_images, share, is_blank):
 
 
 def simulate_limits(kind, seed):
-    """Simulate skills near chance that hard negatives teach by the paper's 18 points."""
+    """Simulate skills near chance that labels teach by the paper's 18 points."""
     rng, is_blank = np.random.default_rng(seed), kind == "blank"
     outcomes = {}
-    for arm, gained in ((PLAIN, 0.0), (TAUGHT, 0.182)):
-        for skill in (*SKILLS, *NAMING):
+    for arm, gained in ((PLAIN, 0.0), (TAUGHT, 0.0), (LABELLED, 0.182)):
+        for skill in CHANGES:
             share = 0.9 if skill in NAMING else 0.54 + gained
-            both = [draw_choices(rng, 400, share, is_blank) for _ in range(2)]
-            image = draw_choices(rng, 400, share, is_blank) > 0.5
+            both = [draw_choices(rng, 1000, share, is_blank) for _ in range(2)]
+            image = draw_choices(rng, 1000, share, is_blank) > 0.5
             text = (both[0] == 1) & (both[1] == 1)
             outcomes[f"{arm}, {skill}: choice"] = (both[0] + both[1]) / 2
             outcomes[f"{arm}, {skill}: text"] = text
@@ -84,6 +85,7 @@ def simulate_photos(kind, seed):
 
 SIMULATIONS = {
     "limits": simulate_limits,
+    "limits_counting": simulate_limits,
     "limits_flickr8k": simulate_swaps,
     "word_order": simulate_scenes,
     "word_order_flickr8k": simulate_photos,

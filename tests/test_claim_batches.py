@@ -78,8 +78,8 @@ def read_best(name):
 
 
 def test_learning_rates_are_the_best_on_file():
-    assert read_best("batches") == {f"N = {N}": rate for N, rate in batches.RATES.items()}
-    softmax = {f"softmax, N = {N}": batches.RATES[N] for N in siglip.SIGMOID_RATES}
+    assert read_best("batches") == {f"N = {N}": rate for N, rate in batches.BEST_RATES.items()}
+    softmax = {f"softmax, N = {N}": batches.BEST_RATES[N] for N in siglip.SIGMOID_RATES}
     sigmoid = {f"sigmoid, N = {N}": rate for N, rate in siglip.SIGMOID_RATES.items()}
     assert read_best("siglip") == softmax | sigmoid
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipnb.claims.words import hard_negatives, limits, sentence_exams, word_order, word_swaps
+from clipnb.claims.words import (
+    hard_negatives,
+    labelled_facts,
+    limits,
+    sentence_exams,
+    word_order,
+    word_swaps,
+)
 from clipnb.claims.words.hard_negatives import PLAIN, TAUGHT
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments import exams
@@ -55,14 +62,26 @@ def test_a_number_is_exchanged_for_another_one():
     )
 
 
-def test_wrong_captions_of_scenes_differ_and_are_the_same_every_time():
+def test_wrong_captions_of_scenes_differ_from_the_right_ones():
     some_scenes = exams.sample_scenes(20)
     captions = [text for scene in some_scenes for text in exams.scenes.captions(scene)]
-    wrong = [hard_negatives.make_scene_negative(text) for text in captions]
-    assert wrong == [hard_negatives.make_scene_negative(text) for text in captions]
-    made = [(text, own) for text, own in zip(captions, wrong, strict=True) if own]
-    assert len(made) > len(captions) / 3
-    assert all(text != own for text, own in made)
+    wrong = [hard_negatives.list_scene_negatives(text) for text in captions]
+    assert sum(map(bool, wrong)) > len(captions) / 3
+    assert all(text not in own for text, own in zip(captions, wrong, strict=True))
+
+
+def test_a_caption_is_made_wrong_in_each_way_that_it_allows():
+    text = "two red dogs to the left of a blue car"
+    assert hard_negatives.list_scene_negatives(text) == [
+        "two blue dogs to the left of a red car",
+        "two red dogs to the right of a blue car",
+        "three red dogs to the left of a blue car",
+    ]
+    assert hard_negatives.list_scene_negatives("a dog") == []
+    assert hard_negatives.list_photo_negatives("a man in a red shirt throws a blue ball") == [
+        "a shirt in a red man throws a blue ball",
+        "a man in a blue shirt throws a red ball",
+    ]
 
 
 # ---- the loss --------------------------------------------------------------------------------
@@ -70,27 +89,45 @@ def test_wrong_captions_of_scenes_differ_and_are_the_same_every_time():
 
 def test_without_wrong_captions_the_loss_is_that_of_clip():
     images, texts = (F.normalize(torch.randn(6, 4), dim=1) for _ in range(2))
-    ours = hard_negatives.negative_loss(images, texts, torch.tensor(5.0))
+    none = torch.empty(0, dtype=torch.long)
+    ours = hard_negatives.negative_loss(images, texts, torch.tensor(5.0), none)
     assert torch.allclose(ours, clip_loss(images, texts, 5.0))
 
 
-def test_a_wrong_caption_counts_only_among_the_texts():
+def test_a_wrong_caption_counts_among_the_texts_and_in_its_pair():
     image, text = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    loss = hard_negatives.negative_loss(image, text, torch.tensor(1.0))
-    # Image to text: -log(e / (e + 1)). Text to image: there is one image, so 0.
-    assert loss.item() == pytest.approx(np.log(1 + np.exp(-1)) / 2, abs=1e-6)
+    owner = torch.tensor([0])
+    loss = hard_negatives.negative_loss(image, text, torch.tensor(1.0), owner)
+    # Image to text: -log(e / (e + 1)). Text to image: there is one image, so 0. In the pair: the
+    # same as from image to text.
+    assert loss.item() == pytest.approx(1.5 * np.log(1 + np.exp(-1)), abs=1e-6)
 
 
-def test_a_caption_without_a_wrong_one_has_padding_there():
-    captions = [["two dogs", "a dog"]]
-    tokenizer = make_tokenizer(RECIPES["quick"], [["two three dogs", "a dog"]])
-    tokens = hard_negatives.pair_tokens(tokenizer, captions, hard_negatives.make_scene_negative)
-    assert tokens.shape[:3] == (1, 2, 2)
-    assert tokenizer.decode(tokens[0, 0, 1].tolist()).strip() == "three dogs"
-    assert (tokens[0, 1, 1] == 0).all() and (tokens[0, 1, 0] != 0).any()
+def test_a_pair_is_of_a_caption_and_what_was_made_from_it():
+    images, right = torch.eye(3)[:2], torch.eye(3)[:2]
+    scale = torch.tensor(2.0)
+    for owner, cosine in ((0, 0.0), (1, 1.0)):  # the wrong caption looks like the second image
+        texts = torch.cat([right, torch.tensor([[0.0, 1.0, 0.0]])])
+        loss = hard_negatives.negative_loss(images, texts, scale, torch.tensor([owner]))
+        logits = scale * images @ texts.T
+        labels = torch.arange(2)
+        both = F.cross_entropy(logits, labels) + F.cross_entropy(logits[:, :2].T, labels)
+        pair = np.log(1 + np.exp(2 * cosine - 2))
+        assert loss.item() == pytest.approx(both.item() / 2 + pair, abs=1e-6)
 
 
-@pytest.mark.parametrize("rule", [None, hard_negatives.make_scene_negative])
+def test_a_caption_with_fewer_wrong_ones_has_padding_there():
+    captions = [["two red dogs and a blue car", "a dog"]]
+    tokenizer = make_tokenizer(RECIPES["quick"], [["two three red dogs and a blue car", "a dog"]])
+    rule = hard_negatives.list_scene_negatives
+    tokens = hard_negatives.tokenize_with_negatives(tokenizer, captions, rule)
+    assert tokens.shape[:3] == (1, 2, 3)
+    texts = [tokenizer.decode(own.tolist()).strip() for own in tokens[0, 0]]
+    assert texts == [captions[0][0], *rule(captions[0][0])]
+    assert (tokens[0, 1, 1:] == 0).all() and (tokens[0, 1, 0] != 0).any()
+
+
+@pytest.mark.parametrize("rule", [None, hard_negatives.list_scene_negatives])
 def test_both_models_are_trained(rule, tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
     train_set = exams.render_dataset(exams.sample_scenes(16), 32)
@@ -191,12 +228,51 @@ def test_only_what_the_right_photo_adds_counts():
 
 def test_leads_are_means_over_skills():
     outcomes = {}
-    for skill, gain in zip(sentence_exams.SKILLS, (0.0, 0.25, 0.5), strict=True):
+    for skill, gain in zip(sentence_exams.CHANGES, (0.0, 0.25, 0.5, 0.5, 0.5), strict=True):
         outcomes[f"{PLAIN}, {skill}: choice"] = np.array([0.5, 0.5])
-        outcomes[f"{TAUGHT}, {skill}: choice"] = np.array([0.5 + gain, 0.5 + gain])
-    assert limits.skill_lead("all")(outcomes) == pytest.approx(25.0)
-    assert limits.skill_lead("counting")(outcomes) == pytest.approx(50.0)
-    assert limits.above_chance(TAUGHT, ["relations"])(outcomes) == pytest.approx(25.0)
+        outcomes[f"{limits.LABELLED}, {skill}: choice"] = np.array([0.5 + gain, 0.5 + gain])
+    lead = limits.skill_lead(limits.LABELLED, ["binding", "relations"])
+    assert lead(outcomes) == pytest.approx(12.5)
+    assert limits.above_chance(limits.LABELLED, ["counting"])(outcomes) == pytest.approx(50.0)
+
+
+# ---- labels ----------------------------------------------------------------------------------
+
+
+def test_facts_say_who_is_what_and_where():
+    truth = {
+        "place": "beach",
+        "relation": "left of",
+        "objects": [
+            {"kind": "dog", "colour": "red", "size": "big", "count": 2},
+            {"kind": "car", "colour": "blue", "size": "big", "count": 1},
+        ],
+    }
+    alone = {"place": "beach", "relation": None, "objects": truth["objects"][:1]}
+    held = labelled_facts.fact_truth([truth, alone])
+    facts = [[labelled_facts.FACTS[i] for i in row.nonzero()[0]] for row in held]
+    assert set(facts[0]) == {
+        ("dog", "red"), ("dog", 2), ("dog", "left of"),
+        ("car", "blue"), ("car", 1), ("car", "right of"),
+    }  # fmt: skip
+    assert set(facts[1]) == {("dog", "red"), ("dog", 2)}
+
+
+@pytest.mark.parametrize("skill", sentence_exams.CHANGES)
+def test_a_model_that_knows_all_facts_passes_every_exam(skill, monkeypatch):
+    exam = sentence_exams.draw_exam(skill, 8)
+    known = [torch.from_numpy(labelled_facts.find_facts(own)).float() for own in exam.scenes]
+    shown = iter(known)
+    monkeypatch.setattr(labelled_facts, "apply_in_batches", lambda *_: next(shown))
+    scores = sentence_exams.score_pairs(labelled_facts.compare_facts(None, exam))
+    assert scores["choice"].mean() == 1.0 and scores["group"].all()
+
+
+def test_an_encoder_learns_from_facts(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
+    model = labelled_facts.fit_facts(0, 128, 1, 1e-3)
+    scores = labelled_facts.compare_facts(model, sentence_exams.draw_exam("binding", 4))
+    assert scores.shape == (4, 2, 2)
 
 
 # ---- word order ------------------------------------------------------------------------------
@@ -236,7 +312,10 @@ def test_both_families_share_their_models():
 
 @pytest.mark.parametrize(
     "name, rates",
-    [("limits", hard_negatives.DRAWN_RATES), ("limits_flickr8k", hard_negatives.PHOTO_RATES)],
+    [
+        ("limits", hard_negatives.DRAWN_RATES | {limits.LABELLED: limits.LABEL_RATE}),
+        ("limits_flickr8k", hard_negatives.PHOTO_RATES),
+    ],
 )
 def test_rates_are_the_best_of_the_tuning(name, rates):
     scores = read_json(ROOT / "results" / "tuning" / f"{name}.json")["scores"]

@@ -62,4 +62,4 @@ def test_learning_rates_are_the_best_on_file():
     scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
     best = {condition: float(max(own, key=own.get)) for condition, own in scores.items()}
     rates = {f"fixed at {each:g}": rate for each, rate in temperature.FIXED_RATES.items()}
-    assert best == rates | {"learned": temperature.RATES[temperature.BATCH_SIZE]}
+    assert best == rates | {"learned": temperature.BEST_RATES[temperature.BATCH_SIZE]}

@@ -16,6 +16,8 @@ from clipnb.runs import Run
 
 N_TRAINING = 6000  # as many as the dataset `scenes` has
 TUNING_SEED = 100  # of no record: rates are chosen with it
+# What every condition with AdamW is tried with, so that none has more learning rates than another.
+TRIED_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 DRAWN = dataclasses.replace(QUICK, name="quick_drawn")
 
 

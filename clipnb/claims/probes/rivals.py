@@ -8,14 +8,13 @@ claim ranges over.
 
 import numpy as np
 
-from clipnb.claims.drawn import DRAWN, N_TRAINING, TUNING_SEED
+from clipnb.claims.drawn import DRAWN, N_TRAINING, TRIED_RATES, TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Outcomes, Protocol
 from clipnb.claims.probes.counting import COUNTING
 from clipnb.claims.probes.rival_effects import COMMON, explain_rivals, lead_over, make_effects
 from clipnb.claims.probes.rivals_photos import RIVALS_FLICKR8K
 from clipnb.claims.probes.twins import (
     BEST_RATES,
-    RATES,
     TUNING,
     TUNING_SETS,
     TWINS,
@@ -70,11 +69,11 @@ def score_words(run: Run, dataset: CaptionDataset) -> np.ndarray:
 
 
 def tune_rivals() -> dict[str, dict[str, float]]:
-    """Measure three learning rates for CLIP and for the first twin of each sort, on dev."""
+    """Measure five learning rates for CLIP and for the first twin of each sort, on dev."""
     sets = render_probe_sets(**TUNING_SETS)
     truths = [tag_truth(dataset) for dataset in sets]
     scores = {"words": {}, "near": {}, "far": {}}
-    for rate in RATES:
+    for rate in TRIED_RATES:
         run = load_clip(TUNING_SEED, rate, **TUNING)
         precision = average_precisions(score_words(run, sets[1]), truths[1])
         scores["words"][f"{rate:g}"] = float(np.nanmean(precision))
@@ -150,7 +149,7 @@ RIVALS = Experiment(
             "epoch on dev, a twin its last one. The effect is the mean over near and far."
         ),
         tuning=(
-            "Three learning rates for CLIP, for one near and for one far twin, each on 3,000 "
+            "Five learning rates for CLIP, for one near and for one far twin, each on 3,000 "
             "images for four epochs with seed 100, by mean average precision on images of "
             "validation. One C of four for all tags of a tower, on validation."
         ),

@@ -32,8 +32,8 @@ from clipnb.training import make_tokenizer
 N_SCENES = 2048  # training scenes: whole batches of every size
 TUNING_EPOCHS = 8  # with which learning rates are chosen
 PHOTO_TUNING_EPOCHS = 4
-# The best of three by batch size, on dev (results/tuning/batches.json and batches_flickr8k.json).
-RATES = {16: 1e-3, 64: 3e-3, 256: 3e-3, 1024: 1e-2}
+# The best of five by batch size, on dev (results/tuning/batches.json and batches_flickr8k.json).
+BEST_RATES = {16: 1e-3, 64: 3e-3, 256: 3e-3, 1024: 1e-2}
 PHOTO_RATES = {32: 1e-3, 512: 3e-3}
 
 
@@ -61,7 +61,7 @@ def measure_batches(
     outcomes = {}
     for epochs in budgets:
         for N in batch_sizes:
-            recipe = make_recipe(n_scenes, N, epochs, RATES[N])
+            recipe = make_recipe(n_scenes, N, epochs, BEST_RATES[N])
             model = fit_clip(recipe, seed, train_set, tokenizer)
             outcomes[name_condition(N, epochs)] = name_things(model, tokenizer, exam)
     return outcomes, {"batch_sizes": list(batch_sizes), "budgets": list(budgets)}
@@ -138,21 +138,21 @@ def find_best_score(outcomes: dict[str, Any]) -> float:
 
 
 def tune_batches() -> dict[str, dict[str, float]]:
-    """Try three learning rates for each batch size."""
-    return {f"N = {N}": try_on_scenes(N) for N in RATES}
+    """Try five learning rates for each batch size."""
+    return {f"N = {N}": try_on_scenes(N) for N in BEST_RATES}
 
 
 def try_on_scenes(N: int, **fields) -> dict[str, float]:
-    """Try three learning rates for a batch size on scenes. fields: others of the recipe."""
+    """Try five learning rates for a batch size on scenes. fields: others of the recipe."""
     train_set = draw_training_set(TUNING_SEED, N_SCENES, SMALL.stored_size)
     tokenizer = make_tokenizer(SMALL, train_set.captions)
     exam = draw_exam(N_DEV, SMALL.image_size, is_dev=True)
-    recipe = dataclasses.replace(make_recipe(N_SCENES, N, TUNING_EPOCHS, RATES[N]), **fields)
+    recipe = dataclasses.replace(make_recipe(N_SCENES, N, TUNING_EPOCHS, BEST_RATES[N]), **fields)
     return try_rates(recipe, train_set, tokenizer, lambda m: name_things(m, tokenizer, exam))
 
 
 def tune_photos() -> dict[str, dict[str, float]]:
-    """Try three learning rates for each batch size on photos, with a third of the epochs."""
+    """Try five learning rates for each batch size on photos, with a third of the epochs."""
     train_set = load_dataset("flickr8k", "train", SMALL_PHOTOS.stored_size)
     tokenizer = make_tokenizer(SMALL_PHOTOS, train_set.captions)
     exam = load_dataset("flickr8k", "dev", SMALL_PHOTOS.image_size)
@@ -230,7 +230,7 @@ EXPERIMENTS = [
                 "N = 16, 64, 256, 1024": "batch sizes; 16 and 64 are the small ones",
                 "4, 16, 64 epochs": "of 2,048 scenes that the seed draws",
             },
-            tuning="three learning rates for each batch size, with 8 epochs, on dev; batches of 16 "
+            tuning="five learning rates for each batch size, with 8 epochs, on dev; batches of 16 "
             "took the lowest and those of 1,024 the highest, so better ones may lie beyond",
             power=POWER_TREND,
             gates=(
@@ -262,7 +262,7 @@ EXPERIMENTS = [
                 "4, 16 epochs": "of the 6,000 training photos; the seed draws weights and order "
                 "alone, because the split is given",
             },
-            tuning="three learning rates for each batch size, with 4 epochs, on the dev photos",
+            tuning="five learning rates for each batch size, with 4 epochs, on the dev photos",
             power=POWER_TREND_PHOTOS,
             gates=(
                 Gate(effect=MEAN_SCORE, above=30, why="the models learned too little to compare"),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipnb.claims.drawn import TUNING_SEED
+from clipnb.claims.drawn import TRIED_RATES, TUNING_SEED
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes
 from clipnb.experiments.fitting import Loss, load_or_fit
@@ -47,7 +47,6 @@ SMALL_PHOTOS = dataclasses.replace(
     token_dropout=0.0,
 )
 CHANCE = 100 * np.mean([1 / 12, 1 / 8, 1 / 8])  # percent: 12 kinds, 8 colours, 8 places
-RATES_TRIED = (1e-3, 3e-3, 1e-2)  # the learning rates that every condition has to choose from
 N_DEV = 1000  # images by which a learning rate is chosen
 GALLERY = 10  # images among which a caption has to find its own
 
@@ -153,12 +152,12 @@ def try_rates(
     score: Callable[[CLIP], np.ndarray],
     **options,
 ) -> dict[str, float]:
-    """Train a recipe with each of RATES_TRIED. Returns {rate: percent right on dev}.
+    """Train a recipe with each of TRIED_RATES. Returns {rate: percent right on dev}.
 
     The seed is one that no record uses. options: those of `fit_clip`.
     """
     scores = {}
-    for rate in RATES_TRIED:
+    for rate in TRIED_RATES:
         own = dataclasses.replace(recipe, learning_rate=rate)
         model = fit_clip(own, TUNING_SEED, train_set, tokenizer, **options)
         scores[f"{rate:g}"] = float(100 * score(model).mean())

@@ -226,7 +226,7 @@ EQUAL = (
     "place, as the captions do; only the relation of two things has no label"
 )
 TUNING = (
-    "three learning rates for each of the four models, on 500 dev scenes with seed 100 and 3,000 "
+    "five learning rates for each of the four models, on 500 dev scenes with seed 100 and 3,000 "
     "training scenes, judged in the styles that the model is trained on; labels of one style took "
     "the highest of the three, so a better one may lie beyond"
 )

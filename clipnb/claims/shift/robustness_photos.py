@@ -213,7 +213,7 @@ EQUAL = (
     "tell more"
 )
 TUNING = (
-    "three learning rates for each of the four models, on the dev photos with seed 100 and 1,000 "
+    "five learning rates for each of the four models, on the dev photos with seed 100 and 1,000 "
     "training photos, judged in the styles that the model is trained on; labels of many styles "
     "took the highest of the three, so a better one may lie beyond"
 )

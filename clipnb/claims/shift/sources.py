@@ -240,11 +240,11 @@ EXPERIMENTS = [
                 "which no source's places or kinds are more frequent than in the world"
             ),
             tuning=(
-                "none of their own: all sources use the learning rate that was the best of three "
+                "none of their own: all sources use the learning rate that was the best of five "
                 "for CLIP on painted scenes of the whole world (results/tuning/robustness.json); "
-                "a scene with a rare place, or a rare kind, is kept with a chance of 0.4, which "
-                "was 0.25 before the first trials with another seed: milder sources are easier to "
-                "find equal"
+                "a scene with a rare place, or a rare kind, is kept with a chance of 0.4; the "
+                "first trials, with another seed, had 0.25, and it was raised after them, which "
+                "makes the sources milder and easier to find equal"
             ),
             power=(
                 "96 tasks on 3,000 test scenes, and 5 seeds with training scenes of their own: "

@@ -176,7 +176,7 @@ EXPERIMENTS = [
             },
             equal="1,300 photos with five captions each, the model, epochs, and the test photos",
             tuning=(
-                "none of their own: all sources use the learning rate that was the best of three "
+                "none of their own: all sources use the learning rate that was the best of five "
                 "for CLIP on all kinds of photos (results/tuning/robustness_flickr8k.json)"
             ),
             power=(

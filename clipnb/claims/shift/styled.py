@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipnb.claims.drawn import TUNING_SEED, draw_training_set
+from clipnb.claims.drawn import TRIED_RATES, TUNING_SEED, draw_training_set
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments.asking import ask_kinds, score_sentences
 from clipnb.experiments.exams import has_one_thing, read_classes, render_dataset, sample_scenes
@@ -36,7 +36,6 @@ TRAINING_STYLES = ("painted", "sketch", "blurred", "noisy")
 SHIFTED_STYLES = TRAINING_STYLES[1:]  # all of them but the one that draws the line
 CHANCE = 100 / len(KINDS)  # percent
 
-RATES = (1e-3, 3e-3, 1e-2)
 # The best on dev, with seed 100: results/tuning/robustness.json.
 BEST_RATES = {
     "words, one style": 3e-3,
@@ -182,7 +181,7 @@ def tune_styled() -> dict[str, dict[str, float]]:
     for many in (False, True):
         own_styles = TRAINING_STYLES if many else ("painted",)
         own_sets = {style: dev_sets[style] for style in own_styles}
-        for rate in RATES:
+        for rate in TRIED_RATES:
             settings = (TUNING_SEED, many, TUNING_IMAGES, TUNING_EPOCHS, rate)
             right = {
                 "words": score_words("tuned", fit_words(*settings), own_sets),

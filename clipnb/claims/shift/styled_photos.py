@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from clipnb.claims.drawn import TUNING_SEED
-from clipnb.claims.shift.styled import RATES, Words, name_styles
+from clipnb.claims.drawn import TRIED_RATES, TUNING_SEED
+from clipnb.claims.shift.styled import Words, name_styles
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.asking import ask_nouns, knows_word, score_sentences
 from clipnb.experiments.nouns import NOUN_CLASSES, average_precisions, noun_truth
@@ -135,7 +135,7 @@ def tune_photos() -> dict[str, dict[str, float]]:
         many = name == name_styles(target, True)
         styles = TRAINING_STYLES if many else ("photo",)
         dev_sets = {style: restyle(dev_set.images, style) for style in styles}
-        for rate in RATES:
+        for rate in TRIED_RATES:
             settings = (TUNING_SEED, TUNING_IMAGES, TUNING_EPOCHS)
             own = score_photos(target, many, *settings, dev_sets, rate)
             by_style = [np.nanmean(average_precisions(each, truth)) for each in own.values()]

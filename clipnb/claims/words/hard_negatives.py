@@ -1,11 +1,11 @@
 """Captions that are wrong in one fact, made by rule, and a CLIP that learns to tell them apart.
 
 The rules read captions alone, so a model that is trained with them knows nothing about the images
-that a plain one does not know. The loss is that of Yuksekgonul et al. 2023 (NegCLIP).
+that a plain one does not know. The loss is that of Yuksekgonul et al. 2023 (NegCLIP), and the
+choice between a caption and each wrong one made from it is added.
 """
 
 import dataclasses
-import random
 import re
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ from clipnb.scenes.words import COLOUR_SYNONYMS
 from clipnb.tokenizer import Tokenizer, trim_padding
 from clipnb.training import make_tokenizer
 
-Rule = Callable[[str], str | None]  # from a caption to one that is wrong, or None if it has none
+Rule = Callable[[str], list[str]]  # from a caption to those made wrong in one fact, if any
 
 SCENE_COLOURS = tuple(COLOUR_SYNONYMS) + tuple(
     word for synonyms in COLOUR_SYNONYMS.values() for word in synonyms
@@ -104,79 +104,92 @@ def reverse_relation(caption: str) -> str | None:
     return replace_words(caption, OPPOSITES)
 
 
-def make_scene_negative(caption: str) -> str | None:
-    """Make a caption of a scene wrong: in its colours, its relation or a number.
+def list_scene_negatives(caption: str) -> list[str]:
+    """Make a caption of a scene wrong in each way that it allows.
 
-    It exchanges two colours, reverses the relation, or takes "two" for "three" or the other way
-    round. Which of those that are possible is drawn by chance, the same way every time.
+    Two colours are exchanged, the relation is reversed, "two" is put for "three" or the other way
+    round.
     """
-    wrong = [
+    wrong = (
         swap_words(caption, SCENE_COLOURS),
         reverse_relation(caption),
         replace_words(caption, OTHER_COUNTS, only_first=True),
-    ]
-    possible = [text for text in wrong if text is not None]
-    return random.Random(caption).choice(possible) if possible else None
+    )
+    return [text for text in wrong if text is not None]
 
 
-def make_photo_negative(caption: str) -> str | None:
+def list_photo_negatives(caption: str) -> list[str]:
     """Make a caption of a photo wrong: exchange two nouns that are in no list, or two colours."""
-    nouns = swap_words(caption, PHOTO_NOUNS, skip_lists=True)
-    colours = swap_words(caption, PHOTO_COLOURS, skip_lists=True)
-    possible = [text for text in (nouns, colours) if text is not None]
-    return random.Random(caption).choice(possible) if possible else None
+    words = (PHOTO_NOUNS, PHOTO_COLOURS)
+    wrong = [swap_words(caption, own, skip_lists=True) for own in words]
+    return [text for text in wrong if text is not None]
 
 
 # ---- the loss --------------------------------------------------------------------------------
 
 
-def negative_loss(image_features: Tensor, text_features: Tensor, scale: Tensor) -> Tensor:
-    """Compute the contrastive loss with more wrong captions than right ones, in nats.
+def negative_loss(
+    image_features: Tensor, text_features: Tensor, scale: Tensor, owners: Tensor
+) -> Tensor:
+    """Compute the contrastive loss with wrong captions beside the right ones, in nats.
 
-    image_features: (N, D). text_features: (N + M, D), the captions of the images and then M
-    captions that belong to no image. All are of unit length. Each image chooses among all captions,
-    each right caption among the images. Without wrong captions it is `clip_loss`.
+    image_features: (N, D). text_features: (N + M, D), the captions of the images and then M wrong
+    ones. All are of unit length. owners: int64 (M,), the image from whose caption each wrong one
+    was made. Each image chooses among all captions and each right caption among the images. Each
+    image also chooses between its caption and each wrong one made from it. Without wrong captions
+    it is `clip_loss`.
     """
     N = len(image_features)
     logits = scale * image_features @ text_features.T  # (N, N + M)
     labels = torch.arange(N, device=logits.device)
     image_loss = F.cross_entropy(logits, labels)
-    return (image_loss + F.cross_entropy(logits[:, :N].T, labels)) / 2
+    loss = (image_loss + F.cross_entropy(logits[:, :N].T, labels)) / 2
+    if not len(owners):
+        return loss
+    wrong = logits[owners, N + torch.arange(len(owners), device=logits.device)]  # (M,)
+    return loss + F.softplus(wrong - logits.diagonal()[owners]).mean()
 
 
-def pair_tokens(tokenizer: Tokenizer, captions: Sequence[Sequence[str]], rule: Rule) -> Tensor:
-    """Return the tokens of captions and of the wrong ones made from them, int64 (N, K, 2, T).
+def tokenize_with_negatives(
+    tokenizer: Tokenizer, captions: Sequence[Sequence[str]], rule: Rule
+) -> Tensor:
+    """Return the tokens of captions, each with the wrong ones made from it, int64 (N, K, 1 + W, T).
 
-    A caption from which none can be made has nothing but padding there.
+    W is the largest number of wrong ones. Where a caption has fewer, there is nothing but padding.
     """
-    wrong = [[rule(caption) or "" for caption in own] for own in captions]
-    right_tokens, wrong_tokens = tokenize(tokenizer, captions), tokenize(tokenizer, wrong)
-    has_none = torch.tensor([[text == "" for text in own] for own in wrong])  # (N, K)
-    wrong_tokens[has_none] = 0
-    T = max(right_tokens.shape[-1], wrong_tokens.shape[-1])
-    parts = [F.pad(part, (0, T - part.shape[-1])) for part in (right_tokens, wrong_tokens)]
-    return torch.stack(parts, dim=2)
+    wrong = [[rule(caption) for caption in own] for own in captions]
+    W = max(len(texts) for own in wrong for texts in own)
+    columns = [captions]
+    for w in range(W):
+        columns.append([["".join(texts[w : w + 1]) for texts in own] for own in wrong])
+    parts = [tokenize(tokenizer, column) for column in columns]  # each (N, K, its own T)
+    for w, part in enumerate(parts[1:]):
+        part[torch.tensor([[len(texts) <= w for texts in own] for own in wrong])] = 0
+    T = max(part.shape[-1] for part in parts)
+    return torch.stack([F.pad(part, (0, T - part.shape[-1])) for part in parts], dim=2)
 
 
 def make_negative_objective(
     tokenizer: Tokenizer, dataset: CaptionDataset, recipe: Recipe, rule: Rule
 ) -> Loss:
-    """Make the loss for `train_with_loss` in which every caption brings its wrong one along."""
-    tokens = pair_tokens(tokenizer, dataset.captions, rule)  # (N, K, 2, T)
+    """Make the loss for `train_with_loss` in which every caption brings its wrong ones along."""
+    tokens = tokenize_with_negatives(tokenizer, dataset.captions, rule)  # (N, K, 1 + W, T)
+    shape = tokens.shape[2:]
 
     def loss(model: CLIP, images: Tensor, rows: Tensor) -> Tensor:
-        drawn = sample_captions(tokens.flatten(2), rows, recipe.captions_per_image)  # (B, C, 2 T)
-        drawn = drawn.unflatten(2, (2, -1)).to(images.device)  # (B, C, 2, T)
+        drawn = sample_captions(tokens.flatten(2), rows, recipe.captions_per_image)
+        drawn = drawn.unflatten(2, shape).to(images.device)  # (B, C, 1 + W, T)
         image_features = model.encode_image(images, normalize=True).float()
         model.clamp_logit_scale()  # before each step, since a loss cannot act after it
         losses = []
-        for own in drawn.unbind(dim=1):  # (B, 2, T)
-            right, wrong = own.unbind(dim=1)
-            texts = torch.cat([right, wrong[wrong[:, 0] != 0]])  # (B + M, T)
+        for own in drawn.unbind(dim=1):  # (B, 1 + W, T)
+            right, wrong = own[:, 0], own[:, 1:]
+            owners, ways = wrong[..., 0].nonzero(as_tuple=True)  # of those that exist, (M,)
+            texts = torch.cat([right, wrong[owners, ways]])  # (B + M, T)
             features = model.encode_text(trim_padding(texts), normalize=True).float()
             with torch.autocast(images.device.type, enabled=False):  # similarities need float32
                 scale = model.logit_scale.exp()
-                losses.append(negative_loss(image_features, features, scale))
+                losses.append(negative_loss(image_features, features, scale, owners))
         return sum(losses) / len(losses)
 
     return loss
@@ -233,10 +246,10 @@ def fit_drawn_arm(
     arm: str, seed: int, n_scenes: int, epochs: int, rate: float
 ) -> tuple[CLIP, Tokenizer]:
     """Train (or load) the plain model, or the one with hard negatives, on the scenes of a seed."""
-    name = f"order_drawn_{n_scenes}_{arm.replace(' ', '_')}"
+    name = f"word_order_drawn_{n_scenes}_{arm.replace(' ', '_')}"
     recipe = dataclasses.replace(ORDER_DRAWN, name=name, epochs=epochs, learning_rate=rate)
     train_set = draw_training_set(seed, n_scenes, recipe.stored_size)
-    rule = make_scene_negative if arm == TAUGHT else None
+    rule = list_scene_negatives if arm == TAUGHT else None
     return fit_order_clip(recipe, seed, train_set, rule)
 
 
@@ -246,7 +259,7 @@ def fit_photo_arm(
     """Train (or load) the same two models on the training photos, or on the first n of them."""
     train_set = load_dataset("flickr8k", "train", ORDER_PHOTOS.stored_size)
     train_set = train_set.subset(range(n_photos or len(train_set)))
-    name = f"order_photos_{len(train_set)}_{arm.replace(' ', '_')}"
+    name = f"word_order_photos_{len(train_set)}_{arm.replace(' ', '_')}"
     recipe = dataclasses.replace(ORDER_PHOTOS, name=name, epochs=epochs, learning_rate=rate)
-    rule = make_photo_negative if arm == TAUGHT else None
+    rule = list_photo_negatives if arm == TAUGHT else None
     return fit_order_clip(recipe, seed, train_set, rule)

@@ -21,7 +21,6 @@ from clipnb.scenes.words import NOUN_FORMS, OPPOSITE
 from clipnb.scenes.world import HELD_OUT
 from clipnb.tokenizer import Tokenizer
 
-SKILLS = ("binding", "relations", "counting")
 NAMING = ("kind", "colour")
 NUMBER_WORDS = {1: "a", 2: "two", 3: "three"}
 RELATION_WORDS = {
@@ -135,6 +134,7 @@ class PairExam(NamedTuple):
 
     images: tuple[np.ndarray, np.ndarray]  # each uint8 (N, 3, S, S)
     sentences: list[tuple[str, str]]  # N pairs
+    scenes: tuple[list[Scene], list[Scene]]  # what the images show
 
 
 def draw_exam(skill: str, n_images: int, name: str = "limits") -> PairExam:
@@ -153,7 +153,7 @@ def draw_exam(skill: str, n_images: int, name: str = "limits") -> PairExam:
         (describe_scene(first, tells), describe_scene(twin, tells))
         for first, twin in zip(firsts, twins, strict=True)
     ]
-    return PairExam(images, sentences)
+    return PairExam(images, sentences, (firsts, twins))
 
 
 # ---- scores ----------------------------------------------------------------------------------

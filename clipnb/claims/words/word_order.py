@@ -170,7 +170,7 @@ ORDER_TEXT = {
     "hypothesis": "Retrieval with shuffled captions is about as good as with captions as written.",
     "conditions": {
         "as written": "the captions of the test images",
-        "shuffled": "the same words in another order",
+        "shuffled": "the same words in another order, without the full stop at the end",
         "a third replaced": "every third word taken from a caption of another image",
     },
     "equal": "All conditions are the same model, the same test images and captions as long.",
@@ -197,7 +197,7 @@ EXPERIMENTS = [
         protocol=Protocol(
             **ORDER_TEXT,
             tuning=(
-                "The models are those of the experiment `limits`, each with the best of three "
+                "The models are those of the experiment `limits`, each with the best of five "
                 "learning rates on dev."
             ),
             power=(
@@ -230,7 +230,7 @@ EXPERIMENTS = [
             **ORDER_TEXT,
             tuning=(
                 "The models are those of the experiment `limits_flickr8k`, each with the best of "
-                "three learning rates on dev."
+                "five learning rates on dev."
             ),
             power=(
                 "3 seeds and the 1,000 test photos: the photos give a standard error of about 4 % "
