@@ -77,4 +77,4 @@ def test_the_rates_are_the_best_on_dev(name, constants):
     scores = json.loads(path.read_text())["scores"]
     best = {arm: float(max(own, key=own.get)) for arm, own in scores.items()}
     assert constants == best
-    assert {len(own) for own in scores.values()} == {3}
+    assert {len(own) for own in scores.values()} == {5}

@@ -85,7 +85,7 @@ def test_explanations_bear_effects_without_a_bound():
 
 
 @pytest.mark.parametrize(
-    "name, rates", [("scaling", scaling.RATES), ("scaling_flickr8k", scaling.PHOTO_RATES)]
+    "name, rates", [("scaling", scaling.BEST_RATES), ("scaling_flickr8k", scaling.PHOTO_RATES)]
 )
 def test_learning_rates_are_the_best_on_file(name, rates):
     path = results_dir() / "tuning" / f"{name}.json"

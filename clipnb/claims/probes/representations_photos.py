@@ -86,7 +86,7 @@ def measure_representations_flickr8k(seed: int) -> tuple[Outcomes, dict]:
 
 
 def tune_representations_flickr8k() -> dict[str, dict[str, float]]:
-    """Measure four learning rates for CLIP and both sorts of twins, on dev, with fewer epochs."""
+    """Measure five learning rates for CLIP and both sorts of twins, on dev, with fewer epochs."""
     sets = load_photos()
     truths = [noun_truth(dataset) for dataset in sets]
     taught = is_taught_noun("odd")
@@ -195,7 +195,7 @@ REPRESENTATIONS_FLICKR8K = Experiment(
             "their nouns. The official split is given, so a seed draws weights and order only."
         ),
         tuning=(
-            "Four learning rates for CLIP, for the twin told everything and for one twin told "
+            "Five learning rates for CLIP, for the twin told everything and for one twin told "
             "half of the nouns, each for four epochs instead of eight with seed 100, by mean "
             "average precision on the dev photos. One C of four for all nouns of a tower, on dev."
         ),

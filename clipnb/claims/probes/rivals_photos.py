@@ -51,7 +51,7 @@ def score_nouns(run: Run, dataset: CaptionDataset) -> np.ndarray:
 
 
 def tune_rivals_flickr8k() -> dict[str, dict[str, float]]:
-    """Measure four learning rates for CLIP and for one twin, on dev, with half of the epochs."""
+    """Measure five learning rates for CLIP and for one twin, on dev, with half of the epochs."""
     sets = load_photos()
     truths = [noun_truth(dataset) for dataset in sets]
     columns = ~is_taught_noun("odd")
@@ -104,7 +104,7 @@ RIVALS_FLICKR8K = Experiment(
             "is given, so a seed draws weights and order only."
         ),
         tuning=(
-            "Four learning rates for CLIP and for one twin, each for four epochs instead of eight "
+            "Five learning rates for CLIP and for one twin, each for four epochs instead of eight "
             "with seed 100, by mean average precision on the dev photos. One C of four for all "
             "nouns of a tower, on dev."
         ),

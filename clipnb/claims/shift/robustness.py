@@ -227,8 +227,7 @@ EQUAL = (
 )
 TUNING = (
     "five learning rates for each of the four models, on 500 dev scenes with seed 100 and 3,000 "
-    "training scenes, judged in the styles that the model is trained on; labels of one style took "
-    "the highest of the three, so a better one may lie beyond"
+    "training scenes, judged in the styles that the model is trained on"
 )
 POWER = (
     "1,000 test scenes in five styles and 5 seeds, each with training scenes of its own: with a "

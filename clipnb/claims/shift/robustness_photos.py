@@ -214,8 +214,7 @@ EQUAL = (
 )
 TUNING = (
     "five learning rates for each of the four models, on the dev photos with seed 100 and 1,000 "
-    "training photos, judged in the styles that the model is trained on; labels of many styles "
-    "took the highest of the three, so a better one may lie beyond"
+    "training photos, judged in the styles that the model is trained on"
 )
 POWER = (
     "25 nouns on 1,000 test photos and 5 seeds: with a standard deviation of 40 % between nouns "
