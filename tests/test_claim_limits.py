@@ -314,7 +314,7 @@ def test_both_families_share_their_models():
     "name, rates",
     [
         ("limits", hard_negatives.DRAWN_RATES | {limits.LABELLED: limits.LABEL_RATE}),
-        ("limits_flickr8k", hard_negatives.PHOTO_RATES),
+        ("limits_flickr8k", word_swaps.PHOTO_RATES),
     ],
 )
 def test_rates_are_the_best_of_the_tuning(name, rates):

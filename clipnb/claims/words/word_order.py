@@ -20,12 +20,12 @@ from clipnb.claims.words.hard_negatives import (
     DRAWN_EPOCHS,
     DRAWN_RATES,
     PHOTO_EPOCHS,
-    PHOTO_RATES,
     PLAIN,
     TAUGHT,
     fit_drawn_arm,
     fit_photo_arm,
 )
+from clipnb.claims.words.word_swaps import PHOTO_RATES
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.small_clip import SMALL_RECIPE
