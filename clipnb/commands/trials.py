@@ -27,8 +27,9 @@ def add_commands(add_command: AddCommand) -> None:
     command.add_argument(
         "name",
         nargs="?",
-        help="the name of an experiment, `all`, `list`, or `coverage`: how often the intervals "
-        "hold the truth, by simulation",
+        help="the name of an experiment, `all`, `list`, `coverage`: how often the intervals hold "
+        "the truth, by simulation, or `budgets`: each effect at a quarter and at half of its "
+        "budget, into results/budgets/",
     )
     command.add_argument(
         "--seeds",
@@ -70,6 +71,8 @@ def handle_experiment(arguments: Namespace) -> int | None:
 
         print(f"wrote {record_coverage()}")
         return None
+    if name == "budgets":
+        return record_all_budgets(arguments.seeds)
     if name not in experiments and name != "all":
         run_first_sitting(arguments, experiments)
         return None
@@ -152,6 +155,19 @@ def record_all(experiments: "Experiments", seeds: Sequence[int] | None = None) -
     return FAILED if FAILED in statuses else None
 
 
+def record_all_budgets(seeds: Sequence[int] | None = None) -> int | None:
+    """Measure all experiments that have smaller budgets. Returns an exit status, if not 0.
+
+    seeds: as many of them as there are to be, by default `N_SEEDS`.
+    """
+    from clipnb.claims import find_experiment
+    from clipnb.claims.budgets import BUDGETS, N_SEEDS, record_budgets
+
+    n_seeds = len(seeds) if seeds else N_SEEDS
+    experiments = {name: find_experiment(name) for name in BUDGETS}
+    return do_each(experiments, lambda each: f"wrote {record_budgets(each.name, n_seeds)}")
+
+
 def describe_small_run(experiment: "Experiment", seeds: Sequence[int]) -> str:
     """Run an experiment with the small settings of the notebooks and tell its effects."""
     from clipnb.claims.running import run_experiment
@@ -184,7 +200,7 @@ def run_first_sitting(arguments: Namespace, second_sitting: "Experiments") -> No
     name, seeds = arguments.name, arguments.seeds or range(3)
     first = [each for each in [*EXPERIMENTS, *STUDIES] if each not in second_sitting]
     if name not in first:
-        names = ", ".join([*second_sitting, *first, "coverage"])
+        names = ", ".join([*second_sitting, *first, "coverage", "budgets"])
         raise ValueError(f"no experiment {name!r}; there are {names}, and all.")
     options = [option for option in ("small", "protocol", "tune") if getattr(arguments, option)]
     if options or not isinstance(seeds, range):
