@@ -100,7 +100,7 @@ def iterate_batches(
 
 
 def keep_on_card(dataset: CaptionDataset, device: torch.device) -> CaptionDataset:
-    """Return a dataset whose images lie on the graphics card, if they fit into half of what is free.
+    """Return a dataset whose images lie on the graphics card, if they fit into half of its room.
 
     They stay uint8, so a batch is not copied to the card at every step. Anything else than an array
     in memory, and every dataset on another device, is returned as it is.
