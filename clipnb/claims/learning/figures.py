@@ -144,7 +144,7 @@ def plot_need(record: dict, fast: str, slow: str, ax: "Axes", seed: int = 0) -> 
     ratio = needs[slow] / needs[fast]
     ax.set(xlabel="images seen (log scale)", ylabel="grade in the exam (percent)")
     ax.set(ylim=(0, 1.45 * list_curves(record, fast)[seed].max()))
-    ax.set_title(f"{ratio:.2f} times as many images for {slow}", fontsize=12)
+    ax.set_title(f"{ratio:.2f} times as many images for {slow}", fontsize=11)
     ax.legend(fontsize=9, loc="upper left", title="images to the dotted level", title_fontsize=9)
 
 
