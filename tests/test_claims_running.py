@@ -75,7 +75,7 @@ def test_what_changes_after_a_look_is_a_new_version_and_the_old_one_stays(result
     protocols.write_protocol(make_toy())
     protocols.write_protocol(make_toy(margin=3.0))  # nobody has looked yet
     running.record_experiment(make_toy(margin=3.0), [0])
-    first = (results / "second_sitting" / "toy.json").read_bytes()
+    first = (results / "claims" / "toy.json").read_bytes()
     with pytest.raises(ValueError, match="set version=2"):
         protocols.write_protocol(make_toy(margin=1.0))
     with pytest.raises(ValueError, match="says in `changed`"):
@@ -84,8 +84,8 @@ def test_what_changes_after_a_look_is_a_new_version_and_the_old_one_stays(result
     protocols.write_protocol(changed)
     earlier = json.loads((results / "protocols" / "earlier" / "toy-1.json").read_text())
     assert earlier["margin"] == 3.0
-    assert (results / "second_sitting" / "earlier" / "toy-1.json").read_bytes() == first
-    assert not (results / "second_sitting" / "toy.json").exists()
+    assert (results / "claims" / "earlier" / "toy-1.json").read_bytes() == first
+    assert not (results / "claims" / "toy.json").exists()
     protocols.check_protocol(changed)
 
 
@@ -106,7 +106,7 @@ def protocol(results):
 
 
 def load_record(results):
-    return json.loads((results / "second_sitting" / "toy.json").read_text(encoding="utf-8"))
+    return json.loads((results / "claims" / "toy.json").read_text(encoding="utf-8"))
 
 
 VARYING = ("seconds", "date", "commit", "machine", "versions", "trained")

@@ -77,7 +77,7 @@ def card(tmp_path, monkeypatch):
 
 
 def test_a_card_tells_everything_that_was_settled_and_found(card, tmp_path):
-    record = json.loads((tmp_path / "results" / "second_sitting" / "toy.json").read_text())
+    record = json.loads((tmp_path / "results" / "claims" / "toy.json").read_text())
     for part in (
         "**C2 · A toy** (scenes)",
         "> “It is better.”",

@@ -34,7 +34,7 @@ def toys(tmp_path, monkeypatch):
 
 
 def read_seeds(tmp_path, name):
-    path = tmp_path / "results" / "second_sitting" / f"{name}.json"
+    path = tmp_path / "results" / "claims" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))["seeds"]
 
 
@@ -91,8 +91,8 @@ def test_all_take_turns_and_leave_out_what_they_lack(clipnb, toys, tmp_path):
         "photos: seeds 0, 1",
         "other: seeds 0, 1",
         "left out photos: there is no flickr8k; download it.",
-        "wrote /second_sitting/other.json: seed 0",
-        "wrote /second_sitting/other.json: seed 1",
+        "wrote /claims/other.json: seed 0",
+        "wrote /claims/other.json: seed 1",
     ]
 
 

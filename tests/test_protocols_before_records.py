@@ -1,6 +1,6 @@
 """Every record of the second sitting was made after its protocol had been committed.
 
-For each record in results/second_sitting/ and its earlier/: its protocol is a file that the commit
+For each record in results/claims/ and its earlier/: its protocol is a file that the commit
 of the run already held, the commit belongs to the history, and the code is the protocol's.
 """
 

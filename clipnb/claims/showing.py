@@ -147,7 +147,7 @@ def _render_source(record: dict) -> str:
     hardware = machine["gpu"] or f"{machine['cores']} CPU cores"
     name = record["experiment"]
     return (
-        f"*From `results/second_sitting/{name}.json` of {record['date']} and "
+        f"*From `results/claims/{name}.json` of {record['date']} and "
         f"`results/protocols/{name}.json`: about {minutes:.0f} min on {hardware}. "
         f"Again: `{record['command']}`.*"
     )

@@ -19,7 +19,7 @@ def add_commands(add_command: AddCommand) -> None:
     command = add_command(
         "experiment",
         handle_experiment,
-        "Put a claim of the paper to the test in full, into results/second_sitting/. This takes "
+        "Put a claim of the paper to the test in full, into results/claims/. This takes "
         "minutes; an interrupted run goes on seed by seed. To check a verdict, add seeds of your "
         "own to its record: `clipnb experiment NAME --seeds 5,6` runs the seeds 5 and 6, and the "
         "interval is then that of all seeds.",
