@@ -213,7 +213,7 @@ def _draw_tile(ax: "Axes", column: float, row: float, text: str, colour: str) ->
 
 def _explain_marks(ax: "Axes") -> None:
     for verdict in VERDICTS:
-        ax.plot([], [], "s", color=COLOURS[verdict], label=format_verdict(verdict))
+        ax.plot([], [], "s", color=COLOURS[verdict], markersize=11, label=format_verdict(verdict))
     ax.figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=10)
 
 
