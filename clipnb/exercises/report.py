@@ -53,8 +53,9 @@ def holm(answer: Callable) -> Properties:
 def compute_lead(answer: Callable) -> Properties:
     """Yield the properties of an effect: by how many points words beat guessing."""
     outcomes = {"words": np.array([True, True, False, False]), "_kind": np.arange(4)}
-    yield "Half of the answers right is 50 minus 100/12 points.", is_close(
-        answer(outcomes), 50 - 100 / 12
+    yield (
+        "Half of the answers right is 50 minus 100/12 points.",
+        is_close(answer(outcomes), 50 - 100 / 12),
     )
     nothing = {"words": np.zeros(24, bool)}
     yield "Nothing right is 100/12 points below guessing.", is_close(answer(nothing), -100 / 12)
