@@ -437,12 +437,12 @@ def full_budget_table(record: dict) -> str:
         "captions that find their image among the first ten, best / last epoch",
         "mean recall, five captions",
     ]
-    rows = [
-        [label, str(len(runs)), "", "", f"{found:.1f} %", format_recall(name)]
-        for name, label in FEWER.items()
-        if (runs := load_runs(name))
-        for found in [mean_of([run["metrics"]["test"][FOUND] for run in runs])]
-    ]
+    rows = []
+    for name, label in FEWER.items():
+        runs = load_runs(name)
+        if runs:
+            found = mean_of([run["metrics"]["test"][FOUND] for run in runs])
+            rows.append([label, str(len(runs)), "", "", f"{found:.1f} %", format_recall(name)])
     for way, runs in read_ways(record).items():
         moments = ("best epoch", "last epoch")
         found = [mean_of(read_metric(runs, when, FOUND)) for when in moments]
