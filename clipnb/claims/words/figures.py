@@ -132,8 +132,9 @@ def plot_effects(
         draw_interval(ax, effect, row, style, (-100, 100))
     name_rows(ax, list(rows))
     ax.set(title=title, xlabel=record["effects"][next(iter(rows.values()))]["unit"])
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=9)
+    if ax.get_legend_handles_labels()[0]:  # below the axes, where it hides no interval
+        below = (0, -0.6 / (0.3 + 0.4 * len(rows)))
+        ax.legend(fontsize=9, ncols=2, loc="upper left", bbox_to_anchor=below, frameon=False)
     return ax
 
 
