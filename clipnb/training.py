@@ -1,6 +1,7 @@
 """Making a model: one step, the loop, a run that can be interrupted, and its evaluation."""
 
 import copy
+import dataclasses
 import json
 import math
 import time
@@ -8,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -91,10 +93,31 @@ def iterate_batches(
         if not kept.is_floating_point():
             kept = trim_padding(drop_tokens(kept, recipe.token_dropout))  # (B*C, t)
         by_caption = kept.view(B, texts.shape[1], -1).transpose(0, 1)  # (C, B, t)
-        images = torch.from_numpy(dataset.images[indices.numpy()]).to(device)
+        images = take_images(dataset.images, indices).to(device)
         if images.ndim == 4:
             images = augment(images, recipe)
         yield images, by_caption.to(device)
+
+
+def keep_on_card(dataset: CaptionDataset, device: torch.device) -> CaptionDataset:
+    """Return a dataset whose images lie on the graphics card, if they fit into half of its room.
+
+    They stay uint8, so a batch is not copied to the card at every step. Anything else than an array
+    in memory, and every dataset on another device, is returned as it is.
+    """
+    if device.type != "cuda" or not isinstance(dataset.images, np.ndarray):
+        return dataset
+    free, _ = torch.cuda.mem_get_info(device)
+    if 2 * dataset.images.nbytes > free:
+        return dataset
+    return dataclasses.replace(dataset, images=torch.tensor(dataset.images).to(device))
+
+
+def take_images(images: np.ndarray | Tensor, rows: Tensor) -> Tensor:
+    """Return the images of some rows (B,), on the device where they lie."""
+    if isinstance(images, Tensor):
+        return images[rows.to(images.device)]
+    return torch.from_numpy(images[rows.numpy()])
 
 
 # ---- one step --------------------------------------------------------------------------------
@@ -301,8 +324,11 @@ def iterate_steps(
     tokens: int64 (N, K, T), of the dataset's captions, or what a frozen encoder has made of them.
     """
 
+    device = model.logit_scale.device
+    dataset = keep_on_card(dataset, device)
+
     def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
-        return iterate_batches(dataset, tokens, recipe, model.logit_scale.device)
+        return iterate_batches(dataset, tokens, recipe, device)
 
     def take_step(images: Tensor, texts: Tensor) -> Tensor:
         hold_still(model, recipe)

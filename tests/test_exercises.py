@@ -181,6 +181,7 @@ RIGHT = [
         objectives.add_noise,
         lambda text, words, rng: f"{text.strip(' .')} {' '.join(rng.sample(words, 4))} .",
     ),
+    (objectives.average_ratios, lambda ratios: math.prod(ratios) ** (1 / len(ratios))),
     (probes.mix_columns, mix_arrays),
     (probes.classify_by_prototypes, make_classifier()),
     (zero_shot.average_features, average_arrays),
@@ -198,6 +199,7 @@ RIGHT = [
 WRONG = [
     (data.split_three, split_in_order),
     (encoders.folded_norm, fold_without_eps),
+    (objectives.average_ratios, lambda ratios: sum(ratios) / len(ratios)),
     (probes.classify_by_prototypes, make_classifier(centre=False)),
     (probes.classify_by_prototypes, make_classifier(unit=False)),
     (report.judge_guess, judge_by_the_mean),

@@ -13,7 +13,7 @@ from clipnb.model import CLIP, create_model
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import Recipe
 from clipnb.runtime import get_device, keep_freed_memory, memory_format
-from clipnb.training import iterate_batches, make_tokenizer, train_step
+from clipnb.training import iterate_batches, keep_on_card, make_tokenizer, train_step
 
 Batch = tuple[Tensor, Tensor]  # images and tokens
 # Takes a number of steps, or None for as many as there are batches. Returns the last loss.
@@ -43,6 +43,7 @@ def iterate_endlessly(recipe: Recipe) -> Iterator[Batch]:
     """
     dataset = load_dataset(recipe.dataset, "train", recipe.stored_size)
     tokens = tokenize(make_tokenizer(recipe, dataset.captions), dataset.captions)  # (N, K, T)
+    dataset = keep_on_card(dataset, get_device())
     while True:
         yield from iterate_batches(dataset, tokens, recipe, get_device())
 
