@@ -188,7 +188,7 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
                 claim,
                 f"{title} ({where})",
                 str(len(groups[claim])),
-                format_seeds(groups[claim]),
+                format_seed_count(groups[claim]),
                 format_pooled(pooled),
                 verdict,
                 format_p(pooled.p_holm),
@@ -198,7 +198,7 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
     return markdown_table(header, rows)
 
 
-def format_seeds(records: list[dict]) -> str:
+def format_seed_count(records: list[dict]) -> str:
     """Format how many seeds some records have, and if any are missing, of how many.
 
     Only `judge_so_far` tells how many seeds a record ought to have.
@@ -247,7 +247,7 @@ def experiments_table(groups: Groups | None = None, notebooks: str = "../noteboo
                     format_paper(record),
                     f"{record['margin']:g}",
                     f"{record['effect']}: {format_effect(record)}",
-                    format_seeds([record]),
+                    format_seed_count([record]),
                     format_verdict(record["verdict"]),
                     format_sentence(record["because"]),
                     f"`{record['experiment']}.json`",
