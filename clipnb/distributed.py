@@ -197,7 +197,7 @@ class _Gather(torch.autograd.Function):
 def gather_numbers(own: Tensor) -> Tensor:
     """Return the tensors of all R processes, (R, ...), without gradients."""
     parts = own.new_empty((world_size(), *own.shape))
-    dist.all_gather_into_tensor(parts, own.contiguous())
+    dist.all_gather(list(parts), own.contiguous())
     return parts
 
 
