@@ -182,11 +182,13 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
+        """Return (R, ...) of R processes."""
         return gather_numbers(own)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()  # (R, ...)
+        """Add up the gradients (R, ...) of all processes, and return this one's part."""
+        gradient = gradient.contiguous()
         dist.all_reduce(gradient)  # what the losses of all R processes say about each feature
         return gradient[rank()]
 
