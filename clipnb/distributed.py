@@ -69,7 +69,13 @@ def join_processes() -> Iterator[None]:
                 f"each process needs a card of its own; set --nproc-per-node {n_cards} or less."
             )
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    store, own_rank, size = next(dist.rendezvous("env://"))
+    # torchrun may keep its store for a restart, with the addresses of the processes that failed.
+    store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
+    )
     try:
         with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
             yield
