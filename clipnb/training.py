@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from clipnb import run_folders, runs, starts
+from clipnb import run_folders, runs, starts, streaming
 from clipnb.augment import augment, drop_tokens
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.datasets import CaptionDataset, find_shards, load_dataset
+from clipnb.datasets.shards import ShardFolder
 from clipnb.features import encode_dataset, sample_captions, tokenize
 from clipnb.frozen import EncodedDataset, encode_frozen, evaluate_encoded
 from clipnb.metrics import retrieval_metrics
@@ -35,6 +36,7 @@ from clipnb.runtime import (
     seed_everything,
     write_file,
 )
+from clipnb.streaming import ShardBatches
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer, trim_padding
 from clipnb.tuning import add_lora, count_learned, freeze_towers, hold_still
 
@@ -50,8 +52,10 @@ def make_tokenizer(recipe: Recipe, captions: Sequence[Sequence[str]]) -> Tokeniz
 # ---- batches ---------------------------------------------------------------------------------
 
 
-def steps_per_epoch(dataset: CaptionDataset, recipe: Recipe) -> int:
+def steps_per_epoch(dataset: CaptionDataset | ShardFolder | ShardBatches, recipe: Recipe) -> int:
     """Return the number of whole batches in an epoch. Raises ValueError if there is none."""
+    if isinstance(dataset, ShardFolder | ShardBatches):
+        return dataset.count_steps(recipe.batch_size)
     n_captions = len(dataset.captions[0]) if recipe.sampling == "rows" else 1
     rows = len(dataset) * n_captions
     if recipe.batch_size > rows:
@@ -191,19 +195,22 @@ def iterate_training(
     take_step: Callable[..., Tensor],
     first_epoch: int = 0,
     decay_rate: bool = True,
+    first_step: int = 0,
 ) -> Iterator[Tensor]:
     """Train step by step: the one loop of this package. Yields the loss after each step.
 
     Between two steps the caller may evaluate the model, save it, or stop. open_epoch: returns an
     iterator over the batches of an epoch. take_step: called with the parts of a batch, returns the
-    loss. decay_rate=False: the learning rate stays where the warm-up has brought it.
+    loss. decay_rate=False: the learning rate stays where the warm-up has brought it. first_step:
+    how many batches of the first epoch were taken before; `open_epoch` leaves them out.
     """
     total = recipe.epochs * steps_in_epoch
     warmup = round(recipe.warmup * total)
     for epoch in range(first_epoch, recipe.epochs):
         # An epoch depends on nothing random before it, so a resumed run gives the same result.
         seed_everything(seed, epoch)
-        for i, batch in enumerate(open_epoch()):
+        start = first_step if epoch == first_epoch else 0
+        for i, batch in enumerate(open_epoch(), start):
             step = epoch * steps_in_epoch + i
             schedule_step = step if decay_rate else min(step, warmup)
             set_learning_rate(optimizer, learning_rate_at(schedule_step, total, recipe))
@@ -217,7 +224,7 @@ def train(
     folder: str | Path | None = None,
     resume: bool = False,
     root: str | Path | None = None,
-    train_set: CaptionDataset | None = None,
+    train_set: CaptionDataset | ShardFolder | None = None,
     dev_set: CaptionDataset | None = None,
     init: str | Path | None = None,
 ) -> Run:
@@ -230,7 +237,9 @@ def train(
     folder: where the run is kept, by default `run_folder(recipe, seed, init)`. resume: go on where
     an interrupted run in that folder stopped; the result is the same as without the interruption.
     root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
-    the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most.
+    the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most. If the
+    recipe's dataset or `train_set` is a folder of shards (see `clipnb.datasets.shards`), it is also
+    saved every `streaming.SAVE_EVERY` steps.
 
     init: start from trained weights instead of random ones: from another run, by its folder or a
     name that `find_run` understands; from a published model, such as "ViT-B-32/openai" or
@@ -252,6 +261,11 @@ def train(
     start = None if init is None else starts.open_start(init, recipe)
     tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
     crop = choose_preprocess(recipe).crop
+    shards = find_shards(recipe.dataset, root)
+    if train_set is None and shards is not None:
+        train_set = ShardFolder(shards)
+    if isinstance(train_set, ShardFolder):
+        streaming.check_shards(train_set, recipe)
     train_set = train_set or load_dataset(recipe.dataset, "train", recipe.stored_size, root, crop)
     dev_set = dev_set or load_dataset(recipe.dataset, "dev", recipe.image_size, root, crop)
     steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
@@ -263,7 +277,10 @@ def train(
         tokenizer = runs.load_run_tokenizer(folder, recipe)
     elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
-    tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
+    if isinstance(train_set, ShardFolder):
+        train_set, tokens = ShardBatches(train_set, tokenizer, seed), None
+    else:
+        tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
     model = make_model(recipe, start)
     del start  # a published model takes much memory
     optimizer = make_optimizer(model, recipe)
@@ -274,13 +291,16 @@ def train(
         run.metrics["learned_parameters"] = count_learned(model)
 
     (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
+    losses = []  # of the epoch that was interrupted, if it was
     if resumed:
-        runs.load_state(run, model, optimizer)
+        partial = runs.load_state(run, model, optimizer)
+        if isinstance(train_set, ShardBatches):
+            losses = train_set.resume(len(run.history), partial)
     else:
         (folder / "state.pt").unlink(missing_ok=True)  # an earlier run may have other tokens
         runs.save_start(run)
     try:
-        train_epochs(run, model, optimizer, train_set, dev_set, tokens)
+        train_epochs(run, model, optimizer, train_set, dev_set, tokens, losses)
     except KeyboardInterrupt:
         print(
             f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in "
@@ -315,19 +335,23 @@ def iterate_steps(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     seed: int,
-    dataset: CaptionDataset,
-    tokens: Tensor,
+    dataset: CaptionDataset | ShardBatches,
+    tokens: Tensor | None,
     first_epoch: int = 0,
 ) -> Iterator[Tensor]:
     """Train on the batches of a dataset, step by step. Yields the loss after each step.
 
-    tokens: int64 (N, K, T), of the dataset's captions, or what a frozen encoder has made of them.
+    tokens: int64 (N, K, T), of the dataset's captions, or what a frozen encoder has made of them;
+    None with shards.
     """
 
     device = model.logit_scale.device
-    dataset = keep_on_card(dataset, device)
+    streamed = isinstance(dataset, ShardBatches)
+    dataset = dataset if streamed else keep_on_card(dataset, device)
 
     def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
+        if streamed:
+            return dataset.open_epoch(recipe, device)
         return iterate_batches(dataset, tokens, recipe, device)
 
     def take_step(images: Tensor, texts: Tensor) -> Tensor:
@@ -336,7 +360,15 @@ def iterate_steps(
 
     steps = steps_per_epoch(dataset, recipe)
     return iterate_training(
-        model, optimizer, recipe, seed, steps, open_epoch, take_step, first_epoch
+        model,
+        optimizer,
+        recipe,
+        seed,
+        steps,
+        open_epoch,
+        take_step,
+        first_epoch,
+        first_step=dataset.first_step if streamed else 0,
     )
 
 
@@ -344,13 +376,15 @@ def train_epochs(
     run: Run,
     model: CLIP,
     optimizer: torch.optim.Optimizer,
-    train_set: CaptionDataset,
+    train_set: CaptionDataset | ShardBatches,
     dev_set: CaptionDataset,
-    tokens: Tensor,
+    tokens: Tensor | None,
+    epoch_losses: Sequence[Tensor] = (),
 ) -> None:
     """Train the epochs that `run` still lacks. After each one, evaluate and save everything.
 
     model: takes the steps; `run.model` is the same model, or its running average with `ema`.
+    epoch_losses: of the steps that were taken of an interrupted epoch.
     """
     recipe = run.recipe
     if recipe.freeze != "none":  # what does not change is computed once
@@ -359,11 +393,12 @@ def train_epochs(
         train_set = encode_frozen(model, train_set, tokens, recipe)
         tokens = train_set.texts
     steps = steps_per_epoch(train_set, recipe)
-    done = len(run.history) * steps
+    epoch_losses = list(epoch_losses)
+    done = len(run.history) * steps + len(epoch_losses)
     first_epoch = len(run.history)
     losses = iterate_steps(model, optimizer, recipe, run.seed, train_set, tokens, first_epoch)
     with progress(total=recipe.epochs * steps, initial=done, unit="step") as bar:
-        epoch_losses, start = [], time.perf_counter()
+        start = time.perf_counter()
         for step, loss in enumerate(losses, start=done):
             epoch_losses.append(loss)
             if recipe.ema:
@@ -375,6 +410,8 @@ def train_epochs(
                 runs.save_epoch(run, model, optimizer)
                 bar.set_postfix(format_epoch(run.history[-1]))
                 epoch_losses, start = [], time.perf_counter()
+            elif isinstance(train_set, ShardBatches):
+                train_set.save_now_and_then(run, model, optimizer, epoch_losses)
 
 
 def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: CaptionDataset) -> None:

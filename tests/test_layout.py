@@ -30,7 +30,7 @@ LAYERS = [
     "pretrained.*",
     "search.*",
     "accelerate",
-    "starts frozen records zero_shot retrieval training",
+    "starts frozen records zero_shot retrieval streaming training plan",
     "plots widgets.*",
     "experiments.*",
     "claims.*",
