@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clipnb.batches import iterate_batches
 from clipnb.bench.loops import Batch, iterate_endlessly, make_loop, make_model
 from clipnb.bench.processes import run_python
 from clipnb.bench.timing import compare_speeds
@@ -19,8 +20,9 @@ from clipnb.features import tokenize
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import get_device, progress, replace_when_done
 from clipnb.scenes import captions, dataset_scene, render
+from clipnb.steps import train_step
 from clipnb.streaming import ShardBatches
-from clipnb.training import iterate_batches, make_tokenizer, train_step
+from clipnb.training import make_tokenizer
 
 # A program for `run_python`. It finds its arguments in sys.argv.
 PRINT_OWN_MEMORY = """
