@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,6 +25,7 @@ from clipnb.recipes import Recipe
 from clipnb.runtime import get_device
 
 FAILED = 2  # the exit status
+SLOWER = 5  # seconds in which the first process tells what has failed
 LONGEST_WAIT = datetime.timedelta(hours=2)  # while the first process decodes images or evaluates
 
 
@@ -51,7 +52,9 @@ def join_processes() -> Iterator[None]:
     """Join the processes that torchrun has started, for the length of a block.
 
     They talk through gloo on CPUs and through NCCL on CUDA, one card a process. All but the first
-    print nothing. Raises ValueError if there are more processes than cards, or for Apple's MPS.
+    print nothing, and are slower to fail: torchrun ends all processes as soon as one has failed, so
+    an error that all of them meet is told once. Raises ValueError if there are more processes than
+    cards, or for Apple's MPS.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
@@ -66,9 +69,20 @@ def join_processes() -> Iterator[None]:
                 f"each process needs a card of its own; set --nproc-per-node {n_cards} or less."
             )
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
-    with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
-        yield
+    store, own_rank, size = next(dist.rendezvous("env://"))
+    # torchrun may keep its store for a restart, with the addresses of the processes that failed.
+    store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
+    )
+    try:
+        with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
+            yield
+    except (Exception, SystemExit):
+        if not is_first():
+            time.sleep(SLOWER)
+        raise
     dist.destroy_process_group()
 
 
@@ -95,26 +109,15 @@ def on_first(action: Callable[[], Any]) -> Any:
     if problem:
         raise problem
     if message[1]:
-        leave()
+        sys.exit(FAILED)
     return message[0]
 
 
-def leave() -> NoReturn:
-    """End this process, a moment after the first one, whose message must not be cut off.
-
-    torchrun ends all processes as soon as one has failed.
-    """
-    time.sleep(2)
-    sys.exit(FAILED)
-
-
 def check_batch_size(recipe: Recipe) -> None:
-    """Raise ValueError if the processes cannot share a batch evenly; only the first one says so."""
+    """Raise ValueError if the processes cannot share a batch evenly."""
     n = world_size()
     if recipe.batch_size % n == 0:
         return
-    if not is_first():
-        leave()
     even = max(n, recipe.batch_size // n * n)
     raise ValueError(
         f"batch_size {recipe.batch_size} cannot be shared evenly by {n} processes; choose another "
@@ -185,11 +188,13 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
+        """Return (R, ...) of R processes."""
         return gather_numbers(own)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()  # (R, ...)
+        """Add up the gradients (R, ...) of all processes, and return this one's part."""
+        gradient = gradient.contiguous()
         dist.all_reduce(gradient)  # what the losses of all R processes say about each feature
         return gradient[rank()]
 

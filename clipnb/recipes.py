@@ -61,7 +61,7 @@ class Recipe:
     # What an encoder works on then fits the processor's cache; 0: the whole batch at a time.
     chunk_size: int = 0
     # Keep only the features of the chunks, and encode each again for its gradients (Gao et al.
-    # 2021). The memory is then that of one chunk, and a step takes a third longer.
+    # 2021). The memory is then that of one chunk, and a step takes a quarter longer.
     cache_gradients: bool = False
     optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": for matrices; AdamW for the rest
     learning_rate: float = 1e-3  # the peak, after the warm-up

@@ -24,6 +24,7 @@ class _Normalize(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the normalised x, and mean and variance (C,) of all."""
         mean_and_variance = torch.batch_norm_update_stats(as_float(x), None, None, 0.0)
         means, variances = gather_numbers(torch.stack(mean_and_variance)).unbind(1)  # each (R, C)
         mean = means.mean(dim=0)
@@ -36,6 +37,7 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple:
+        """Return the gradients of x, weight and bias."""
         x, weight, mean, variance = ctx.saved_tensors
         inverse = (variance + ctx.eps).rsqrt()  # (C,)
         # As if mean and variance were fixed.

@@ -105,7 +105,9 @@ def take_three_steps(changes, device="cpu"):
 
 def flatten(tensors):
     """All numbers of some tensors as one vector."""
-    return torch.cat([tensor.detach().double().flatten() for tensor in tensors] or [torch.zeros(0)])
+    return torch.cat(
+        [tensor.detach().double().flatten() for tensor in tensors] or [torch.zeros(0).double()]
+    )
 
 
 def draw_dropout(device="cpu"):
