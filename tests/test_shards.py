@@ -19,6 +19,7 @@ from clipnb.datasets import CaptionDataset, shard_files
 from clipnb.datasets.shard_files import write_shards
 from clipnb.datasets.shards import ShardFolder
 from clipnb.streaming import ShardBatches
+from clipnb.tokenizer import train_tokenizer
 from clipnb.training import iterate_batches, make_tokenizer, tokenize, train_step
 
 webdataset = pytest.importorskip("webdataset")
@@ -269,6 +270,18 @@ def test_a_batch_of_all_pairs_is_the_one_in_memory(small, recipe, tmp_path):
         )
 
     assert list_pairs(*ours) == list_pairs(*theirs)
+
+
+def test_remembered_captions_have_the_tokens_of_the_tokenizer(dataset, folder, monkeypatch):
+    monkeypatch.setattr("clipnb.streaming.MOST_REMEMBERED", 4)
+    captions = [caption for own in dataset.captions for caption in own]
+    tokenizer = train_tokenizer(captions, 300)
+    batches = ShardBatches(ShardFolder(folder), tokenizer, seed=0)
+    texts = ["image 3", "image 255 caption 4", "image 3", "sea"]
+    for _ in range(3):
+        assert torch.equal(batches.tokenize(texts), tokenizer(texts))
+        assert torch.equal(batches.tokenize(captions[:9]), tokenizer(captions[:9]))
+    assert len(batches.remembered) == 3 + 9  # nothing is added to four or more
 
 
 @pytest.fixture
