@@ -62,8 +62,7 @@ def iterate_shards_endlessly(
     The captions are tokenized before the first one, as they are with the images in memory.
     """
     batches = ShardBatches(shards, make_tokenizer(recipe, dataset.captions), seed=0)
-    for captions in dataset.captions:
-        batches.tokenize(captions)
+    batches.tokenize([caption for own in dataset.captions for caption in own])
     while True:
         yield from batches.open_epoch(recipe, get_device())
 
