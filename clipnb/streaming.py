@@ -65,11 +65,11 @@ class ShardBatches:
     def save_now_and_then(
         self, run: Run, model: CLIP, optimizer: torch.optim.Optimizer, losses: Sequence[Tensor]
     ) -> None:
-        """Save the state in the middle of an epoch, every `SAVE_EVERY` steps.
+        """Save the state in the middle of an epoch, every `SAVE_EVERY` steps, in the first process.
 
         losses: of the steps that were taken of this epoch.
         """
-        if len(losses) % SAVE_EVERY == 0:
+        if self.shards.rank == 0 and len(losses) % SAVE_EVERY == 0:
             partial = {
                 "losses": torch.stack(list(losses)),
                 "random_state": get_random_state(losses[0].device),

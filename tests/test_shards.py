@@ -332,6 +332,18 @@ def test_a_run_that_stops_in_an_epoch_goes_on_bit_for_bit(
     assert list_losses(whole) == list_losses(resumed)
 
 
+def test_only_the_first_process_saves(folder, monkeypatch):
+    saved = []
+    monkeypatch.setattr("clipnb.streaming.save_state", lambda *arguments: saved.append(arguments))
+    monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 2)
+    for rank in (1, 0):
+        batches = ShardBatches(ShardFolder(folder, rank, 2), None, seed=0)
+        for n in range(1, 6):
+            batches.save_now_and_then(None, None, None, [torch.tensor(1.0)] * n)
+        assert len(saved) == (0 if rank else 2)
+    assert [len(partial["losses"]) for *_, partial in saved] == [2, 4]
+
+
 @few_dev_images
 def test_an_epoch_of_other_shards_begins_anew(sharded, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 1)
