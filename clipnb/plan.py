@@ -287,5 +287,5 @@ def plan_table(plans: Sequence[Plan]) -> str:
 
 def format_range(values: Range) -> str:
     """Format a middle and its range with two significant digits."""
-    low, middle, high = (f"{float(f'{value:.2g}'):,g}" for value in values)
+    low, middle, high = (f"{float(f'{value:.2g}'):,.12g}" for value in values)
     return f"{middle} ({low} to {high})"

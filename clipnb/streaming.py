@@ -13,8 +13,9 @@ from clipnb.model import CLIP
 from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe
 from clipnb.runs import Run, save_state
-from clipnb.tokenizer import Tokenizer, trim_padding
+from clipnb.tokenizer import Tokenizer, pad_rows, trim_padding
 
+MOST_REMEMBERED = 500_000  # captions whose tokens are kept, in about 150 MB
 SAVE_EVERY = 500  # steps after which the state of a run is saved in the middle of an epoch
 
 
@@ -32,6 +33,7 @@ class ShardBatches:
         self.epoch = 0
         self.first_step = 0
         self.random_state: dict[str, Tensor] | None = None
+        self.remembered: dict[str, list[int]] = {}  # ids of captions, with [SOS] and [EOS]
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -63,11 +65,11 @@ class ShardBatches:
     def save_now_and_then(
         self, run: Run, model: CLIP, optimizer: torch.optim.Optimizer, losses: Sequence[Tensor]
     ) -> None:
-        """Save the state in the middle of an epoch, every `SAVE_EVERY` steps.
+        """Save the state in the middle of an epoch, every `SAVE_EVERY` steps, in the first process.
 
         losses: of the steps that were taken of this epoch.
         """
-        if len(losses) % SAVE_EVERY == 0:
+        if self.shards.rank == 0 and len(losses) % SAVE_EVERY == 0:
             partial = {
                 "losses": torch.stack(list(losses)),
                 "random_state": get_random_state(losses[0].device),
@@ -90,9 +92,25 @@ class ShardBatches:
         batches = self.shards.iterate_epoch(size, n_captions, self.seed, epoch, first_step)
         for images, captions in batches:
             C, B = len(captions), len(images)
-            tokens = self.tokenizer([caption for own in captions for caption in own])  # (C*B, T)
+            tokens = self.tokenize([caption for own in captions for caption in own])  # (C*B, T)
             tokens = trim_padding(drop_tokens(tokens, recipe.token_dropout))  # (C*B, t)
             yield augment(images.to(device), recipe), tokens.view(C, B, -1).to(device)
+
+    def tokenize(self, captions: list[str]) -> Tensor:
+        """Turn N captions into tokens, int64 (N, T), as the tokenizer does.
+
+        The first `MOST_REMEMBERED` are remembered: a caption is drawn again in later epochs, and
+        tokenizing five of them takes longer than reading their image.
+        """
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self.remembered]
+        encoded = dict(zip(new, self.tokenizer.encode_rows(new), strict=True))
+        rows = [
+            self.remembered[caption] if caption in self.remembered else encoded[caption]
+            for caption in captions
+        ]
+        if len(self.remembered) < MOST_REMEMBERED:
+            self.remembered.update(encoded)
+        return pad_rows(rows)
 
 
 def check_shards(shards: ShardFolder, recipe: Recipe) -> None:

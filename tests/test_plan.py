@@ -200,8 +200,8 @@ def test_the_figure_of_ways_shows_every_row():
     fig = plot_ways(rows)
     assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
     drawn = [group for group in fig.axes[0].collections if len(group.get_offsets())]
-    points = sorted(tuple(group.get_offsets()[0]) for group in drawn)
-    assert points == pytest.approx([(20, 0.5), (20, 0.6), (2000, 0.5), (2000, 0.6)])
+    points = np.array(sorted(tuple(group.get_offsets()[0]) for group in drawn))
+    assert points == pytest.approx(np.array([(20, 0.5), (20, 0.6), (2000, 0.5), (2000, 0.6)]))
     areas = {group.get_sizes()[0] for group in drawn}
     assert areas == {measure_area(64), measure_area(2048)}
     labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]

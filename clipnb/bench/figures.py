@@ -127,14 +127,14 @@ def plot_step(
     """
     drawn = (assumptions or Assumptions()).draw()
     times = [time_step(cost, batch_size, count, drawn) for count in workers]
+    seconds = np.array([[np.median(each[part]) for each in times] for part in PART_COLOURS])
+    # Shares of each step's sum: seconds would show nothing of the steps of many workers.
+    shares = 100 * seconds / seconds.sum(axis=0)  # (parts, workers)
     fig, ax = plt.subplots(figsize=(8, 4))
     places, bottom = np.arange(len(workers)), np.zeros(len(workers))
-    for part, colour in PART_COLOURS.items():
-        heights = np.array([np.median(each[part]) for each in times])
-        # Shares of each step's sum: seconds would show nothing of the steps of many workers.
-        total = np.array([sum(np.median(each[p]) for p in PART_COLOURS) for each in times])
-        ax.bar(places, 100 * heights / total, bottom=bottom, color=colour, label=part)
-        bottom += 100 * heights / total
+    for (part, colour), share in zip(PART_COLOURS.items(), shares, strict=True):
+        ax.bar(places, share, bottom=bottom, color=colour, label=part)
+        bottom += share
     waiting = [np.mean(each["input"] >= each["step"]) for each in times]
     ax.plot(places, 100 * np.array(waiting), color=BLACK, marker="o", label="waits for its input")
     ax.set_xticks(places, [f"{count:,}" for count in workers])

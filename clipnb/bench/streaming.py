@@ -59,8 +59,12 @@ def compare_shards_with_memory(
 def iterate_shards_endlessly(
     recipe: Recipe, shards: ShardFolder, dataset: CaptionDataset
 ) -> Iterator[Batch]:
-    """Iterate over the batches of some shards, one epoch after another, for ever."""
+    """Iterate over the batches of some shards, one epoch after another, for ever.
+
+    The captions are tokenized before the first one, as they are with the images in memory.
+    """
     batches = ShardBatches(shards, make_tokenizer(recipe, dataset.captions), seed=0)
+    batches.tokenize([caption for own in dataset.captions for caption in own])
     while True:
         yield from batches.open_epoch(recipe, get_device())
 

@@ -187,6 +187,7 @@ class EpochPart(IterableDataset):
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        worker = (worker + self.first_step) % workers  # the first worker gives the first batch
         part = self.shards.rank * workers + worker
         n_parts = self.shards.world_size * workers
         pairs = iterate_pairs(self.shards, self.seeds, part, n_parts)
