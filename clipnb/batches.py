@@ -17,6 +17,8 @@ from clipnb.tokenizer import trim_padding
 
 def steps_per_epoch(dataset: CaptionDataset, recipe: Recipe) -> int:
     """Return the number of whole batches in an epoch. Raises ValueError if there is none."""
+    if not isinstance(dataset, CaptionDataset) and hasattr(dataset, "count_steps"):  # shards
+        return dataset.count_steps(recipe.batch_size)
     n_captions = len(dataset.captions[0]) if recipe.sampling == "rows" else 1
     rows = len(dataset) * n_captions
     if recipe.batch_size > rows:

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clipnb import distributed, run_folders, runs, starts
+from clipnb import distributed, run_folders, runs, starts, streaming
 from clipnb.batches import iterate_batches, keep_on_card, steps_per_epoch
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb.datasets import CaptionDataset, find_shards, load_dataset
+from clipnb.datasets.shards import ShardFolder
 from clipnb.features import encode_dataset, tokenize
 from clipnb.frozen import EncodedDataset, encode_frozen, evaluate_encoded
 from clipnb.metrics import retrieval_metrics
@@ -36,6 +37,7 @@ from clipnb.runtime import (
 from clipnb.shared_norm import share_batch_norms
 from clipnb.steps import learning_rate_at, set_learning_rate, train_step, update_average
 from clipnb.steps import update_weights as update_weights  # experiments import it from here
+from clipnb.streaming import ShardBatches
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, train_tokenizer
 from clipnb.tuning import add_lora, count_learned, freeze_towers, hold_still
 
@@ -58,19 +60,22 @@ def iterate_training(
     take_step: Callable[..., Tensor],
     first_epoch: int = 0,
     decay_rate: bool = True,
+    first_step: int = 0,
 ) -> Iterator[Tensor]:
     """Train step by step: the one loop of this package. Yields the loss after each step.
 
     Between two steps the caller may evaluate the model, save it, or stop. open_epoch: returns an
     iterator over the batches of an epoch. take_step: called with the parts of a batch, returns the
-    loss. decay_rate=False: the learning rate stays where the warm-up has brought it.
+    loss. decay_rate=False: the learning rate stays where the warm-up has brought it. first_step:
+    how many batches of the first epoch were taken before; `open_epoch` leaves them out.
     """
     total = recipe.epochs * steps_in_epoch
     warmup = round(recipe.warmup * total)
     for epoch in range(first_epoch, recipe.epochs):
         # An epoch depends on nothing random before it, so a resumed run gives the same result.
         seed_everything(seed, epoch)
-        for i, batch in enumerate(open_epoch()):
+        start = first_step if epoch == first_epoch else 0
+        for i, batch in enumerate(open_epoch(), start):
             step = epoch * steps_in_epoch + i
             schedule_step = step if decay_rate else min(step, warmup)
             set_learning_rate(optimizer, learning_rate_at(schedule_step, total, recipe))
@@ -84,7 +89,7 @@ def train(
     folder: str | Path | None = None,
     resume: bool = False,
     root: str | Path | None = None,
-    train_set: CaptionDataset | None = None,
+    train_set: CaptionDataset | ShardFolder | None = None,
     dev_set: CaptionDataset | None = None,
     init: str | Path | None = None,
 ) -> Run:
@@ -97,7 +102,9 @@ def train(
     folder: where the run is kept, by default `run_folder(recipe, seed, init)`. resume: go on where
     an interrupted run in that folder stopped; the result is the same as without the interruption.
     root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
-    the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most.
+    the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most. If the
+    recipe's dataset or `train_set` is a folder of shards (see `clipnb.datasets.shards`), it is also
+    saved every `streaming.SAVE_EVERY` steps.
 
     init: start from trained weights instead of random ones: from another run, by its folder or a
     name that `find_run` understands; from a published model, such as "ViT-B-32/openai" or
@@ -143,6 +150,11 @@ def train_in_folder(
     # Before the images are decoded, which takes long, and before the seed: it may draw.
     start = None if init is None else starts.open_start(init, recipe)
     tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
+    shards = find_shards(recipe.dataset, root)
+    if train_set is None and shards is not None:
+        train_set = ShardFolder(shards)
+    if isinstance(train_set, ShardFolder):
+        streaming.check_shards(train_set, recipe)
     train_set = train_set or load_split(recipe, "train", recipe.stored_size, root)
     dev_set = dev_set or load_split(recipe, "dev", recipe.image_size, root)
     steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
@@ -154,8 +166,11 @@ def train_in_folder(
         tokenizer = runs.load_run_tokenizer(folder, recipe)
     elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
-    tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
-    distributed.check_same_data(tokens)
+    if isinstance(train_set, ShardFolder):
+        train_set, tokens = ShardBatches(train_set, tokenizer, seed), None
+    else:
+        tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
+        distributed.check_same_data(tokens)
     model = make_model(recipe, start)
     del start  # a published model takes much memory
     optimizer = make_optimizer(model, recipe)
@@ -178,11 +193,14 @@ def train_in_folder(
         write_file(folder / "metrics.json", json.dumps(run.metrics, indent=1))
 
     distributed.on_first(begin)
+    losses = []  # of the epoch that was interrupted, if it was
     if resumed:
-        runs.load_state(run, model, optimizer)
+        partial = runs.load_state(run, model, optimizer)
+        if isinstance(train_set, ShardBatches):
+            losses = train_set.resume(len(run.history), partial)
     distributed.copy_weights(model)
     try:
-        train_epochs(run, model, optimizer, train_set, dev_set, tokens)
+        train_epochs(run, model, optimizer, train_set, dev_set, tokens, losses)
     except KeyboardInterrupt:
         if distributed.is_first():
             print(
@@ -227,19 +245,23 @@ def iterate_steps(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     seed: int,
-    dataset: CaptionDataset,
-    tokens: Tensor,
+    dataset: CaptionDataset | ShardBatches,
+    tokens: Tensor | None,
     first_epoch: int = 0,
 ) -> Iterator[Tensor]:
     """Train on the batches of a dataset, step by step. Yields the loss after each step.
 
-    tokens: int64 (N, K, T), of the dataset's captions, or what a frozen encoder has made of them.
+    tokens: int64 (N, K, T), of the dataset's captions, or what a frozen encoder has made of them;
+    None with shards.
     """
 
     device = model.logit_scale.device
-    dataset = keep_on_card(dataset, device)
+    streamed = isinstance(dataset, ShardBatches)
+    dataset = dataset if streamed else keep_on_card(dataset, device)
 
     def open_epoch() -> Iterator[tuple[Tensor, Tensor]]:
+        if streamed:
+            return dataset.open_epoch(recipe, device)
         batches = iterate_batches(dataset, tokens, recipe, device)
         return distributed.keep_draws_alike(batches)
 
@@ -249,7 +271,15 @@ def iterate_steps(
 
     steps = steps_per_epoch(dataset, recipe)
     return iterate_training(
-        model, optimizer, recipe, seed, steps, open_epoch, take_step, first_epoch
+        model,
+        optimizer,
+        recipe,
+        seed,
+        steps,
+        open_epoch,
+        take_step,
+        first_epoch,
+        first_step=dataset.first_step if streamed else 0,
     )
 
 
@@ -257,13 +287,15 @@ def train_epochs(
     run: Run,
     model: CLIP,
     optimizer: torch.optim.Optimizer,
-    train_set: CaptionDataset,
+    train_set: CaptionDataset | ShardBatches,
     dev_set: CaptionDataset,
-    tokens: Tensor,
+    tokens: Tensor | None,
+    epoch_losses: Sequence[Tensor] = (),
 ) -> None:
     """Train the epochs that `run` still lacks. After each one, evaluate and save everything.
 
     model: takes the steps; `run.model` is the same model, or its running average with `ema`.
+    epoch_losses: of the steps that were taken of an interrupted epoch.
     """
     recipe = run.recipe
     if recipe.freeze != "none":  # what does not change is computed once
@@ -272,7 +304,8 @@ def train_epochs(
         train_set = encode_frozen(model, train_set, tokens, recipe)
         tokens = train_set.texts
     steps = steps_per_epoch(train_set, recipe)
-    done = len(run.history) * steps
+    epoch_losses = list(epoch_losses)
+    done = len(run.history) * steps + len(epoch_losses)
     first_epoch = len(run.history)
     losses = iterate_steps(model, optimizer, recipe, run.seed, train_set, tokens, first_epoch)
 
@@ -283,13 +316,15 @@ def train_epochs(
 
     quiet = {} if distributed.is_first() else {"disable": True}
     with progress(total=recipe.epochs * steps, initial=done, unit="step", **quiet) as bar:
-        epoch_losses, start = [], time.perf_counter()
+        start = time.perf_counter()
         for step, loss in enumerate(losses, start=done):
             epoch_losses.append(loss)
             if recipe.ema:
                 update_average(run.model, model, recipe.ema, step)
             bar.update()
             if len(epoch_losses) < steps:
+                if isinstance(train_set, ShardBatches):
+                    train_set.save_now_and_then(run, model, optimizer, epoch_losses)
                 continue
             mean, seconds = torch.stack(epoch_losses).mean().item(), time.perf_counter() - start
             distributed.on_first(functools.partial(keep_epoch, mean, seconds))

@@ -31,7 +31,7 @@ LAYERS = [
     "pretrained.*",
     "search.*",
     "accelerate",
-    "starts frozen records zero_shot retrieval steps training",
+    "starts frozen records zero_shot retrieval streaming steps training plan",
     "plots widgets.*",
     "experiments.*",
     "claims.*",
