@@ -16,7 +16,7 @@ KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
 
 # Fields that were added when runs existed already. At their default they are left out of the
 # digest, so that the older runs keep their names.
-LATER_FIELDS = ("word_loss", "freeze", "init_towers", "lora_rank", "chunk_size")
+LATER_FIELDS = ("word_loss", "freeze", "init_towers", "lora_rank", "chunk_size", "cache_gradients")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,9 @@ class Recipe:
     # The encoders take so many pairs at a time, and the loss still compares all pairs of the batch.
     # What an encoder works on then fits the processor's cache; 0: the whole batch at a time.
     chunk_size: int = 0
+    # Keep only the features of the chunks, and encode each again for its gradients (Gao et al.
+    # 2021). The memory is then that of one chunk, and a step takes a quarter longer.
+    cache_gradients: bool = False
     optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": for matrices; AdamW for the rest
     learning_rate: float = 1e-3  # the peak, after the warm-up
     muon_learning_rate: float = 5e-3  # the peak for the matrices, with "muon"
@@ -96,6 +99,8 @@ class Recipe:
             self._refuse(
                 f"chunk_size is {self.chunk_size}; set it to 0, or to a number such as 128."
             )
+        if self.cache_gradients and not self.chunk_size:
+            self._refuse("cache_gradients works chunk by chunk; set chunk_size, as to 128.")
         if self.epochs < 1:
             self._refuse(f"epochs is {self.epochs}; set it to 1 or more.")
         if self.tokenizer == "clip" and self.vocab_size < 49408:

@@ -125,12 +125,23 @@ def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
     rows.writeheader()
     rows.writerows(run.history)
     write_file(run.folder / "history.csv", table.getvalue())
+    save_state(run, model, optimizer)
+
+
+def save_state(
+    run: Run, model: CLIP, optimizer: torch.optim.Optimizer, partial: dict | None = None
+) -> None:
+    """Write the state from which `train(resume=True)` goes on.
+
+    partial: what else is needed to go on in the middle of an epoch; None after a whole one.
+    """
     state = {
         "model": read_learned_state(model),
         "average": read_learned_state(run.model),
         "optimizer": optimizer.state_dict(),
         "history": run.history,
         "metrics": run.metrics,
+        "partial": partial,
     }
     with replace_when_done(run.folder / "state.pt") as temporary:
         torch.save(state, temporary)
@@ -145,10 +156,11 @@ def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
 # ---- reading ---------------------------------------------------------------------------------
 
 
-def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
-    """Restore model, average, optimizer, history and metrics as the last whole epoch left them.
+def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict | None:
+    """Restore model, average, optimizer, history and metrics as `save_state` has written them.
 
     Frozen parameters are not in the file. They are in the model already, as `init` gave them.
+    Returns what `save_state` was given as `partial`.
     """
     state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
     model.load_state_dict(model.state_dict() | state["model"])
@@ -156,6 +168,7 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
     optimizer.load_state_dict(state["optimizer"])
     run.history = state["history"]
     run.metrics = state["metrics"]
+    return state.get("partial")
 
 
 def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
