@@ -361,7 +361,7 @@ def label_points(
         height = ax.transData.transform((xs[0], line))[1]
         taken.append((left, height - 2, right, height + 2))
     for i, name in enumerate(names):
-        places = list_places(*points[i], width=7 * len(name))
+        places = list_places(*points[i], width=7 * len(name) + 3)
         free = [box for box in places if not any(overlaps(box, other) for other in taken)]
         clear = [box for box in free if is_nearest(box, points, i)]
         box = (clear or free or places)[0]
@@ -369,17 +369,18 @@ def label_points(
         scale = 72 / ax.figure.dpi  # from pixels to points
         offset = [scale * float(shift) for shift in np.subtract(box[:2], points[i])]
         where = (xs[i], ys[i])
-        ax.annotate(name, where, offset, textcoords="offset points", fontsize=9, color=BLACK)
+        style = {"fontsize": 9, "color": BLACK, "va": "bottom"}
+        ax.annotate(name, where, offset, textcoords="offset points", **style)
 
 
 def list_places(x: float, y: float, width: float) -> list[tuple[float, ...]]:
     """List boxes for a name around a point, the best one first, in pixels."""
-    sides = {"right": 10, "left": -10 - width, "middle": -width / 2}
-    heights = {"level": -5, "above": 7, "below": -19, "high": 20, "low": -32}
+    sides = {"right": 9, "left": -9 - width, "middle": -width / 2}
+    heights = {"level": -7, "above": 6, "below": -20, "high": 21, "low": -35}
     order = [(side, "level") for side in ("right", "left")]
     order += [(side, height) for height in list(heights)[1:] for side in sides]
     corners = [(x + sides[side], y + heights[height]) for side, height in order]
-    return [(left, bottom, left + width, bottom + 12) for left, bottom in corners]
+    return [(left, bottom, left + width, bottom + 14) for left, bottom in corners]
 
 
 def is_nearest(box: Sequence[float], points: np.ndarray, own: int) -> bool:
