@@ -94,6 +94,11 @@ def test_the_need_is_read_where_the_weaker_arm_ends(ax):
     assert set(find_labelled(ax)) == {f"{LANGUAGE_MODEL}: 8,000", f"{BAG_PREDICTION}: 4,000"}
 
 
+def test_a_step_is_named_by_what_is_divided():
+    record = load_claim("objectives")
+    assert figures.name_step(*figures.read_arms(record)) == "Word prediction ÷ contrast"
+
+
 def test_a_verdict_is_told_with_its_seeds():
     record = {"verdict": "supported", "seeds": [0, 1, 2]}
     assert figures.tell_verdict(record) == "✔ supported (3 seeds)"
@@ -129,7 +134,7 @@ def test_the_levels_end_where_the_weaker_arm_does(ax):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_records_ratios_can_be_read_from_their_curves(name):
     record = load_claim(name)
-    slow, fast = record["effect"].removeprefix("images for ").split(", over ")
+    slow, fast = figures.read_arms(record)
     for seed, value in enumerate(record["values"]):
         level = figures.find_level(record, fast, slow, seed)
         needs = [figures.count_images(record, arm, level, seed) for arm in (slow, fast)]
@@ -139,7 +144,7 @@ def test_the_records_ratios_can_be_read_from_their_curves(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_can_be_drawn_from_a_record(name, ax):
     record = load_claim(name)
-    slow, fast = record["effect"].removeprefix("images for ").split(", over ")
+    slow, fast = figures.read_arms(record)
     figures.plot_curves(record, ax)
     figures.plot_clock(record, ax)
     figures.plot_need(record, fast, slow, ax)

@@ -118,6 +118,12 @@ def _plot_seeds(
 # ---- how many images -------------------------------------------------------------------------
 
 
+def read_arms(record: dict) -> tuple[str, str]:
+    """Read from the name of a record's effect which arm should be slow, and which one fast."""
+    slow, fast = record["effect"].removeprefix("images for ").split(", over ")
+    return slow, fast
+
+
 def name_step(slow: str, fast: str) -> str:
     """Name what is divided in a ratio of two arms, such as "Word prediction ÷ contrast"."""
     return f"{SHORT[slow].capitalize()} ÷ {SHORT[fast]}"
