@@ -70,9 +70,11 @@ def test_effects_without_a_margin_have_no_band(ax):
 
 def test_classes_are_sorted_by_their_mean(ax):
     record = {"effects": {"above": summary(3.0, values=[[1.0, 6.0, 2.0], [3.0, 8.0, 0.0]])}}
-    figures.plot_classes(["dog", "snow", "road"], record, "above", "Nouns", ax)
+    figures.plot_classes(["dog", "snow", "road"], record, "above", "Nouns", "precision", ax)
     assert [bar.get_height() for bar in ax.patches] == [7.0, 2.0, 1.0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["snow", "dog", "road"]
+    assert ax.get_ylabel() == "precision\n(points)"
+    assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[6.0, 1.0, 2.0], [8.0, 3.0, 0.0]]
 
 
 def test_names_of_points_do_not_hide_each_other(ax):
@@ -82,6 +84,20 @@ def test_names_of_points_do_not_hide_each_other(ax):
     boxes = [text.get_window_extent(renderer) for text in ax.texts]
     pairs = [(i, j) for i in range(3) for j in range(i)]
     assert not any(boxes[i].overlaps(boxes[j]) for i, j in pairs)
+
+
+def test_a_name_lies_nearest_to_its_own_point_and_on_no_line(ax):
+    ax.set(xlim=(0, 10), ylim=(-5, 5))
+    xs, ys, names = [5.0, 5.3, 2.0], [0.6, 0.6, -0.1], ["forest", "flower", "plane"]
+    figures.label_points(ax, xs, ys, names, [0])
+    points = ax.transData.transform(np.column_stack([xs, ys]))
+    line = ax.transData.transform((0, 0))[1]
+    renderer = ax.figure.canvas.get_renderer()
+    for i, text in enumerate(ax.texts):
+        box = text.get_window_extent(renderer)
+        nearest = np.clip(points, box.min, box.max)
+        assert np.hypot(*(points - nearest).T).argmin() == i
+        assert not box.y0 < line < box.y1
 
 
 # ---- from records ----------------------------------------------------------------------------
@@ -149,7 +165,6 @@ def test_exposure_shows_every_class_once(ax):
 
 
 def test_nouns_of_photos_are_those_of_the_experiment(ax):
-    figures.plot_classes(
-        NOUN_CLASSES, load_claim("zero_shot_flickr8k"), "nouns above prevalence", "Nouns", ax
-    )
+    record = load_claim("zero_shot_flickr8k")
+    figures.plot_classes(NOUN_CLASSES, record, "nouns above prevalence", "Nouns", "precision", ax)
     assert len(ax.patches) == len(NOUN_CLASSES)

@@ -139,23 +139,30 @@ def plot_effects(
 
 
 def plot_classes(
-    names: Sequence[str], record: dict, effect: str, title: str, ax: "Axes | None" = None
+    names: Sequence[str],
+    record: dict,
+    effect: str,
+    title: str,
+    what: str,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Plot an effect over classes: a bar for each class, the mean of the seeds, the largest first.
 
-    A dot on a bar is one seed.
+    A dot on a bar is one seed. what: the quantity that the axis tells, without its unit.
     """
     ax = make_axes(ax, 6, width=10)
     values = np.array(record["effects"][effect]["values"])  # (n, U)
     means = values.mean(axis=0)
     order = np.argsort(-means, kind="stable")
     ax.bar(range(len(order)), means[order], color=BLUE, alpha=0.75)
-    for own in values:
-        ax.plot(range(len(order)), own[order], ".", color=BLACK, markersize=5)
+    for seed, own in enumerate(values):
+        label = None if seed else "a dot for each seed"
+        ax.plot(range(len(order)), own[order], ".", color=BLACK, markersize=5, label=label)
     ax.axhline(0, color=BLACK, linewidth=1)
     ax.set_xticks(range(len(order)), [names[i] for i in order], rotation=60, ha="right")
-    ax.set(title=title, ylabel=record["effects"][effect]["unit"])
+    ax.set(title=title, ylabel=f"{what}\n({record['effects'][effect]['unit']})")
     ax.grid(axis="x", visible=False)
+    ax.legend(fontsize=9, loc="upper right")
     return ax
 
 
@@ -331,29 +338,56 @@ def plot_exposure(record: dict, ax: "Axes | None" = None) -> "Axes":
         ylabel="points above chance",
     )
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
-    label_points(ax, captions, means, [name for names in TASKS.values() for name in names])
+    label_points(ax, captions, means, [name for names in TASKS.values() for name in names], [0])
     return ax
 
 
 def label_points(
-    ax: "Axes", xs: Sequence[float], ys: Sequence[float], names: Sequence[str]
+    ax: "Axes",
+    xs: Sequence[float],
+    ys: Sequence[float],
+    names: Sequence[str],
+    lines: Sequence[float] = (),
 ) -> None:
-    """Write a name beside each point, where it hides no other point or name if that is possible.
+    """Write a name beside each point, where it hides nothing and lies nearest to its own point.
 
-    xs, ys: (N,), in data units. The places that are tried are above and below, right and left.
+    xs, ys: (N,), in data units. lines: heights in data units that no name should cross. If no
+    place is left, a name stands where it hides nothing, or else to the right of its point.
     """
     points = ax.transData.transform(np.column_stack([xs, ys]))  # (N, 2), in pixels
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-    for (x, y), *where, name in zip(points, xs, ys, names, strict=True):
-        width = 7 * len(name)
-        offsets = [(dx, dy) for dy in (5, -17, 16, -28) for dx in (5, -5 - width)]
-        boxes = [(x + dx, y + dy, x + dx + width, y + dy + 12) for dx, dy in offsets]
-        free = [not any(map(overlaps, [box] * len(taken), taken)) for box in boxes]
-        chosen = free.index(True) if any(free) else 0
-        taken.append(boxes[chosen])
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    left, _, right, _ = ax.bbox.extents
+    for line in lines:
+        height = ax.transData.transform((xs[0], line))[1]
+        taken.append((left, height - 2, right, height + 2))
+    for i, name in enumerate(names):
+        places = list_places(*points[i], width=7 * len(name) + 3)
+        free = [box for box in places if not any(overlaps(box, other) for other in taken)]
+        clear = [box for box in free if is_nearest(box, points, i)]
+        box = (clear or free or places)[0]
+        taken.append(box)
         scale = 72 / ax.figure.dpi  # from pixels to points
-        offset = [scale * shift for shift in offsets[chosen]]
-        ax.annotate(name, where, offset, textcoords="offset points", fontsize=9, color=BLACK)
+        offset = [scale * float(shift) for shift in np.subtract(box[:2], points[i])]
+        where = (xs[i], ys[i])
+        style = {"fontsize": 9, "color": BLACK, "va": "bottom"}
+        ax.annotate(name, where, offset, textcoords="offset points", **style)
+
+
+def list_places(x: float, y: float, width: float) -> list[tuple[float, ...]]:
+    """List boxes for a name around a point, the best one first, in pixels."""
+    sides = {"right": 9, "left": -9 - width, "middle": -width / 2}
+    heights = {"level": -7, "above": 6, "below": -20, "high": 21, "low": -35}
+    order = [(side, "level") for side in ("right", "left")]
+    order += [(side, height) for height in list(heights)[1:] for side in sides]
+    corners = [(x + sides[side], y + heights[height]) for side, height in order]
+    return [(left, bottom, left + width, bottom + 14) for left, bottom in corners]
+
+
+def is_nearest(box: Sequence[float], points: np.ndarray, own: int) -> bool:
+    """Tell whether no point lies as near to a box as its own one, by a few pixels."""
+    nearest = np.clip(points, box[:2], box[2:])  # (N, 2), the place in the box
+    distances = np.hypot(*(points - nearest).T)  # (N,)
+    return bool((np.delete(distances, own) > distances[own] + 3).all())
 
 
 def overlaps(first: Sequence[float], second: Sequence[float]) -> bool:
