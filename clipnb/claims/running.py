@@ -1,4 +1,4 @@
-"""An experiment from its seeds to its record in results/second_sitting/."""
+"""An experiment from its seeds to its record in results/claims/."""
 
 import datetime
 import subprocess
@@ -28,7 +28,7 @@ def run_experiment(
     small: bool = False,
     n_resamples: int = 1000,
 ) -> dict:
-    """Run an experiment. Returns its record, as in results/second_sitting/.
+    """Run an experiment. Returns its record, as in results/claims/.
 
     It goes on seed by seed where it was interrupted. small: use the settings for notebooks instead
     of the full ones; such a record has no verdict, because its protocol is about the full ones.

@@ -362,7 +362,7 @@ def label_points(
         taken.append((left, height - 2, right, height + 2))
     for i, name in enumerate(names):
         places = list_places(*points[i], width=7 * len(name) + 3)
-        free = [box for box in places if not any(overlaps(box, other) for other in taken)]
+        free = [box for box in places if not any(boxes_touch(box, other) for other in taken)]
         clear = [box for box in free if is_nearest(box, points, i)]
         box = (clear or free or places)[0]
         taken.append(box)
@@ -390,7 +390,7 @@ def is_nearest(box: Sequence[float], points: np.ndarray, own: int) -> bool:
     return bool((np.delete(distances, own) > distances[own] + 3).all())
 
 
-def overlaps(first: Sequence[float], second: Sequence[float]) -> bool:
+def boxes_touch(first: Sequence[float], second: Sequence[float]) -> bool:
     """Tell whether two boxes (left, bottom, right, top) have a point in common."""
     apart = first[0] > second[2] or second[0] > first[2]
     return not (apart or first[1] > second[3] or second[1] > first[3])
