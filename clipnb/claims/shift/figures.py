@@ -292,7 +292,7 @@ def plot_claims(records: Sequence[dict], ax: "Axes") -> None:
         style = {"transform": ax.get_yaxis_transform(), "va": "center", "color": colour}
         ax.text(1.02, row, tell_verdict(record), fontsize=10.5, fontweight="bold", **style)
     ax.plot([], [], "o", color=BLACK, label="an effect")
-    ax.plot([], [], "o", color=BLACK, markerfacecolor="white", label="“there is none”")
+    ax.plot([], [], "o", color=BLACK, markerfacecolor="white", label="claims that there is none")
     bar = {"color": BLACK, "markersize": 12, "markeredgewidth": 2.5}
     ax.plot([], [], "|", label="the paper's effect", **bar)
     ax.set_yticks(range(len(records)), [FOREST_ROWS[each["experiment"]] for each in records])
