@@ -365,6 +365,9 @@ def plot_loss_curves(record: dict, ax: "Axes") -> None:
             ax.plot([where, where], [best, last], color=colour, linewidth=0.8)
             ax.plot(where, best, "o", color=colour, markerfacecolor="white")
             ax.plot(where, last, "o", color=colour)
+    style = {"color": BLACK, "markerfacecolor": "white"}
+    ax.plot([], [], "o", label="held out, best epoch on dev", **style)
+    ax.plot([], [], "o", color=BLACK, label="held out, last epoch")
     chance, floor = record["chance_loss"], record["floor"]
     ax.axhline(chance, color=BLACK, linestyle="--", linewidth=1.2, label=f"ln N: {chance:.2f}")
     label = f"floor of batches of rows: {floor:.2f}"
@@ -373,7 +376,7 @@ def plot_loss_curves(record: dict, ax: "Axes") -> None:
     ax.set(title="Loss: training, then held out", xlabel="share of training (percent)")
     ax.set_ylabel("loss (nats)")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=9, loc="best")
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0.12, 1))
 
 
 def plot_found_images(record: dict, ax: "Axes") -> None:
