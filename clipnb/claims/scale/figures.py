@@ -376,7 +376,7 @@ def plot_loss_curves(record: dict, ax: "Axes") -> None:
     ax.set(title="Loss: training, then held out", xlabel="share of training (percent)")
     ax.set_ylabel("loss (nats)")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(0.12, 1))
+    ax.legend(fontsize=9, loc="upper left", ncols=2)
 
 
 def plot_found_images(record: dict, ax: "Axes") -> None:
