@@ -7,9 +7,10 @@ imported when the name is first used, so `import clipnb` itself costs next to no
 import importlib
 from typing import Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 PUBLIC_NAMES = {
+    "claims": ["load_claim", "load_claims", "run_claim"],
     "datasets": ["CaptionDataset", "load_dataset"],
     "datasets.photos": ["PhotoFolder"],
     "encoders": [
@@ -24,8 +25,6 @@ PUBLIC_NAMES = {
         "masked_mean",
         "normalize_images",
     ],
-    "experiments": ["load_claim", "load_claims", "run_experiment"],
-    "experiments.intervals": ["minimum_detectable_difference"],
     "features": ["encode_dataset", "encode_images"],
     "losses": ["clip_loss", "siglip_loss"],
     "metrics": ["bootstrap_intervals", "chance", "retrieval_metrics", "retrieval_ranks"],
@@ -47,12 +46,10 @@ PUBLIC_NAMES = {
     "zero_shot": ["build_zero_shot_classifier", "zero_shot_scores"],
 }
 MODULE_OF = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
-FORMER_NAMES = {"detectable": "minimum_detectable_difference"}  # still importable
 __all__ = sorted(MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    name = FORMER_NAMES.get(name, name)
     if name not in MODULE_OF:
         raise AttributeError(f"clipnb has no {name!r}")
     return getattr(importlib.import_module(f"clipnb.{MODULE_OF[name]}"), name)

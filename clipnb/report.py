@@ -1,4 +1,4 @@
-"""The tables of results/README.md, rendered from the records in results/ and nothing else."""
+"""The tables of both READMEs, rendered from the records in results/ and nothing else."""
 
 import re
 import statistics
@@ -116,14 +116,62 @@ def _published_row(system: dict) -> list[str]:
     ]
 
 
-# ---- results/README.md -----------------------------------------------------------------------
+# ---- claims ----------------------------------------------------------------------------------
+
+
+def summarize_verdicts() -> str:
+    """Say in a sentence how many claims got which verdict, by the seeds on record."""
+    from clipnb.claims import load_claims
+    from clipnb.claims.showing import count_verdicts, format_verdict
+    from clipnb.claims.so_far import judge_so_far
+
+    counts = {verdict: n for verdict, n in count_verdicts(judge_so_far(load_claims())).items() if n}
+    told = ", ".join(f"{format_verdict(verdict)} {n}" for verdict, n in counts.items())
+    return f"Verdicts on {sum(counts.values())} claims: {told}."
+
+
+def summarize_seeds() -> str:
+    """Say in a sentence how many experiments have all their seeds."""
+    from clipnb.claims import load_claims
+    from clipnb.claims.so_far import count_finished
+
+    finished, n_experiments = count_finished(load_claims())
+    if finished == n_experiments:
+        return f"All {n_experiments} experiments have the seeds that their protocols ask for."
+    return (
+        f"{finished} of {n_experiments} experiments have all the seeds that their protocols ask "
+        "for. More seeds can still change the other verdicts."
+    )
+
+
+def render_claims() -> str:
+    """Render the claims in short as a Markdown table, by the seeds on record."""
+    from clipnb.claims import load_claims
+    from clipnb.claims.showing import claims_table
+    from clipnb.claims.so_far import judge_so_far
+
+    return claims_table(judge_so_far(load_claims()))
+
+
+def render_experiments() -> str:
+    """Render every experiment as a Markdown table, by the seeds on record."""
+    from clipnb.claims import load_claims
+    from clipnb.claims.showing import experiments_table
+    from clipnb.claims.so_far import judge_so_far
+
+    return experiments_table(judge_so_far(load_claims()))
+
+
+# ---- the READMEs -----------------------------------------------------------------------------
 
 # A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
 # `<!-- end -->`.
 TABLE = re.compile(
-    r"<!-- (results: (\w+)|claims|bench|pretrained|search|matches|words) -->\n.*?<!-- end -->",
+    r"<!-- (results: (\w+)|verdicts|seeds|claims|experiments|bench|pretrained|search|matches"
+    r"|words) -->\n.*?<!-- end -->",
     re.DOTALL,
 )
+READMES = (ROOT / "README.md", ROOT / "results" / "README.md")
 
 
 def render_tables(text: str) -> str:
@@ -132,11 +180,12 @@ def render_tables(text: str) -> str:
 
 
 def _render_table(match: re.Match) -> str:
-    from clipnb.experiments.verdicts import claims_table  # this loads every experiment
-
     what, dataset = match.groups()
     makers = {
-        "claims": claims_table,
+        "verdicts": summarize_verdicts,
+        "seeds": summarize_seeds,
+        "claims": render_claims,
+        "experiments": render_experiments,
         "bench": bench_table,
         "pretrained": pretrained_bench_table,
         "search": search_bench_table,
@@ -147,8 +196,8 @@ def _render_table(match: re.Match) -> str:
     return f"<!-- {what} -->\n{table}\n<!-- end -->"
 
 
-def update_results_readme() -> None:
-    """Write results/README.md with its tables made anew."""
-    readme = ROOT / "results" / "README.md"
-    text = render_tables(readme.read_text(encoding="utf-8"))
-    readme.write_text(text, encoding="utf-8", newline="\n")
+def update_readmes() -> None:
+    """Write README.md and results/README.md with their tables made anew."""
+    for readme in READMES:
+        text = render_tables(readme.read_text(encoding="utf-8"))
+        readme.write_text(text, encoding="utf-8", newline="\n")

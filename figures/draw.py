@@ -27,8 +27,10 @@ from roadmap import draw_roadmap
 from shapes import save_figure
 from trial import TRIAL
 
+from clipnb.claims import load_claims
+from clipnb.claims.report_figures import plot_claims
+from clipnb.claims.so_far import judge_so_far
 from clipnb.experiments.ladder import summarize_ladder
-from clipnb.experiments.verdicts import plot_verdicts
 from clipnb.plots import plot_ladder, use_style
 from clipnb.records import load_trials
 
@@ -46,10 +48,12 @@ def draw_ladder() -> Axes:
 
 
 def draw_verdicts() -> Axes:
-    """Draw the verdicts on the paper's claims, as far as they are on record. Returns the axes."""
-    figure = plot_verdicts()
-    figure.set_layout_engine("constrained")
-    return figure.axes[0]
+    """Draw each claim's effect and verdict, by the seeds that are on record. Returns the axes."""
+    with plt.rc_context():
+        use_style()
+        ax = plot_claims(judge_so_far(load_claims()))
+    ax.set_xlabel(f"{ax.get_xlabel()}\nhollow: the claim says that there is no effect")
+    return ax
 
 
 def list_figures() -> dict[str, Callable[[], Axes]]:

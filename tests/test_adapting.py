@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from clipnb import RECIPES, Run, create_model, seed_everything
-from clipnb.experiments import adapting, forgetting, record_experiment
+from clipnb.experiments import adapting, forgetting, record_study
 from clipnb.experiments.adapting import WAYS, adapt
 from clipnb.runtime import results_dir
 from clipnb.training import make_tokenizer
@@ -120,12 +120,17 @@ def test_the_record_is_written_and_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(forgetting, "run_way", run_way)
     assert forgetting.load_adapting() is None
     assert "clipnb experiment adapting" in capsys.readouterr().out
-    assert record_experiment("adapting", 2).endswith("scenes.json")
+    assert record_study("adapting", 2).endswith("scenes.json")
     record = forgetting.load_adapting()
     assert record["seeds"] == [0, 1]
     assert record["before"] == {"new kind": [0.0, 1.0]}
     assert record["ways"]["LoRA"]["100"] == {"new kind": [0.0, 1.0]}
     assert record["line"][1] == {"new kind": [10.0, 11.0]}
+
+
+def test_an_unknown_study_gets_the_list_of_names():
+    with pytest.raises(ValueError, match="no study 'adopting'; there are adapting, full_budget"):
+        record_study("adopting", 3)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -71,7 +71,7 @@ def test_closed_gates_are_left_out_and_unfinished_runs_wait():
     good, closed = make_record("a"), make_record("b", verdict="not reached here", mean=-9.0)
     claim = pooling.pool_claim("C2", [good, closed])
     assert claim.verdict == "supported"
-    assert claim.note == "1 of 2 experiments not reached"
+    assert claim.note == "`a`: supported; `b`: not reached here"
     assert pooling.pool_claim("C2", [closed]).verdict == "not reached here"
     unfinished = make_record("c", verdict="not finished")
     assert pooling.pool_claim("C2", [good, unfinished]).verdict == "not finished"
@@ -85,7 +85,74 @@ def test_experiments_that_disagree_in_direction_are_no_verdict():
     ]
     claim = pooling.pool_claim("C2", records)
     assert claim.verdict == "inconclusive"
-    assert claim.note == "the experiments disagree in direction"
+    told = "`a`: supported; `b`: opposite found here"
+    assert claim.note == f"the experiments disagree in direction: {told}"
+
+
+def test_verdicts_that_differ_are_told():
+    strong = make_record("a", mean=50.0, interval=(48.0, 52.0))
+    weak = make_record("b", mean=0.3, interval=(0.1, 0.5), dataset="flickr8k")
+    claim = pooling.pool_claim("C3a", [strong, weak])
+    assert claim.verdict == "supported"
+    assert claim.note == "supported on scenes; no effect found on flickr8k"
+    assert pooling.pool_claim("C3a", [strong, strong]).note == ""
+    both = weak | {"dataset": "scenes and flickr8k"}
+    assert pooling.pool_claim("L1", [strong, both]).note.endswith("`b`: no effect found")
+
+
+def test_a_verdict_that_is_told_follows_the_margin_at_hand():
+    strong = make_record("a", mean=50.0, interval=(48.0, 52.0)) | {"margin": 60.0}
+    weak = make_record("b", mean=0.3, interval=(0.1, 0.5), dataset="flickr8k")
+    assert pooling.pool_claim("C3a", [strong, weak]).note == ""  # both are within their margins
+
+
+def make_equivalence(name, mean, half, dataset):
+    """A record of a claim that there is no effect, with a margin of 2."""
+    interval = (mean - half, mean + half)
+    return make_record(name, "C13", mean, interval, kind="equivalence", dataset=dataset)
+
+
+def test_opposite_effects_do_not_cancel_to_equivalence():
+    records = [
+        make_equivalence("a", 4.0, 0.5, "scenes"),
+        make_equivalence("b", -4.0, 0.5, "photos"),
+    ]
+    claim = pooling.pool_claim("C13", records)
+    assert claim.mean == 0, "the mean hides both"
+    assert claim.verdict == "opposite found here"
+    assert claim.p < 0.05
+
+
+@pytest.mark.parametrize(
+    "mean, half, verdict",
+    [
+        (1.0, 0.5, "supported"),
+        (-1.9, 1.5, "inconclusive"),
+        (-1.9, 0.05, "supported"),
+        (4.0, 0.5, "opposite found here"),
+    ],
+)
+def test_equivalence_is_as_sure_as_its_worst_experiment(mean, half, verdict):
+    good, other = (
+        make_equivalence("a", 0.0, 0.5, "scenes"),
+        make_equivalence("b", mean, half, "photos"),
+    )
+    claim = pooling.pool_claim("C13", [good, other])
+    assert claim.verdict == verdict
+    alone = pooling.pool_claim("C13", [other])
+    assert alone.verdict == verdict == other["verdict"]
+    factor = 2 if verdict == "opposite found here" else 1  # either could have been the one
+    assert claim.p == pytest.approx(factor * alone.p)
+    assert (claim.p < 0.05) == (verdict != "inconclusive")
+    assert bool(claim.note) == (verdict != "supported")
+
+
+def test_a_closed_gate_has_no_say_in_equivalence():
+    good = make_equivalence("a", 0.0, 0.5, "scenes")
+    closed = make_equivalence("b", 9.0, 0.5, "photos") | {"verdict": "not reached here"}
+    claim = pooling.pool_claim("C13", [good, closed])
+    assert claim.verdict == "supported"
+    assert claim.note == "supported on scenes; not reached here on photos"
 
 
 def test_kinds_are_not_mixed():

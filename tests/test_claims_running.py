@@ -75,7 +75,7 @@ def test_what_changes_after_a_look_is_a_new_version_and_the_old_one_stays(result
     protocols.write_protocol(make_toy())
     protocols.write_protocol(make_toy(margin=3.0))  # nobody has looked yet
     running.record_experiment(make_toy(margin=3.0), [0])
-    first = (results / "second_sitting" / "toy.json").read_bytes()
+    first = (results / "claims" / "toy.json").read_bytes()
     with pytest.raises(ValueError, match="set version=2"):
         protocols.write_protocol(make_toy(margin=1.0))
     with pytest.raises(ValueError, match="says in `changed`"):
@@ -84,8 +84,8 @@ def test_what_changes_after_a_look_is_a_new_version_and_the_old_one_stays(result
     protocols.write_protocol(changed)
     earlier = json.loads((results / "protocols" / "earlier" / "toy-1.json").read_text())
     assert earlier["margin"] == 3.0
-    assert (results / "second_sitting" / "earlier" / "toy-1.json").read_bytes() == first
-    assert not (results / "second_sitting" / "toy.json").exists()
+    assert (results / "claims" / "earlier" / "toy-1.json").read_bytes() == first
+    assert not (results / "claims" / "toy.json").exists()
     protocols.check_protocol(changed)
 
 
@@ -106,10 +106,10 @@ def protocol(results):
 
 
 def load_record(results):
-    return json.loads((results / "second_sitting" / "toy.json").read_text(encoding="utf-8"))
+    return json.loads((results / "claims" / "toy.json").read_text(encoding="utf-8"))
 
 
-VARYING = ("seconds", "date", "commit", "machine", "versions", "trained")
+VARYING = ("seconds", "date", "commit", "machine", "versions", "trained", "origins")
 
 
 def drop_varying(record):
@@ -207,6 +207,30 @@ def test_the_merged_spread_by_hand(protocol, tmp_path, monkeypatch):
     assert merged["effects"]["gain"]["image_spread"] == pytest.approx(by_hand, rel=1e-5)
     assert merged["seconds"] == pytest.approx(first["seconds"] + second["seconds"], rel=1e-4)
     assert merged["numbers"]["by_class"][2] == second["numbers"]["by_class"][0]
+
+
+@pytest.mark.parametrize("keeps_the_cache", [True, False])
+def test_a_record_tells_where_each_seed_was_made(protocol, tmp_path, monkeypatch, keeps_the_cache):
+    toy = make_toy()
+    for seeds, machine in (([0, 1], "a CPU"), ([2], "a GPU")):
+        monkeypatch.setattr(running, "describe_machine", lambda machine=machine: {"gpu": machine})
+        running.record_experiment(toy, seeds)
+        if not keeps_the_cache:
+            monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "another cache"))
+    record = load_record(protocol)
+    assert record["machine"] == {"gpu": "a GPU"}, "the newest seed's"
+    origins = running.list_origins(record)
+    made = [(seed, origin["machine"]["gpu"]) for origin in origins for seed in origin["seeds"]]
+    assert made == [(0, "a CPU"), (1, "a CPU"), (2, "a GPU")]
+    assert all(set(origin) == {"seeds", *running.ORIGIN} for origin in origins)
+
+
+def test_an_older_record_knows_the_origin_of_its_newest_seed_alone(protocol):
+    toy = make_toy()
+    older = running.run_experiment(toy, [0, 1])
+    assert "origins" not in older
+    merged = running.merge_records(older, running.run_experiment(toy, [2]), toy)
+    assert [origin["seeds"] for origin in merged["origins"]] == [[1], [2]]
 
 
 def test_tuning_is_written_down(results):

@@ -77,7 +77,7 @@ def card(tmp_path, monkeypatch):
 
 
 def test_a_card_tells_everything_that_was_settled_and_found(card, tmp_path):
-    record = json.loads((tmp_path / "results" / "second_sitting" / "toy.json").read_text())
+    record = json.loads((tmp_path / "results" / "claims" / "toy.json").read_text())
     for part in (
         "**C2 · A toy** (scenes)",
         "> “It is better.”",
@@ -120,12 +120,21 @@ def test_the_table_of_claims_pools_and_corrects(groups):
     table = showing.claims_table(groups)
     assert len(table.splitlines()) == 2 + len(CLAIMS)
     row = find_row(table, "C2")
-    assert "| 2 | 12.5 (11.8 to 13.2) | ✔ supported | < 0.001 |" in row
+    assert "| 2 | 10 | 12.5 (11.8 to 13.2) | ✔ supported | < 0.001 |" in row
     assert "[06](../notebooks/06_zero_shot_and_prompts.ipynb)" in row
     assert "not tested" in find_row(table, "C15")
     assert "○ not reached here" in find_row(table, "C12")
     assert "… not finished" in find_row(table, "C1a")
     assert "∞" in find_row(table, "C5")
+
+
+def test_the_tables_tell_how_many_seeds_are_missing(groups):
+    (record,) = groups["C1a"]  # not finished
+    groups["C1a"] = [record | {"seeds": [0, 1], "asked": 5}, make_record("finished", "C1a")]
+    assert "| 2 | 7 of 10 |" in find_row(showing.claims_table(groups), "C1a")
+    told = showing.experiments_table(groups)
+    assert "| 2 of 5 | … not finished |" in told
+    assert "| 5 | ✔ supported |" in told
 
 
 def test_the_table_of_experiments_has_a_row_each(groups):

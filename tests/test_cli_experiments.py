@@ -34,7 +34,7 @@ def toys(tmp_path, monkeypatch):
 
 
 def read_seeds(tmp_path, name):
-    path = tmp_path / "results" / "second_sitting" / f"{name}.json"
+    path = tmp_path / "results" / "claims" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))["seeds"]
 
 
@@ -91,8 +91,8 @@ def test_all_take_turns_and_leave_out_what_they_lack(clipnb, toys, tmp_path):
         "photos: seeds 0, 1",
         "other: seeds 0, 1",
         "left out photos: there is no flickr8k; download it.",
-        "wrote /second_sitting/other.json: seed 0",
-        "wrote /second_sitting/other.json: seed 1",
+        "wrote /claims/other.json: seed 0",
+        "wrote /claims/other.json: seed 1",
     ]
 
 
@@ -155,25 +155,24 @@ def test_the_list_tells_what_is_done(clipnb, toys, monkeypatch, command):
     ]
 
 
-def test_a_name_of_the_first_sitting_alone_is_run_as_then(clipnb, toys, monkeypatch):
+def test_a_study_takes_a_number_of_seeds_and_nothing_else(clipnb, toys, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        experiments, "record_experiment", lambda name, seeds: asked.append((name, seeds)) or "it"
+        experiments, "record_study", lambda name, n_seeds: asked.append((name, n_seeds)) or "it"
     )
-    monkeypatch.setattr(experiments, "EXPERIMENTS", dict.fromkeys(["toy", "old"]))
-    assert clipnb("experiment old")[1] == "wrote it\n"
-    assert clipnb("experiment old --seeds 5")[0] == 0
-    assert asked == [("old", 3), ("old", 5)]
+    assert clipnb("experiment adapting")[1] == "wrote it\n"
+    assert clipnb("experiment full_budget --seeds 5")[0] == 0
+    assert asked == [("adapting", 3), ("full_budget", 5)]
     for options in ("--seeds 5,6", "--protocol", "--small", "--tune"):
-        status, _, said = clipnb(f"experiment old {options}")
+        status, _, said = clipnb(f"experiment adapting {options}")
         assert (status, said.count("\n")) == (2, 1)
-        assert "old is of the first sitting" in said
+        assert "adapting tests no claim" in said
 
 
 def test_mistakes_are_answered_in_a_line(clipnb, toys):
     for command, told in {
         "experiment": "which experiment?",
-        "experiment nothing": "no experiment 'nothing'; there are toy, photos, other",
+        "experiment nothing": "no experiment 'nothing'; there are toy, photos, other, adapting",
         "experiment toy --small --tune": "not allowed with argument",
     }.items():
         status, _, said = clipnb(command)

@@ -52,7 +52,7 @@ def find_labelled(ax):
 def test_a_star_marks_the_best_rate_of_each_arm(ax):
     scores = {CONTRAST: {0.001: 60.0, 0.003: 70.0}, LANGUAGE_MODEL: {0.001: 50.0, 0.003: 40.0}}
     figures.plot_rates(scores, ax, 0.003)
-    stars = [line for line in ax.lines if line.get_marker() == "*"]
+    stars = [line for line in ax.lines if line.get_marker() == "*" and len(line.get_xdata())]
     places = {line.get_color(): (line.get_xdata()[0], line.get_ydata()[0]) for line in stars}
     assert places == {COLOURS[CONTRAST]: (0.003, 70.0), COLOURS[LANGUAGE_MODEL]: (0.001, 50.0)}
 
@@ -94,13 +94,25 @@ def test_the_need_is_read_where_the_weaker_arm_ends(ax):
     assert set(find_labelled(ax)) == {f"{LANGUAGE_MODEL}: 8,000", f"{BAG_PREDICTION}: 4,000"}
 
 
+def test_a_step_is_named_by_what_is_divided():
+    record = load_claim("objectives")
+    assert figures.name_step(*figures.read_arms(record)) == "Word prediction ÷ contrast"
+
+
+def test_a_verdict_is_told_with_its_seeds():
+    record = {"verdict": "supported", "seeds": [0, 1, 2]}
+    assert figures.tell_verdict(record) == "✔ supported (3 seeds)"
+    assert figures.tell_verdict(record | {"seeds": [0]}) == "✔ supported (1 seed)"
+    assert "not finished" not in figures.tell_verdict(load_claim("objectives_bag"))
+
+
 def test_ratios_have_an_interval_each_and_the_paper_a_diamond(ax):
     figures.plot_ratios(make_record(), ax)
     points = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
     assert points == [2.0, 1.5, 4.0]
     assert find_labelled(ax)["the paper"].get_xdata()[0] == 4
     bars = [list(line.get_xdata()) for line in ax.lines if line.get_color() == figures.BLUE]
-    assert [1.5, 3.0] in bars and [0.2, 4.0] in bars and [2.0, 20.0] in bars
+    assert [1.5, 3.0] in bars and [0.2, 4.0] in bars and [2.0, 24.0] in bars
     assert {line.get_marker() for line in ax.lines} >= {"<", ">"}  # what lies beyond the borders
 
 
@@ -114,7 +126,7 @@ def test_the_ratio_is_two_at_every_level_where_one_curve_is_twice_as_late():
 
 def test_the_levels_end_where_the_weaker_arm_does(ax):
     figures.plot_levels(make_record(), CONTRAST, BAG_PREDICTION, ax, figures.BLUE)
-    line = find_labelled(ax)[f"{BAG_PREDICTION}, over {CONTRAST}"]
+    line = find_labelled(ax)["Word prediction ÷ contrast"]
     assert line.get_xdata()[-1] == 60
     assert line.get_ydata()[-1] == pytest.approx(2)
 
@@ -122,7 +134,7 @@ def test_the_levels_end_where_the_weaker_arm_does(ax):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_records_ratios_can_be_read_from_their_curves(name):
     record = load_claim(name)
-    slow, fast = record["effect"].removeprefix("images for ").split(", over ")
+    slow, fast = figures.read_arms(record)
     for seed, value in enumerate(record["values"]):
         level = figures.find_level(record, fast, slow, seed)
         needs = [figures.count_images(record, arm, level, seed) for arm in (slow, fast)]
@@ -132,7 +144,7 @@ def test_the_records_ratios_can_be_read_from_their_curves(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_can_be_drawn_from_a_record(name, ax):
     record = load_claim(name)
-    slow, fast = record["effect"].removeprefix("images for ").split(", over ")
+    slow, fast = figures.read_arms(record)
     figures.plot_curves(record, ax)
     figures.plot_clock(record, ax)
     figures.plot_need(record, fast, slow, ax)

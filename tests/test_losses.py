@@ -157,3 +157,13 @@ def test_without_a_text_it_is_zero_and_has_a_gradient():
     assert loss.item() == 0
     loss.backward()
     assert (images.grad == 0).all()
+
+
+def test_accumulated_gradients_are_not_those_of_a_large_batch():
+    torch.manual_seed(0)
+    images, texts = torch.randn(8, 4, requires_grad=True), torch.randn(8, 4)
+    scale = torch.tensor(5.0)
+    (whole,) = torch.autograd.grad(clip_loss(images, texts, scale), images)
+    halves = [clip_loss(images[rows], texts[rows], scale) for rows in torch.arange(8).chunk(2)]
+    (accumulated,) = torch.autograd.grad(sum(halves) / 2, images)
+    assert not torch.allclose(whole, accumulated, atol=1e-2)

@@ -347,7 +347,7 @@ def test_no_report_holds_a_placeholder(report):
     assert PLACEHOLDER.findall(report.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("folder", ["claims", "second_sitting", "protocols"])
+@pytest.mark.parametrize("folder", ["claims", "first_sitting", "protocols"])
 def test_no_record_holds_a_placeholder(folder):
     for path in (ROOT / "results" / folder).glob("*.json"):
         assert PLACEHOLDER.findall(path.read_text(encoding="utf-8")) == [], path.name

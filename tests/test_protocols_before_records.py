@@ -1,6 +1,6 @@
 """Every record of the second sitting was made after its protocol had been committed.
 
-For each record in results/second_sitting/ and its earlier/: its protocol is a file that the commit
+For each record in results/claims/ and its earlier/: its protocol is a file that the commit
 of the run already held, the commit belongs to the history, and the code is the protocol's.
 """
 
@@ -12,6 +12,7 @@ import pytest
 from claim_parts import load_known_experiments
 
 from clipnb.claims.experiment import RECORDS
+from clipnb.claims.protocols import check_protocol
 from clipnb.runtime import ROOT
 
 
@@ -86,6 +87,13 @@ def test_the_protocol_is_older_than_the_record(path, protocol):
 def test_every_record_belongs_to_an_experiment():
     recorded = {path.stem for path, _ in RECORDED if path.parent.name == RECORDS}
     assert recorded <= set(load_known_experiments())
+
+
+@pytest.mark.parametrize(
+    "experiment", load_known_experiments().values(), ids=lambda each: each.name
+)
+def test_an_experiment_is_what_its_protocol_says(experiment):
+    assert check_protocol(experiment)  # raises an error that names what differs
 
 
 # ---- this check can fail ---------------------------------------------------------------------

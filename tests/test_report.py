@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from claim_parts import make_record
 
 from clipnb import (
     CaptionDataset,
     bench_report,
+    claims,
     create_model,
     evaluate,
     load_or_train,
@@ -42,8 +44,27 @@ def test_tables_say_what_results_say():
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     assert text.count("<!-- results: ") == 2
     assert text.count("<!-- bench -->") == 1
-    assert text.count("<!-- claims -->") == 1
+    for name in ("verdicts", "seeds", "claims", "experiments"):
+        assert text.count(f"<!-- {name} -->") == 1
     assert report.render_tables(text) == text, "run `python -m clipnb report`"
+
+
+def test_the_readme_says_how_many_experiments_are_finished():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("<!-- seeds -->") == 1
+    assert report.render_tables(text) == text, "run `python -m clipnb report`"
+
+
+def test_sentences_about_the_claims_count_verdicts_and_seeds(monkeypatch):
+    own = [make_record("a"), make_record("b", "C8", -3.0, (-4.0, -2.0))]
+    groups = {"C2": [own[0]], "C8": [own[1]], "C15": []}
+    monkeypatch.setattr(claims, "load_claims", lambda: groups)
+    assert report.summarize_verdicts() == (
+        "Verdicts on 2 claims: ✔ supported 1, ✘ opposite found here 1."
+    )
+    assert report.summarize_seeds().startswith("All 2 experiments have the seeds")
+    groups["C15"] = [make_record("c", "C15", verdict="not finished", effects={})]
+    assert report.summarize_seeds().startswith("2 of 3 experiments have all the seeds")
 
 
 def test_an_empty_place_for_a_table_takes_no_other_text_with_it():

@@ -1,7 +1,5 @@
 """The figures of the replication report, and what it computes from records."""
 
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from claim_parts import make_record
 from clipnb.claims import CLAIMS, load_claims
 from clipnb.claims import report_figures as figures
 from clipnb.claims import report_numbers as numbers
+from clipnb.claims.first_sitting import load_first_sitting
 from clipnb.claims.forest import COLOURS
 from clipnb.claims.verdicts import DIRECTION, INCONCLUSIVE, OPPOSITE, SUPPORTED, VERDICTS
 
@@ -191,32 +190,84 @@ def test_every_record_names_its_protocol():
     assert done > 0 and asked >= 3 * len(records)
 
 
-def test_the_first_sitting_is_found_where_it_lies(tmp_path, monkeypatch):
-    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
+@pytest.mark.parametrize(
+    "bounds, told",
+    [
+        (
+            (20.0, 24.0),
+            "its interval, 20.0 to 24.0, does not lie above 25: it is blind",
+        ),
+        ((22.0, 35.0), "its interval, 22.0 to 35.0, is not shown to lie above 25"),
+        ((26.0, 35.0), None),
+    ],
+)
+def test_a_gate_that_fails_is_told_from_one_that_is_not_shown_to_be_open(bounds, told, monkeypatch):
+    record = make_record()
+    record["effects"]["accuracy"] = {"interval": list(bounds)}
+    gate = {"effect": "accuracy", "above": 25.0, "below": None, "why": "it is blind"}
+    monkeypatch.setattr(numbers, "read_protocol", lambda record: {"gates": [gate]})
+    closed = numbers.list_closed_gates(record)
+    assert closed == ([("accuracy", told)] if told else [])
+
+
+def test_a_gate_can_have_an_upper_bound(monkeypatch):
+    record = make_record()
+    gate = {"effect": "loss", "above": None, "below": 97.0, "why": "the tasks are solved"}
+    monkeypatch.setattr(numbers, "read_protocol", lambda record: {"gates": [gate]})
+    for interval, told in (
+        ([98.0, 99.0], "its interval, 98.0 to 99.0, does not lie below 97: the tasks are solved"),
+        ([96.0, None], "its interval, 96.0 to ∞, is not shown to lie below 97"),
+    ):
+        record["effects"]["loss"] = {"interval": interval}
+        assert numbers.list_closed_gates(record) == [("loss", told)]
+
+
+def test_closed_gates_of_records_are_those_of_their_verdicts():
+    from clipnb.claims.so_far import judge_so_far
+
+    for record in numbers.list_records(judge_so_far(load_claims())):
+        assert bool(numbers.list_closed_gates(record)) == (record["verdict"] == "not reached here")
+
+
+def test_a_bound_beyond_what_is_possible_is_found():
+    record = make_record("reading", mean=99.9, interval=(99.8, 100.06), unit="percent")
+    assert numbers.list_beyond([record]) == [
+        ["`reading`", "gain", "99.8 to 100.06", "at most 100 percent"]
+    ]
+    assert numbers.list_beyond([make_record(interval=(90.0, 120.0), unit="times")]) == []
+
+
+def test_seeds_are_counted_where_they_were_made():
+    old = make_record(seeds=[0, 1, 2])
+    gpu = {"gpu": "a GPU", "cores": 16}
+    origins = [{"seeds": [0, 1], "machine": gpu}]
+    new = make_record(seeds=[0, 1], origins=origins)
+    fields = {"versions": {}, "commit": None}
+    counted = numbers.count_places([old | fields, new | fields])
+    assert counted == {
+        "a GPU and 16 CPU cores": 2,
+        "told by git's history alone": 2,
+        "2 CPU cores": 1,
+    }
+
+
+def test_intervals_beyond_what_is_possible_are_listed():
     quantity = {"photos of a noun": {"interval": [1.0, 160.0]}}
-    record = {"claim": "C4", "verdict": "partly", "quantities": quantity}
-    for folder in ("claims", "first_sitting"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "few_shot_flickr8k.json").write_text(json.dumps(record))
-        first = numbers.load_first_sitting()
-        assert first == {"few_shot_flickr8k": record}
-        record["verdict"] = "replicated"  # what the newer folder says
-    ((name, *_, why),) = numbers.list_impossible(first)
-    assert (name, why) == ("`few_shot_flickr8k`", "at most 128 photos were tried")
+    ((name, _, interval, why),) = numbers.list_impossible(
+        {"few_shot_flickr8k": {"quantities": quantity}}
+    )
+    assert (name, interval) == ("`few_shot_flickr8k`", "1 to 160")
+    assert why == "at most 128 photos were tried"
 
 
-def test_the_first_verdicts_are_combined_as_they_were():
-    assert numbers.combine_first(["partly", "not at this scale"]) == "partly"
-    assert numbers.combine_first(["replicated", "contradicted"]) == "partly"
-    assert numbers.combine_first(["not at this scale"]) == "not at this scale"
-    groups = load_claims()
-    pairs = numbers.pair_verdicts(groups, numbers.load_first_sitting())
+def test_the_verdicts_of_both_sittings_are_paired():
+    pairs = numbers.pair_verdicts(load_claims(), load_first_sitting())
     assert pairs["C2"][0] == "replicated" and pairs["C17c"][0] == "partly"
     assert set(pairs) < set(CLAIMS) and "L1" not in pairs
 
 
 def test_the_same_seeds_are_found_on_several_machines():
-    found = numbers.list_same_seeds(load_claims(), numbers.load_first_sitting())
+    found = numbers.list_same_seeds(load_claims(), load_first_sitting())
     assert [each.source for each in found] == ["runs on record", "first sitting", "second sitting"]
     assert all(set(each.recalls) == set(numbers.RECALLS) for each in found)
     axes = figures.plot_same_seeds(found)

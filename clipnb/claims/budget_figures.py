@@ -7,8 +7,7 @@ import numpy as np
 from clipnb.claims.budgets import SHARES, describe_change, load_budgets, scale_budgets
 from clipnb.claims.forest import BORDER, GREY, TICKS, scale_paper_effect
 from clipnb.claims.showing import format_effect
-from clipnb.experiments.verdicts import format_number
-from clipnb.markdown import markdown_table
+from clipnb.markdown import format_number, markdown_table
 from clipnb.plots import BLACK, BLUE, GREEN, RED
 
 if TYPE_CHECKING:

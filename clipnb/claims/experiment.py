@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-RECORDS = "second_sitting"  # the folder of the records, in results/
+RECORDS = "claims"  # the folder of the records, in results/
 
 Outcomes = dict[str, np.ndarray]  # {condition: (N, ...)}, a row for each of the N test images
 Scale = Literal["linear", "log", "fisher z"]

@@ -1,4 +1,4 @@
-"""How the second sitting is drawn: a forest plot of all effects, and paired arms as dumbbells."""
+"""How the claims on trial are drawn: a forest plot of all effects, and paired arms as dumbbells."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

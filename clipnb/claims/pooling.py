@@ -5,6 +5,10 @@ counts, the margin of its protocol. 1 is then the margin and 0 no effect. A clai
 plain mean over its experiments: the verdict is about these datasets and setups, each of which
 counts alike, and not about datasets at large.
 
+A claim of equivalence has no use for that mean: the sign of such an effect is arbitrary ("nature
+minus town"), so large effects of opposite signs would cancel. It is supported only if every
+experiment lies within its margin by itself.
+
 Experiments on the same dataset share models and test images, so their errors may go together. The
 standard error of their mean is then at most the mean of their standard errors, which is what is
 used. Experiments on different datasets share nothing, so their variances add up.
@@ -61,8 +65,10 @@ def pool_claim(claim: str, records: list[dict]) -> PooledClaim:
     """Pool the experiments on a claim; the correction for many claims is still to come.
 
     An experiment whose gate is closed says nothing and is left out. If one interval lies above
-    none and another one below, the experiments disagree, and no mean of them is a verdict. Raises
-    ValueError if some of them test for a difference and others for equivalence.
+    none and another one below, the experiments disagree, and no mean of them is a verdict. A claim
+    of equivalence is judged by the worst of its experiments. Where the experiments have different
+    verdicts, the note tells them. Raises ValueError if some of them test for a difference and
+    others for equivalence.
     """
     verdicts = [record["verdict"] for record in records]
     if not records or UNFINISHED in verdicts:
@@ -74,18 +80,65 @@ def pool_claim(claim: str, records: list[dict]) -> PooledClaim:
     open_records = [record for record in records if record["verdict"] != NOT_REACHED]
     if not open_records:
         return PooledClaim(claim, NOT_REACHED, kind=kind)
-    note = ""
-    if len(open_records) < len(records):
-        note = f"{len(records) - len(open_records)} of {len(records)} experiments not reached"
+    note = describe_verdicts(records)
     mean, interval, freedom = pool_effects(open_records)
     pooled = PooledClaim(claim, INCONCLUSIVE, note, kind, mean, interval, freedom)
+    if kind == "equivalence":
+        return judge_equivalence(pooled, open_records)
     effects = [scale_effect(record) for record in open_records]
     is_above, is_below = (any(low > 0 for _, low, _ in effects), any(e[2] < 0 for e in effects))
-    if kind == "difference" and is_above and is_below:
-        note = "; ".join(filter(None, [note, "the experiments disagree in direction"]))
+    if is_above and is_below:
+        note = f"the experiments disagree in direction: {note}"
         return replace(pooled, note=note, p=find_p(pooled))
     pooled = replace(pooled, verdict=judge_interval(*interval, 1.0, kind))
     return replace(pooled, p=find_p(pooled))
+
+
+def judge_alone(record: dict) -> str:
+    """Return the verdict of a finished record by its effect and the margin that it names.
+
+    It is the record's own verdict, unless somebody has given the record another margin.
+    """
+    if record["verdict"] == NOT_REACHED:
+        return NOT_REACHED
+    _, low, high = scale_effect(record)
+    return judge_interval(low, high, 1.0, record["kind"])
+
+
+def describe_verdicts(records: list[dict]) -> str:
+    """Say what each experiment on a claim found, if they differ; an empty text if they do not.
+
+    An experiment is named by its dataset, or by its own name where it has several or shares it.
+    """
+    verdicts = [judge_alone(record) for record in records]
+    if len(set(verdicts)) < 2:
+        return ""
+    datasets = [record["dataset"] for record in records]
+    if len(set(datasets)) == len(datasets) and not any(" and " in each for each in datasets):
+        return "; ".join(f"{own} on {where}" for own, where in zip(verdicts, datasets, strict=True))
+    names = [record["experiment"] for record in records]
+    return "; ".join(f"`{name}`: {own}" for name, own in zip(names, verdicts, strict=True))
+
+
+def judge_equivalence(pooled: PooledClaim, records: list[dict]) -> PooledClaim:
+    """Return a claim that there is no effect with its verdict: that of its worst experiment.
+
+    Its p-value is the largest of the experiments' own: all of them must lie within their margins.
+    If one lies beyond, the p-value is the smallest one of those that do, times the number of
+    experiments, because any of them could have been the one.
+    """
+    alone = []
+    for record in records:
+        each = PooledClaim(
+            pooled.claim, judge_alone(record), "", pooled.kind, *pool_effects([record])
+        )
+        alone.append((each.verdict, find_p(each)))
+    verdicts = [verdict for verdict, _ in alone]
+    if OPPOSITE in verdicts:
+        least = min(p for verdict, p in alone if verdict == OPPOSITE)
+        return replace(pooled, verdict=OPPOSITE, p=min(1.0, least * len(records)))
+    verdict = INCONCLUSIVE if INCONCLUSIVE in verdicts else SUPPORTED
+    return replace(pooled, verdict=verdict, p=max(p for _, p in alone))
 
 
 def pool_effects(records: list[dict]) -> tuple[float, tuple[float, float], float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from clipnb.claims import CLAIMS
 from clipnb.claims.effects import NO_EFFECT
+from clipnb.claims.first_sitting import FIRST_VERDICTS
 from clipnb.claims.forest import BORDER, COLOURS, GREY, TICKS, shorten
 from clipnb.claims.pooling import PooledClaim, pool_claims, scale_effect
 from clipnb.claims.report_numbers import (
@@ -27,7 +28,6 @@ from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FIRST_VERDICTS = ("replicated", "partly", "not at this scale", "contradicted")
 CLIPPED = BORDER * 0.97  # where an arrow stands for what lies beyond the border
 
 # ---- the rule --------------------------------------------------------------------------------

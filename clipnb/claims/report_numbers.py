@@ -9,9 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clipnb.claims.effects import NO_EFFECT, from_scale, none_to_infinite, summarize, to_scale
-from clipnb.claims.experiment import Effect
+from clipnb.claims.experiment import Effect, Gate
+from clipnb.claims.first_sitting import judge_first_sitting
 from clipnb.claims.pooling import PooledClaim, pool_claims
 from clipnb.claims.protocols import digest_protocol, protocol_path
+from clipnb.claims.running import list_origins
+from clipnb.claims.showing import format_bound
 from clipnb.claims.verdicts import SUPPORTED, UNFINISHED, is_closed, read_interval
 from clipnb.records import load_records, read_json
 from clipnb.runtime import results_dir
@@ -43,12 +46,27 @@ def has_its_protocol(record: dict) -> bool:
 
 
 def list_closed_gates(record: dict) -> list[tuple[str, str]]:
-    """List the gates of a record that are closed, as (the gate's effect, why it is one)."""
-    from clipnb.claims import find_experiment
+    """List the gates of a record that are closed, as (the gate's effect, how it is closed).
 
-    gates = find_experiment(record["experiment"]).protocol.gates
-    closed = [gate for gate in gates if is_closed(gate, record["effects"])]
-    return [(gate.effect, gate.why) for gate in closed]
+    A gate that fails is one thing, and one that is not shown to be open is another: with more
+    seeds the second may open.
+    """
+    gates = read_protocol(record)["gates"]
+    closed = [gate for gate in gates if is_closed(Gate(**gate), record["effects"])]
+    return [(gate["effect"], describe_closed(gate, record)) for gate in closed]
+
+
+def describe_closed(gate: dict, record: dict) -> str:
+    """Say how a gate of a record is closed: its effect fails, or is not shown to pass."""
+    low, high = read_interval(record["effects"][gate["effect"]]["interval"])
+    interval = f"its interval, {format_bound(low, '−∞')} to {format_bound(high)}, "
+    for side, bound in (("above", gate["above"]), ("below", gate["below"])):
+        if bound is None or (low > bound if side == "above" else high < bound):
+            continue
+        if high <= bound if side == "above" else low >= bound:
+            return interval + f"does not lie {side} {bound:g}: {gate['why']}"
+        return interval + f"is not shown to lie {side} {bound:g}"
+    raise ValueError(f"the gate {gate['effect']!r} is open.")
 
 
 # ---- what if? --------------------------------------------------------------------------------
@@ -128,13 +146,6 @@ BEYOND = (
 )
 
 
-def load_first_sitting() -> dict[str, dict]:
-    """Load the records of the first sitting by experiment, from where they lie."""
-    folders = [results_dir() / name for name in ("first_sitting", "claims")]
-    folder = next(folder for folder in folders if folder.is_dir())
-    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
-
-
 def list_impossible(first: dict[str, dict]) -> list[list[str]]:
     """List the intervals of the first sitting that reach beyond what is possible, as texts.
 
@@ -151,12 +162,32 @@ def list_impossible(first: dict[str, dict]) -> list[list[str]]:
     return rows
 
 
-def combine_first(verdicts: Sequence[str]) -> str:
-    """Return the first sitting's verdict on a claim from those of its experiments."""
-    reached = set(verdicts) - {"not at this scale"}
-    if not reached:
-        return "not at this scale"
-    return reached.pop() if len(reached) == 1 else "partly"
+# What an effect of the second sitting can be at most, by its unit. Most intervals are symmetric on
+# their scale, so near an end they can reach beyond it.
+LARGEST = {
+    "percent": 100.0,
+    "percent of the dogs": 100.0,
+    "percent of the precision above chance": 100.0,  # more is less than guessing finds
+    "share": 1.0,
+    "share of variance": 1.0,
+}
+
+
+def list_beyond(records: Sequence[dict]) -> list[list[str]]:
+    """List the intervals of the second sitting that reach beyond what is possible, as texts.
+
+    Each is [experiment, effect, interval, why].
+    """
+    rows = []
+    for record in records:
+        for name, effect in record["effects"].items():
+            low, high = read_interval(effect["interval"])
+            most = LARGEST.get(effect["unit"], np.inf)
+            if high > most:
+                interval = f"{format_bound(low)} to {high:.6g}".replace("-", "−")
+                why = f"at most {most:g} {effect['unit']}"
+                rows.append([f"`{record['experiment']}`", name, interval, why])
+    return rows
 
 
 def pair_verdicts(groups: Groups, first: dict[str, dict]) -> dict[str, tuple[str, str]]:
@@ -164,14 +195,12 @@ def pair_verdicts(groups: Groups, first: dict[str, dict]) -> dict[str, tuple[str
 
     A claim of the first sitting may be two or three now, such as C7, which is C7a and C7b.
     """
-    before = {}
-    for record in first.values():
-        before.setdefault(record["claim"], []).append(record["verdict"])
+    before = judge_first_sitting(first)
     pairs = {}
     for claim, pooled in pool_claims(groups).items():
         own = before.get(claim.rstrip("abc"))
         if own and groups[claim]:
-            pairs[claim] = (combine_first(own), pooled.verdict)
+            pairs[claim] = (own, pooled.verdict)
     return pairs
 
 
@@ -222,6 +251,30 @@ def list_same_seeds(groups: Groups, first: dict[str, dict]) -> list[SameSeeds]:
         recalls = {name: record[where][name]["values"][:3] for name in RECALLS}
         found.append(SameSeeds(source, describe_hardware(record["machine"]), recalls))
     return found
+
+
+def describe_place(machine: dict) -> str:
+    """Name where a run was made: a GPU or a CPU, and how many cores."""
+    cores = f"{machine['cores']} CPU cores"
+    return f"{machine['gpu']} and {cores}" if machine["gpu"] else cores
+
+
+def count_places(records: Sequence[dict]) -> dict[str, int]:
+    """Return how many seeds are known to have been made at each place, by its name.
+
+    A record knows this of all seeds that were added since it keeps `origins`, and of its newest
+    one. The others are counted as "told by git's history alone".
+    """
+    counts = {}
+    for record in records:
+        known = 0
+        for origin in list_origins(record):
+            place = describe_place(origin["machine"])
+            counts[place] = counts.get(place, 0) + len(origin["seeds"])
+            known += len(origin["seeds"])
+        rest = "told by git's history alone"
+        counts[rest] = counts.get(rest, 0) + len(record["seeds"]) - known
+    return {place: n for place, n in sorted(counts.items(), key=lambda each: -each[1]) if n}
 
 
 class Cost(NamedTuple):

@@ -1,4 +1,4 @@
-"""An experiment from its seeds to its record in results/second_sitting/."""
+"""An experiment from its seeds to its record in results/claims/."""
 
 import datetime
 import subprocess
@@ -21,6 +21,8 @@ from clipnb.runtime import (
     results_dir,
 )
 
+ORIGIN = ("machine", "versions", "commit", "date")  # where and when seeds were made
+
 
 def run_experiment(
     experiment: Experiment,
@@ -28,7 +30,7 @@ def run_experiment(
     small: bool = False,
     n_resamples: int = 1000,
 ) -> dict:
-    """Run an experiment. Returns its record, as in results/second_sitting/.
+    """Run an experiment. Returns its record, as in results/claims/.
 
     It goes on seed by seed where it was interrupted. small: use the settings for notebooks instead
     of the full ones; such a record has no verdict, because its protocol is about the full ones.
@@ -141,7 +143,8 @@ def record_experiment(experiment: Experiment, seeds: Sequence[int]) -> str:
     new = [seed for seed in seeds if seed not in known]
     for seed in new:  # one by one, so that what is done is on record
         if is_cached(experiment, known):  # all outcomes are at hand
-            record = run_experiment(experiment, [*known, seed])
+            again = run_experiment(experiment, [*known, seed])
+            record = keep_origins(again, record, [seed])
         else:
             record = merge_records(record, run_experiment(experiment, [seed]), experiment)
         write_record(path, record, indent=1)
@@ -157,7 +160,11 @@ def is_cached(experiment: Experiment, seeds: Sequence[int]) -> bool:
 
 
 def merge_records(record: dict, other: dict, experiment: Experiment) -> dict:
-    """Return a record with the seeds of another one added. They have no seed in common."""
+    """Return a record with the seeds of another one added. They have no seed in common.
+
+    The machine, the versions, the commit and the date are those of the newest seeds; `origins` has
+    them for all.
+    """
     order = record["seeds"] + other["seeds"]
     merged = record | {
         "seeds": order,
@@ -167,9 +174,25 @@ def merge_records(record: dict, other: dict, experiment: Experiment) -> dict:
         "seconds": record["seconds"] + other["seconds"],
         "trained": record["trained"] | other["trained"],
     }
-    for last in ("machine", "versions", "commit", "date"):  # of the newest seeds
-        merged[last] = other[last]
+    merged |= {field: other[field] for field in ORIGIN}
+    merged = keep_origins(merged, record, other["seeds"])
     return finish_record(round_floats(merged), experiment)
+
+
+def keep_origins(record: dict, before: dict | None, seeds: Sequence[int]) -> dict:
+    """Return a record that says where its seeds were made: those before, and `seeds` as it says."""
+    own = {"seeds": list(seeds)} | {field: record[field] for field in ORIGIN}
+    return record | {"origins": [*(list_origins(before) if before else []), own]}
+
+
+def list_origins(record: dict) -> list[dict]:
+    """List where and when the seeds of a record were made, a dict for each group of seeds.
+
+    A record without `origins` knows this of its newest seed alone, because each new seed took the
+    place of the others; the history of its file in git knows the rest.
+    """
+    newest = {"seeds": record["seeds"][-1:]} | {field: record[field] for field in ORIGIN}
+    return record.get("origins", [newest])
 
 
 def _merge_all(summaries: dict[str, dict], others: dict[str, dict]) -> dict[str, dict]:

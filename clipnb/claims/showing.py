@@ -1,4 +1,4 @@
-"""How the second sitting is told in Markdown: a record as a card, all records as tables.
+"""How the claims on trial are told in Markdown: a record as a card, all records as tables.
 
 Every number and every sentence comes from the records and their protocols.
 """
@@ -6,17 +6,12 @@ Every number and every sentence comes from the records and their protocols.
 import numpy as np
 
 from clipnb.claims import CLAIMS, find_experiment, load_claim, load_claims
+from clipnb.claims.first_sitting import judge_first_sitting, load_first_sitting
 from clipnb.claims.pooling import PooledClaim, pool_claims
 from clipnb.claims.protocols import protocol_path
 from clipnb.claims.so_far import apply_rule
 from clipnb.claims.verdicts import MARKS, UNFINISHED, VERDICTS
-from clipnb.experiments.verdicts import (
-    combine_verdicts,
-    format_link,
-    format_number,
-    group_by_claim,
-)
-from clipnb.markdown import markdown_table
+from clipnb.markdown import format_link, format_number, markdown_table
 from clipnb.records import read_json
 
 Groups = dict[str, list[dict]]  # {claim: its records}
@@ -147,7 +142,7 @@ def _render_source(record: dict) -> str:
     hardware = machine["gpu"] or f"{machine['cores']} CPU cores"
     name = record["experiment"]
     return (
-        f"*From `results/second_sitting/{name}.json` of {record['date']} and "
+        f"*From `results/claims/{name}.json` of {record['date']} and "
         f"`results/protocols/{name}.json`: about {minutes:.0f} min on {hardware}. "
         f"Again: `{record['command']}`.*"
     )
@@ -172,7 +167,16 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
     all records. notebooks: the folder that the links lead to.
     """
     groups = load_claims() if groups is None else groups
-    header = ["", "the claim", "tests", "effect in margins", "verdict", "p (Holm)", "notebook"]
+    header = [
+        "",
+        "the claim",
+        "tests",
+        "seeds",
+        "effect in margins",
+        "verdict",
+        "p (Holm)",
+        "notebook",
+    ]
     rows = []
     for claim, pooled in pool_claims(groups).items():
         title, where = CLAIMS[claim]
@@ -184,6 +188,7 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
                 claim,
                 f"{title} ({where})",
                 str(len(groups[claim])),
+                format_seed_count(groups[claim]),
                 format_pooled(pooled),
                 verdict,
                 format_p(pooled.p_holm),
@@ -191,6 +196,16 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
             ]
         )
     return markdown_table(header, rows)
+
+
+def format_seed_count(records: list[dict]) -> str:
+    """Format how many seeds some records have, and if any are missing, of how many.
+
+    Only `judge_so_far` tells how many seeds a record ought to have.
+    """
+    done = sum(len(record["seeds"]) for record in records)
+    asked = sum(record.get("asked", len(record["seeds"])) for record in records)
+    return f"{done} of {asked}" if asked > done else str(done)
 
 
 def format_p(p: float | None) -> str:
@@ -211,6 +226,7 @@ def experiments_table(groups: Groups | None = None, notebooks: str = "../noteboo
         "the paper",
         "smallest that counts",
         "ours, 95 % interval",
+        "seeds",
         "verdict",
         "because",
         "file",
@@ -221,7 +237,8 @@ def experiments_table(groups: Groups | None = None, notebooks: str = "../noteboo
             link = format_link(record["notebook"], notebooks)
             if "mean" not in record:  # not run yet
                 title = f"{record['title']} ({record['dataset']}), notebook {link}"
-                rows.append([claim, title, "", "", "", format_verdict(record["verdict"]), "", ""])
+                verdict = format_verdict(record["verdict"])
+                rows.append([claim, title, "", "", "", "0", verdict, "", ""])
                 continue
             rows.append(
                 [
@@ -230,6 +247,7 @@ def experiments_table(groups: Groups | None = None, notebooks: str = "../noteboo
                     format_paper(record),
                     f"{record['margin']:g}",
                     f"{record['effect']}: {format_effect(record)}",
+                    format_seed_count([record]),
                     format_verdict(record["verdict"]),
                     format_sentence(record["because"]),
                     f"`{record['experiment']}.json`",
@@ -250,10 +268,7 @@ def compare_sittings(groups: Groups | None = None) -> str:
     A claim of the first sitting such as C7 may be two now: C7a and C7b. groups: by default all
     records of the second sitting.
     """
-    first = {}
-    for claim, records in group_by_claim().items():
-        verdicts = [record["verdict"] for record in records]
-        first[claim] = combine_verdicts(verdicts) if verdicts else "not tested"
+    first = judge_first_sitting(load_first_sitting())
     groups = load_claims() if groups is None else groups
     rows = []
     for claim, pooled in pool_claims(groups).items():

@@ -11,21 +11,21 @@ from clipnb.records import read_json
 def judge_so_far(groups: dict[str, list[dict]]) -> dict[str, list[dict]]:
     """Return records in which every verdict "not finished" is the one by the seeds on record.
 
-    Such a verdict can still change, so tell with it how many seeds are missing (see
-    `count_finished`). groups: {claim: its records}, as `load_claims` gives them. A record without
-    any seed stays "not finished".
+    Such a verdict can still change, so its record gets a field more, `asked`: how many seeds its
+    protocol asks for (see `count_finished` too). groups: {claim: its records}, as `load_claims`
+    gives them. A record without any seed stays "not finished".
     """
     return {
-        claim: [record | {"verdict": find_verdict(record)} for record in records]
-        for claim, records in groups.items()
+        claim: [judge_record(record) for record in records] for claim, records in groups.items()
     }
 
 
-def find_verdict(record: dict) -> str:
-    """Return the verdict of a record, by its protocol's rule and the seeds that it has."""
+def judge_record(record: dict) -> dict:
+    """Return a record with the verdict by its protocol's rule and the seeds that it has."""
     if record["verdict"] != UNFINISHED or not record.get("effects"):
-        return record["verdict"]
-    return apply_rule(record, read_json(protocol_path(record["experiment"])))
+        return record
+    protocol = read_json(protocol_path(record["experiment"]))
+    return record | {"verdict": apply_rule(record, protocol), "asked": protocol["seeds"]}
 
 
 def apply_rule(record: dict, protocol: dict) -> str:

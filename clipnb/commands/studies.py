@@ -32,7 +32,9 @@ def add_commands(add_command: AddCommand) -> None:
         "(default: quick, and two_minutes on flickr8k if it is trained)",
     )
 
-    add_command("report", handle_report, "Write the tables of results/README.md anew.")
+    add_command(
+        "report", handle_report, "Write the tables of README.md and results/README.md anew."
+    )
 
 
 def handle_download(arguments: Namespace) -> None:
@@ -69,7 +71,7 @@ def handle_bench(arguments: Namespace) -> None:
 
 
 def handle_report(arguments: Namespace) -> None:
-    """Write the tables of results/README.md anew."""
-    from clipnb.report import update_results_readme
+    """Write the tables of README.md and results/README.md anew."""
+    from clipnb.report import update_readmes
 
-    update_results_readme()
+    update_readmes()

@@ -19,7 +19,7 @@ def add_commands(add_command: AddCommand) -> None:
     command = add_command(
         "experiment",
         handle_experiment,
-        "Put a claim of the paper to the test in full, into results/second_sitting/. This takes "
+        "Put a claim of the paper to the test in full, into results/claims/. This takes "
         "minutes; an interrupted run goes on seed by seed. To check a verdict, add seeds of your "
         "own to its record: `clipnb experiment NAME --seeds 5,6` runs the seeds 5 and 6, and the "
         "interval is then that of all seeds.",
@@ -28,8 +28,9 @@ def add_commands(add_command: AddCommand) -> None:
         "name",
         nargs="?",
         help="the name of an experiment, `all`, `list`, `coverage`: how often the intervals hold "
-        "the truth, by simulation, or `budgets`: each effect at a quarter and at half of its "
-        "budget, into results/budgets/",
+        "the truth, by simulation, `budgets`: each effect at a quarter and at half of its budget, "
+        "into results/budgets/, or a study that tests no claim: `adapting` (what a model forgets "
+        "when it learns anew), `full_budget` (the baseline at the budget of its original)",
     )
     command.add_argument(
         "--seeds",
@@ -74,7 +75,7 @@ def handle_experiment(arguments: Namespace) -> int | None:
     if name == "budgets":
         return record_all_budgets(arguments.seeds)
     if name not in experiments and name != "all":
-        run_first_sitting(arguments, experiments)
+        run_study(arguments, experiments)
         return None
     chosen = experiments if name == "all" else {name: experiments[name]}
     return run_chosen(chosen, arguments)
@@ -193,16 +194,15 @@ def print_list(experiments: "Experiments") -> None:
         print("\t".join([name, experiment.claim, seeds, verdict, experiment.title]))
 
 
-def run_first_sitting(arguments: Namespace, second_sitting: "Experiments") -> None:
-    """Run an experiment that the first sitting alone has, as it was run then."""
-    from clipnb.experiments import EXPERIMENTS, STUDIES, record_experiment
+def run_study(arguments: Namespace, experiments: "Experiments") -> None:
+    """Run a study of the course, which tests no claim. Raises ValueError for an unknown name."""
+    from clipnb.experiments import STUDIES, record_study
 
     name, seeds = arguments.name, arguments.seeds or range(3)
-    first = [each for each in [*EXPERIMENTS, *STUDIES] if each not in second_sitting]
-    if name not in first:
-        names = ", ".join([*second_sitting, *first, "coverage", "budgets"])
+    if name not in STUDIES:
+        names = ", ".join([*experiments, *STUDIES, "coverage", "budgets"])
         raise ValueError(f"no experiment {name!r}; there are {names}, and all.")
     options = [option for option in ("small", "protocol", "tune") if getattr(arguments, option)]
     if options or not isinstance(seeds, range):
-        raise ValueError(f"{name} is of the first sitting: give --seeds a number and nothing else.")
-    print(f"wrote {record_experiment(name, len(seeds))}")
+        raise ValueError(f"{name} tests no claim: give --seeds a number and nothing else.")
+    print(f"wrote {record_study(name, len(seeds))}")

@@ -12,6 +12,8 @@ from clipnb.claims.learning.learning_curves import (
     LANGUAGE_MODEL,
     images_to_reach,
 )
+from clipnb.claims.showing import format_verdict
+from clipnb.claims.so_far import find_verdict
 from clipnb.claims.verdicts import read_interval
 from clipnb.plots import BLACK, BLUE, ORANGE, RED
 from clipnb.records import read_json
@@ -21,9 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {LANGUAGE_MODEL: RED, BAG_PREDICTION: ORANGE, CONTRAST: BLUE}
+SHORT = {
+    LANGUAGE_MODEL: "language model",
+    BAG_PREDICTION: "word prediction",
+    CONTRAST: "contrast",
+}
 LEVELS = ("where the weaker arm ends", "three quarters of the way", "half way")
 RATIO_TICKS = {0.25: "¼", 0.5: "½", 1: "1", 2: "2", 4: "4", 8: "8", 16: "16"}
-RATIO_BORDERS = (0.2, 20)  # what lies beyond gets an arrow
+RATIO_BORDERS = (0.2, 24)  # what lies beyond gets an arrow
 N_LEVELS = 60  # at which a ratio is read, from a third of the way up
 
 # ---- learning rates --------------------------------------------------------------------------
@@ -42,14 +49,15 @@ def load_tuning(*names: str) -> dict[str, dict[float, float]]:
 def plot_rates(scores: dict[str, dict[float, float]], ax: "Axes", shared: float) -> None:
     """Plot the grade of each arm over its learning rate, with a star at the best one.
 
-    scores: {arm: {learning rate: percent}}. shared: a rate to mark, which all arms once had.
+    scores: {arm: {learning rate: percent}}. shared: a rate to mark.
     """
     for arm, by_rate in scores.items():
         rates, percents = list(by_rate), list(by_rate.values())
         ax.plot(rates, percents, "o-", color=COLOURS[arm], label=arm, markersize=4)
         best = max(by_rate, key=by_rate.get)
         ax.plot(best, by_rate[best], "*", color=COLOURS[arm], markersize=17)
-    ax.axvline(shared, color=BLACK, linestyle="--", label="the rate that all once shared")
+    ax.plot([], [], "*", color=GREY, markersize=14, label="the best rate of an arm")
+    ax.axvline(shared, color=BLACK, linestyle="--", label=f"{shared:g} for all")
     ax.set_xscale("log")
     ticks = sorted({rate for by_rate in scores.values() for rate in by_rate})
     _set_ticks(ax.xaxis, ticks, [f"{tick:g}" for tick in ticks])
@@ -110,6 +118,24 @@ def _plot_seeds(
 # ---- how many images -------------------------------------------------------------------------
 
 
+def read_arms(record: dict) -> tuple[str, str]:
+    """Read from the name of a record's effect which arm should be slow, and which one fast."""
+    slow, fast = record["effect"].removeprefix("images for ").split(", over ")
+    return slow, fast
+
+
+def name_step(slow: str, fast: str) -> str:
+    """Name what is divided in a ratio of two arms, such as "Word prediction ÷ contrast"."""
+    return f"{SHORT[slow].capitalize()} ÷ {SHORT[fast]}"
+
+
+def tell_verdict(record: dict) -> str:
+    """Tell the verdict of a record by the seeds that it has, such as "✔ supported (3 seeds)"."""
+    n_seeds = len(record["seeds"])
+    seeds = "seed" if n_seeds == 1 else "seeds"
+    return f"{format_verdict(find_verdict(record))} ({n_seeds} {seeds})"
+
+
 def find_level(record: dict, fast: str, slow: str, seed: int = 0, share: float = 1.0) -> float:
     """Return the level that two arms are compared at, in percent.
 
@@ -154,7 +180,8 @@ def plot_ratios(record: dict, ax: "Axes") -> None:
     The grey band holds ratios that are too small to count, the diamond is the paper's own one.
     """
     margin = record["margin"]
-    ax.axvspan(1 / margin, margin, color=GREY, alpha=0.18, linewidth=0)
+    band = "too small to count"
+    ax.axvspan(1 / margin, margin, color=GREY, alpha=0.18, linewidth=0, label=band)
     ax.axvline(1, color=BLACK, linewidth=1)
     effects = list(record["effects"].values())[: len(LEVELS)]
     for row, effect in enumerate(effects):
@@ -195,7 +222,7 @@ def plot_levels(record: dict, fast: str, slow: str, ax: "Axes", colour: str) -> 
     for pair in zip(fast_curves, slow_curves, strict=True):
         ax.plot(*list_ratios(*pair, images, chance), color=colour, linewidth=0.8, alpha=0.6)
     levels, ratios = list_ratios(fast_curves.mean(axis=0), slow_curves.mean(axis=0), images, chance)
-    ax.plot(levels, ratios, color=colour, linewidth=2.5, label=f"{slow}, over {fast}")
+    ax.plot(levels, ratios, color=colour, linewidth=2.5, label=name_step(slow, fast))
     ax.axhline(1, color=BLACK, linestyle="--", linewidth=1.2)
     ax.set_yscale("log")
     _set_ticks(ax.yaxis, list(RATIO_TICKS), list(RATIO_TICKS.values()))
