@@ -34,6 +34,14 @@ def find_line(ax, label):
     return line
 
 
+def find_marks(ax, marker, size):
+    """Return {x: y} of all marks of a shape and a size."""
+    lines = [
+        line for line in ax.lines if (line.get_marker(), line.get_markersize()) == (marker, size)
+    ]
+    return {x: y for line in lines for x, y in zip(*line.get_data(), strict=True)}
+
+
 # ---- records by hand -------------------------------------------------------------------------
 
 
@@ -60,18 +68,19 @@ def test_effects_are_drawn_in_order_on_their_own_scale(ax):
 
 def test_classes_are_sorted_and_those_never_reached_get_a_triangle(ax):
     values = [[8.0, 2.0, None, 4.0], [8.0, 4.0, None, None], [16.0, 2.0, 32.0, 8.0]]
-    record = {"effects": {"worth": {"values": values}, "few": {"values": [[1.0] * 4]}}}
+    record = {"effects": {"worth": {"values": values}, "few": {"values": [[0.5, 1.0, 1.0, 1.0]]}}}
     figures.plot_worth(record, "worth", GROUPS, ax, few="few")
     assert read_labels(ax, "x") == ["cat", "dog", "snow", "sea"]
     kinds, places = find_line(ax, "kinds"), find_line(ax, "places")
     assert dict(zip(kinds.get_xdata(), kinds.get_ydata(), strict=True)) == {1: 8.0, 0: 2.0}
     assert dict(zip(places.get_xdata(), places.get_ydata(), strict=True)) == {2: 8.0}
     assert (kinds.get_color(), places.get_color()) == (BLUE, GREEN)
-    triangles = [line for line in ax.lines if line.get_marker() == "^" and len(line.get_xdata())]
-    above = {x: y for line in triangles for x, y in zip(*line.get_data(), strict=True)}
-    assert list(above) == [3]
-    assert above[3] > 32.0
-    assert find_line(ax, "models of 1,000 scenes").get_ydata().tolist() == [1.0] * 4
+    assert find_marks(ax, "^", size=9) == {3: 1.5 * 32.0}
+    assert find_marks(ax, "^", size=2.5) == {2: 1.5 * 32.0, 3: 1.5 * 32.0}  # single seeds
+    assert find_marks(ax, "v", size=6) == {1: figures.LEAST}  # of few scenes
+    assert find_line(ax, "never reached (drawn at the top)")
+    assert find_line(ax, "below one (drawn at the bottom)")
+    assert find_line(ax, "models of 1,000 scenes").get_ydata().tolist() == [1.0] * 3
 
 
 def test_tasks_that_words_win_are_blue_and_first(ax):
@@ -144,6 +153,32 @@ def test_every_tower_has_a_mark_for_every_task(ax):
         marks = find_line(ax, label).get_xdata()
         assert marks[0] == record["conditions"][f"{tower}, kind"]["mean"]
         assert len(marks) == 12
+
+
+def test_the_largest_gaps_are_named_with_their_leader():
+    tasks = load_claim("representations")["numbers"]["tasks"][0]
+    means = {f"{tower}, {task}": 50.0 for tower in ("CLIP", "told everything") for task in tasks}
+    means |= {"CLIP, size": 48.0, "told everything, turn": 47.0}
+    record = {"conditions": {name: {"mean": mean} for name, mean in means.items()}}
+    lines = figures.describe_gaps(record, n=2).splitlines()
+    assert lines[1:] == ["  turn: CLIP by 3.0 points", "  size: the twin by 2.0 points"]
+
+
+def test_correlations_are_drawn_as_r(ax):
+    records = [load_claim(name) for name in ("tracks_supervised", "tracks_supervised_flickr8k")]
+    figures.plot_correlations(*records, ax)
+    assert read_labels(ax) == [*figures.CORRELATION_ROWS, "photos: nouns"]
+    assert find_line(ax, "the paper").get_xdata()[0] == pytest.approx(0.82, abs=0.01)
+
+
+def test_leads_are_those_of_both_records(ax):
+    records = [load_claim(name) for name in ("representations", "representations_flickr8k")]
+    figures.plot_leads(*records, ax)
+    assert read_labels(ax) == [*figures.LEAD_ROWS, *figures.PHOTO_LEAD_ROWS]
+    means = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    told = "CLIP minus the twin told everything"
+    assert means[0] == records[0]["effects"][told]["mean"]
+    assert means[4] == records[1]["effects"][told]["mean"]
 
 
 def test_the_pairs_are_conditions_of_the_record():

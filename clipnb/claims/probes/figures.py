@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SCENE_GROUPS = {f"{task}s": list(ATTRIBUTES[task]) for task in TAUGHT_TASKS}
 PHOTO_GROUPS = {"nouns": list(NOUN_CLASSES)}
 GROUP_COLOURS = (BLUE, GREEN, ORANGE)
+LEAST = 0.5  # where a worth below one example is drawn, and how a record tells it
 
 Row = tuple[str, dict]  # a label and an effect of a record
 COUNTING_PAIRS = [  # for `clipnb.claims.forest.plot_pairs`: words and a probe on the same features
@@ -40,6 +41,24 @@ COUNTING_PAIRS = [  # for `clipnb.claims.forest.plot_pairs`: words and a probe o
     ("colours", "words, colour", "probe, colour"),
     ("places", "words, place", "probe, place"),
 ]
+CORRELATION_ROWS = {  # {label: effect} of `tracks_supervised`
+    "scenes: within tasks": "within tasks",
+    "· kinds": "kinds",
+    "· colours": "colours",
+    "· places": "places",
+    "scenes: all classes as one task": "all classes as one task",
+}
+LEAD_ROWS = {  # {label: effect} of `representations`
+    "scenes: twin told everything": "CLIP minus the twin told everything",
+    "· tasks that captions tell": "the same, tasks that the captions tell",
+    "· tasks that nothing tells": "the same, tasks that nothing tells",
+    "scenes: twin with three heads": "CLIP minus the twin with three heads",
+}
+PHOTO_LEAD_ROWS = {  # {label: effect} of `representations_flickr8k`
+    "photos: twin told all words": "CLIP minus the twin told everything",
+    "photos: twins told these nouns": "CLIP minus twins told these nouns",
+    "photos: twins told other nouns": "CLIP minus twins told other nouns",
+}
 TOWER_STYLES = {  # {tower of the experiment `representations`: (label, colour, marker)}
     "untrained": ("untrained", GREY, "x"),
     "three heads": ("twin told kind, colour, place", ORANGE, "^"),
@@ -132,9 +151,10 @@ def plot_worth(
 ) -> None:
     """Plot how many examples words are worth to each class, the least first.
 
-    A large dot is the median over the seeds, a small one a seed. A triangle at the top stands for a
-    class whose words no number of examples reached. groups: the names of the classes, in the order
-    of the effect's values. few: an effect of models that saw few scenes, drawn as hollow dots.
+    A large mark is the median over the seeds, a small black one a seed. A triangle at the top
+    stands for words that no number of examples reached, and one at the bottom for words that are
+    worth less than one example. groups: the names of the classes, in the order of the effect's
+    values. few: an effect of models that saw few scenes, drawn as hollow marks.
     """
     values = read_values(record["effects"][effect])  # (seeds, U)
     medians = np.median(values, axis=0)
@@ -148,16 +168,19 @@ def plot_worth(
         columns = np.arange(start, start + len(own))
         start += len(own)
         _draw_worth(ax, place[columns], values[:, columns], top, colour, group)
-    ax.plot([], [], "^", color=GREY, markersize=9, label="never reached")
+    drawn = [values]
     if few is not None:
         fewer = np.median(read_values(record["effects"][few]), axis=0)
-        label = "models of 1,000 scenes"
-        style = {"color": GREY, "markerfacecolor": "white", "zorder": 1}
-        ax.plot(place, np.minimum(fewer, top), "o", markersize=6, label=label, **style)
+        style = {"color": GREY, "markerfacecolor": "white", "markersize": 6, "zorder": 1}
+        _draw_marks(ax, place, fewer, top, "models of 1,000 scenes", **style)
+        drawn.append(fewer[None])
+    _explain_marks(ax, np.concatenate(drawn))
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xticks(range(len(names)), [names[i] for i in order], rotation=60, ha="right")
-    ax.set(ylabel="examples (log scale)", xlim=(-0.7, len(names) - 0.3), ylim=(0.4, 1.5 * top))
+    ax.set(
+        ylabel="examples (log scale)", xlim=(-0.7, len(names) - 0.3), ylim=(0.7 * LEAST, 1.5 * top)
+    )
 
 
 def find_top(values: np.ndarray) -> float:
@@ -169,13 +192,28 @@ def _draw_worth(
     ax: "Axes", places: np.ndarray, values: np.ndarray, top: float, colour: str, label: str
 ) -> None:
     """Draw a group of classes. values: (seeds, U), infinite where nothing was reached."""
-    medians = np.median(values, axis=0)
-    reached = np.isfinite(medians)
-    ax.plot(places[reached], medians[reached], "o", color=colour, markersize=9, label=label)
-    beyond = np.full((~reached).sum(), top)
-    ax.plot(places[~reached], beyond, "^", color=colour, markersize=9)
+    _draw_marks(ax, places, np.median(values, axis=0), top, label, color=colour, markersize=9)
     for own in values:
-        ax.plot(places, np.minimum(own, top), ".", color=BLACK, markersize=4, zorder=3)
+        _draw_marks(ax, places, own, top, None, color=BLACK, markersize=2.5, zorder=3)
+
+
+def _draw_marks(
+    ax: "Axes", places: np.ndarray, values: np.ndarray, top: float, label: str | None, **style
+) -> None:
+    """Draw numbers of examples as dots, and those that are not known as triangles at the ends."""
+    known = np.isfinite(values) & (values >= 1)
+    ax.plot(places[known], values[known], "o", label=label, **style)
+    for unknown, where, marker in ((np.isinf(values), top, "^"), (values < 1, LEAST, "v")):
+        ax.plot(places[unknown], np.full(unknown.sum(), where), marker, **style)
+
+
+def _explain_marks(ax: "Axes", values: np.ndarray) -> None:
+    """Add to the legend what small dots and triangles are, if there are any."""
+    ax.plot([], [], "o", color=BLACK, markersize=2.5, label="a seed")
+    if np.isinf(values).any():
+        ax.plot([], [], "^", color=GREY, label="never reached (drawn at the top)")
+    if (values < 1).any():
+        ax.plot([], [], "v", color=GREY, label="below one (drawn at the bottom)")
 
 
 # ---- words beside a probe with all labels -----------------------------------------------------
@@ -194,6 +232,18 @@ def plot_tracking(words: np.ndarray, probe: np.ndarray, ax: "Axes") -> None:
         start += len(own)
         ax.plot(probe[rows], words[rows], "o", color=colour, alpha=0.85, label=group)
     ax.set(xlim=(0, 103), ylim=(0, 103), xlabel="probe with all labels (F1 score, percent)")
+
+
+def plot_correlations(record: dict, of_photos: dict, ax: "Axes") -> None:
+    """Plot how words and a probe go together, as correlations r with intervals, a row each.
+
+    The records tell Fisher's z = artanh r.
+    """
+    rows = list_leads(record, CORRELATION_ROWS)
+    rows += list_leads(of_photos, {"photos: nouns": "over nouns"})
+    band = tuple(np.tanh([-record["margin"], record["margin"]]))
+    plot_effects(rows, ax, band, np.tanh(record["paper_effect"]), transform=np.tanh)
+    ax.set(title="Do words and labels go together?", xlabel="correlation r", xlim=(-1, 1))
 
 
 # ---- who wins which task ---------------------------------------------------------------------
@@ -249,6 +299,8 @@ def plot_towers(record: dict, ax: "Axes") -> None:
         means = [record["conditions"][f"{tower}, {task}"]["mean"] for task in tasks]
         rows = np.arange(len(tasks)) + 0.17 * (shift - 1.5)
         ax.plot(means, rows, marker, color=colour, markersize=7, label=label)
+    for row in range(1, len(tasks), 2):
+        ax.axhspan(row - 0.5, row + 0.5, color=GREY, alpha=0.1, linewidth=0)
     border = len(TOLD_TASKS) - 0.5
     ax.axhline(border, color=BLACK, linewidth=1)
     style = {"transform": ax.get_yaxis_transform(), "fontsize": 9, "style": "italic"}
@@ -257,6 +309,26 @@ def plot_towers(record: dict, ax: "Axes") -> None:
     ax.set_yticks(range(len(tasks)), tasks)
     ax.set_ylim(len(tasks) - 0.5, -0.5)
     ax.set_xlabel("probes right (percent)")
+
+
+def describe_gaps(record: dict, n: int = 4) -> str:
+    """Name the tasks in which CLIP's tower and the twin told everything differ most."""
+    rows = {}
+    for task in [*TOLD_TASKS, *UNTOLD_TASKS]:
+        towers = (f"{tower}, {task}" for tower in ("CLIP", "told everything"))
+        clip, twin = (record["conditions"][name]["mean"] for name in towers)
+        rows[task] = clip - twin
+    largest = sorted(rows, key=lambda task: -abs(rows[task]))[:n]
+    leaders = {task: "CLIP" if rows[task] > 0 else "the twin" for task in largest}
+    told = (f"{task}: {leaders[task]} by {abs(rows[task]):.1f} points" for task in largest)
+    return "CLIP and the twin told everything differ most in\n  " + "\n  ".join(told)
+
+
+def plot_leads(record: dict, of_photos: dict, ax: "Axes") -> None:
+    """Plot the leads of probes on CLIP's tower over those on its twins, with intervals."""
+    rows = list_leads(record, LEAD_ROWS) + list_leads(of_photos, PHOTO_LEAD_ROWS)
+    plot_effects(rows, ax, (-record["margin"], record["margin"]), record["paper_effect"])
+    ax.set(title="CLIP's lead over its twins", xlabel="points (95 % intervals over tasks)")
 
 
 def list_leads(record: dict, names: dict[str, str]) -> list[Row]:

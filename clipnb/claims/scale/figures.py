@@ -14,7 +14,6 @@ from clipnb.claims.scale.clamp import HIGH_START, HOT, LIMIT, USUAL
 from clipnb.claims.scale.frontier import HELD_OUT, extend_line
 from clipnb.claims.scale.locked import LOCKED, SCRATCH, UNLOCKED
 from clipnb.claims.scale.temperature import BAD_START
-from clipnb.claims.showing import format_effect, format_verdict
 from clipnb.markdown import markdown_table
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 from clipnb.recipes import BASELINE, BASELINE_FULL, BASELINE_FULL_IMAGES, BASELINE_ROWS
@@ -32,18 +31,6 @@ def describe_seeds(record: dict) -> str:
     """Say which dataset a record is about and how many seeds it has: "scenes, 5 seeds"."""
     n = len(record["seeds"])
     return f"{record['dataset']}, {n} seed{'s' if n != 1 else ''}"
-
-
-def summarize_claim(record: dict) -> str:
-    """Say in three lines what was tested, how large its effect is, and the verdict."""
-    effect = record["effects"][record["effect"]]
-    return "\n".join(
-        [
-            f"{record['title']} ({describe_seeds(record)})",
-            f"  {record['effect']}: {format_effect(effect)}",
-            f"  verdict: {format_verdict(record['verdict'])}",
-        ]
-    )
 
 
 def plot_seeds(ax: "Axes", x: Sequence[float], values: Sequence[Sequence[float]], **style) -> None:
@@ -325,6 +312,7 @@ def plot_locked(record: dict, ax: "Axes") -> None:
 
 FOUND = "text_to_image_R@10"  # the share of captions that find their image among the first ten
 LEAKY = "leaky rows"
+MOMENTS = ("best epoch", "last epoch")  # of a run, judged on pairs that were held out
 WAYS = {  # of the record: how a way is called and drawn
     BASELINE_FULL.name: ("official split, batches of rows", BLUE),
     BASELINE_FULL_IMAGES.name: ("official split, batches of images", GREEN),
@@ -359,12 +347,6 @@ def read_metric(runs: Sequence[dict], when: str, metric: str) -> list[float]:
     return [run[when]["metrics"][metric] for run in runs]
 
 
-def plot_full_budget(record: dict, axes: Sequence["Axes"]) -> None:
-    """Plot the losses of the runs at the full budget, and how often captions find their image."""
-    plot_loss_curves(record, axes[0])
-    plot_found_images(record, axes[1])
-
-
 def plot_loss_curves(record: dict, ax: "Axes") -> None:
     """Plot the training loss of each run, between ln N and its floor.
 
@@ -383,6 +365,9 @@ def plot_loss_curves(record: dict, ax: "Axes") -> None:
             ax.plot([where, where], [best, last], color=colour, linewidth=0.8)
             ax.plot(where, best, "o", color=colour, markerfacecolor="white")
             ax.plot(where, last, "o", color=colour)
+    style = {"color": BLACK, "markerfacecolor": "white"}
+    ax.plot([], [], "o", label="held out, best epoch on dev", **style)
+    ax.plot([], [], "o", color=BLACK, label="held out, last epoch")
     chance, floor = record["chance_loss"], record["floor"]
     ax.axhline(chance, color=BLACK, linestyle="--", linewidth=1.2, label=f"ln N: {chance:.2f}")
     label = f"floor of batches of rows: {floor:.2f}"
@@ -391,7 +376,7 @@ def plot_loss_curves(record: dict, ax: "Axes") -> None:
     ax.set(title="Loss: training, then held out", xlabel="share of training (percent)")
     ax.set_ylabel("loss (nats)")
     ax.set_ylim(bottom=0)
-    ax.legend(fontsize=9, loc="best")
+    ax.legend(fontsize=9, loc="upper left", ncols=2)
 
 
 def plot_found_images(record: dict, ax: "Axes") -> None:
@@ -402,7 +387,7 @@ def plot_found_images(record: dict, ax: "Axes") -> None:
         if values:
             rows.append((label, GREY, values, None))
     for way, runs in read_ways(record).items():
-        best, last = (read_metric(runs, when, FOUND) for when in ("best epoch", "last epoch"))
+        best, last = (read_metric(runs, when, FOUND) for when in MOMENTS)
         rows.append((*WAYS[way], best, last))
     for row, (_, colour, best, last) in enumerate(rows):
         ax.plot(best, [row] * len(best), ".", color=colour, markersize=5)
@@ -414,6 +399,7 @@ def plot_found_images(record: dict, ax: "Axes") -> None:
             ax.plot(np.mean(last), row, "o", **style)
     ax.plot([], [], "o", color=BLACK, markerfacecolor="white", label="best epoch on dev")
     ax.plot([], [], "o", color=BLACK, label="last epoch")
+    ax.plot([], [], ".", color=BLACK, markersize=5, label="a seed")
     ax.axvline(1, color=BLACK, linestyle="--", linewidth=1.2, label="chance: 1 %")
     ax.set_yticks(range(len(rows)), [label for label, *_ in rows])
     ax.set(title="Captions that find their image", xlabel="among the first ten (percent)")
@@ -427,44 +413,41 @@ def load_runs(recipe: str) -> list[dict]:
     return [own for own in load_records("flickr8k") if own["recipe"]["name"] == recipe]
 
 
-def full_budget_table(record: dict) -> str:
-    """Render the full budget as a Markdown table, a row for each way, means over the seeds."""
-    header = [
-        "",
-        "seeds",
-        "loss in training, last epoch",
-        "loss held out, best / last epoch",
-        "captions that find their image among the first ten, best / last epoch",
-        "mean recall, five captions",
-    ]
+def loss_table(record: dict) -> str:
+    """Render the losses at the full budget as a Markdown table, a row for each way."""
+    header = ["", "seeds", "loss in training, last epoch", "loss held out, best / last epoch"]
+    rows = []
+    for way, runs in read_ways(record).items():
+        best, last = (mean_of([run[when]["loss"] for run in runs]) for when in MOMENTS)
+        training = mean_of([run["history"][-1]["loss"] for run in runs])
+        rows.append([WAYS[way][0], str(len(runs)), f"{training:.2f}", f"{best:.2f} / {last:.2f}"])
+    return markdown_table(header, rows)
+
+
+def found_table(record: dict) -> str:
+    """Render how often captions find their image as a Markdown table, a row for each way.
+
+    The last column tells when the epoch that is best on dev comes, in percent of the training.
+    """
+    header = ["", "seeds", "found, best epoch", "found, last epoch", "best epoch comes after"]
     rows = []
     for name, label in FEWER.items():
         runs = load_runs(name)
         if runs:
             found = mean_of([run["metrics"]["test"][FOUND] for run in runs])
-            rows.append([label, str(len(runs)), "", "", f"{found:.1f} %", format_recall(name)])
+            rows.append([label, str(len(runs)), f"{found:.1f} %", "–", "–"])
     for way, runs in read_ways(record).items():
-        moments = ("best epoch", "last epoch")
-        found = [mean_of(read_metric(runs, when, FOUND)) for when in moments]
-        losses = [mean_of([run[when]["loss"] for run in runs]) for when in moments]
-        training = mean_of([run["history"][-1]["loss"] for run in runs])
-        rows.append(
-            [
-                WAYS[way][0],
-                str(len(runs)),
-                f"{training:.2f}",
-                f"{losses[0]:.2f} / {losses[1]:.2f}",
-                f"{found[0]:.1f} / {found[1]:.1f} %",
-                format_recall(way),
-            ]
-        )
+        best, last = (mean_of(read_metric(runs, when, FOUND)) for when in MOMENTS)
+        shares = [find_best_share(run["history"]) for run in runs]
+        when = f"{min(shares):.0f} to {max(shares):.0f} % of the training"
+        rows.append([WAYS[way][0], str(len(runs)), f"{best:.1f} %", f"{last:.1f} %", when])
     return markdown_table(header, rows)
 
 
-def format_recall(recipe: str) -> str:
-    """Format the mean recall on test of a recipe's runs in results/runs/, or "" without one."""
-    recalls = [run["metrics"]["test"]["mean_recall"] for run in load_runs(recipe)]
-    return f"{mean_of(recalls):.1f} %" if recalls else ""
+def find_best_share(history: Sequence[dict]) -> float:
+    """Return after which part of a training dev recall is highest, in percent."""
+    recalls = [row["dev_mean_recall"] for row in history]
+    return 100 * (1 + int(np.argmax(recalls))) / len(recalls)
 
 
 def mean_of(values: Sequence[float]) -> float:

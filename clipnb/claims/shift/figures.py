@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipnb.claims.forest import GREY
+from clipnb.claims.forest import COLOURS, GREY, scale_paper_effect
+from clipnb.claims.pooling import scale_effect
 from clipnb.claims.shift.overlap import LARGE_OVERLAP, MEDIAN_OVERLAP
 from clipnb.claims.shift.robustness import LABELS_MANY, WORDS_MANY, WORDS_ONE
 from clipnb.claims.shift.sources import SOURCES, TASKS
 from clipnb.claims.shift.sources_photos import TASK_WORDS
 from clipnb.claims.shift.styled import SHIFTED_STYLES, fit_line, logit
+from clipnb.claims.so_far import find_verdict
+from clipnb.claims.told import tell_verdict
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ WAYS = {  # of adapting: {name of its conditions: (label, colour)}
     "": ("probe, painted images", ORANGE),  # the one with the most shots
     "many styles": ("probe, four styles: the control", BLUE),
     "fine-tuned": ("fine-tuned, painted images", BLACK),
+}
+UNIT_LABELS = {  # what a unit of a record means on an axis
+    "percent of the precision above chance": (
+        "difference in what is kept, in percent of the precision above chance on plain photos"
+    ),
 }
 PERCENT_TICKS = np.array([10, 20, 40, 60, 80, 90])
 
@@ -51,7 +59,8 @@ def plot_strip(record: dict, rows: dict[str, str], ax: "Axes", title: str = "") 
         ax.plot(effect["interval"], [row, row], color=BLUE, linewidth=2.5)
         ax.plot(effect["mean"], row, "D", color=BLUE, markersize=8)
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.set(ylim=(len(rows) - 0.4, -0.6), title=title, xlabel=record["unit"])
+    ax.set(ylim=(len(rows) - 0.4, -0.6), title=title)
+    ax.set_xlabel(UNIT_LABELS.get(record["unit"], record["unit"]))
     ax.grid(axis="y", visible=False)
 
 
@@ -100,20 +109,22 @@ def read_log_odds(record: dict, name: str, styles: Sequence[str]) -> float:
 
 
 def plot_shots(record: dict, ax: "Axes", title: str = "") -> None:
-    """Plot accuracy by style against the number of painted examples, with zero-shot at the left."""
+    """Plot accuracy by style against the number of painted examples, with zero-shot at the left.
+
+    A line joins the means over the seeds, and a dot is a seed.
+    """
     shots = record["numbers"]["shots"][0]
     names = ["zero-shot", *(f"{k} shots" for k in shots)]
-    highest = 0.0
-    for style, colour in STYLE_COLOURS.items():
+    places = np.arange(len(names))
+    for number, (style, colour) in enumerate(STYLE_COLOURS.items()):
         conditions = [record["conditions"][f"{name}: {style}"] for name in names]
-        low, high = np.array([each["interval"] for each in conditions]).T
-        means = [each["mean"] for each in conditions]
-        highest = max(highest, *means)
-        ax.plot(range(len(names)), means, "o-", color=colour, label=style)
-        ax.fill_between(range(len(names)), low, high, color=colour, alpha=0.12)
-    ax.set_xticks(range(len(names)), ["zero-shot", *shots])
+        ax.plot(places, [each["mean"] for each in conditions], color=colour, label=style)
+        beside = places + 0.05 * (number - 2)  # so that the dots of five styles stand apart
+        for own in np.transpose([each["values"] for each in conditions]):
+            ax.plot(beside, own, "o", color=colour, markersize=5, alpha=0.7)
+    ax.set_xticks(places, ["zero-shot", *shots])
     ax.set(title=title, xlabel="painted examples of each kind", ylabel="kinds right (percent)")
-    ax.set_ylim(0, highest + 15)
+    ax.set_ylim(bottom=0)
 
 
 def plot_gains(record: dict, ax: "Axes", title: str = "") -> None:
@@ -152,7 +163,7 @@ LEAK_POINTS = (  # an effect, the share that leaks, a colour, a label
     ),
 )
 GAIN_LINES = (5, 25, 100)  # points that a leaked photo gains; 100 is the most there can be
-FIRST_SITTING = 0.005  # its share of test photos that were near a training photo
+FIVE_PHOTOS = 0.005  # the share of test photos that show a moment of the training set
 
 
 def plot_leaks(record: dict, ax: "Axes", title: str = "") -> None:
@@ -162,17 +173,19 @@ def plot_leaks(record: dict, ax: "Axes", title: str = "") -> None:
     of the vertical line the largest possible shift is within the margin, so nothing is tested.
     """
     margin = record["margin"]
-    ax.axhspan(-margin, margin, color=GREY, alpha=0.14, linewidth=0)
+    label = "too small to count"
+    ax.axhspan(-margin, margin, color=GREY, alpha=0.14, linewidth=0, label=label)
     shares = np.array([0.003, 0.3])
     for gain in GAIN_LINES:
         ax.plot(100 * shares, gain * shares, color=GREY, linewidth=1)
-        ax.text(31, gain * 0.31, f"a leaked photo\ngains {gain}", color=BLACK, fontsize=8)
-    ax.axvline(100 * FIRST_SITTING, color=BLACK, linestyle="--", linewidth=1)
-    ax.text(100 * FIRST_SITTING * 1.05, 2, "the first\nsitting", fontsize=8)
+        style = {"color": BLACK, "fontsize": 10, "va": "center"}
+        ax.text(31, gain * 0.3, f"a leaked photo\ngains {gain} points", **style)
+    ax.axvline(100 * FIVE_PHOTOS, color=BLACK, linestyle="--", linewidth=1)
+    ax.text(100 * FIVE_PHOTOS * 1.05, 2, "five\nphotos", fontsize=10)
     for number, (name, share, colour, label) in enumerate(LEAK_POINTS):
         effect = record["effects"][name]
-        place = 100 * share * 1.06 ** (number - 1)  # side by side
-        ax.plot([place, place], effect["interval"], color=colour, linewidth=2.5)
+        place = 100 * share * 1.09 ** (number - 1)  # side by side
+        ax.plot([place, place], effect["interval"], color=colour, linewidth=3)
         ax.plot(place, effect["mean"], "o", color=colour, markersize=9, label=label)
     ax.set_xscale("log")
     ax.set_yscale("asinh", linear_width=0.5)
@@ -180,9 +193,9 @@ def plot_leaks(record: dict, ax: "Axes", title: str = "") -> None:
     ax.set_xticks([], minor=True)
     ticks = [-1, 0, 1, 3, 10, 30]
     ax.set_yticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
-    ax.set(xlim=(0.3, 60), ylim=(-1.2, 45), title=title)
+    ax.set(xlim=(0.3, 95), ylim=(-1.2, 45), title=title)
     ax.set(xlabel="percent of the test photos that leak", ylabel="points that R@1 moves")
-    ax.legend(fontsize=9, loc="upper left")
+    ax.legend(fontsize=10, loc="upper left")
 
 
 # ---- C13: two sources ------------------------------------------------------------------------
@@ -217,13 +230,73 @@ def read_task(record: dict, kind: str, place: str) -> float:
 
 
 def plot_words(record: dict, ax: "Axes", title: str = "") -> None:
-    """Plot by how much photos of people differ from photos of dogs, a bar for each word."""
+    """Plot by how much photos of people differ from photos of dogs, a bar for each word.
+
+    100 percent is the precision above chance that a word has on average over words and sources.
+    """
     differences = average_seeds(record["effects"]["people minus dogs"]["values"])
     order = np.argsort(differences)
     colours = [ORANGE if differences[row] < 0 else BLUE for row in order]
     ax.bar(range(len(order)), differences[order], color=colours)
-    ax.axhline(record["mean"], color=BLACK, linestyle="--", linewidth=1.2)
-    ax.set_xticks(range(len(order)), [TASK_WORDS[row] for row in order], rotation=90, fontsize=8)
-    ax.set(title=title, xlabel="the words, sorted", ylabel="percent: people minus dogs")
+    margin, mean = record["margin"], record["mean"]
+    ax.axhspan(-margin, margin, color=GREY, alpha=0.25, linewidth=0, label="too small to count")
+    label = f"mean: {abs(mean):.0f} % {'more from people' if mean > 0 else 'more from dogs'}"
+    ax.axhline(mean, color=BLACK, linestyle="--", linewidth=1.2, label=label)
+    ax.set_xticks(range(len(order)), [TASK_WORDS[row] for row in order], rotation=90, fontsize=9)
+    ax.set(title=title, xlabel="the words, sorted")
+    ax.set_ylabel("difference, in percent of\nwhat both teach on average")
     ax.set_xlim(-1, len(order))
     ax.grid(axis="x", visible=False)
+    ax.legend(fontsize=10, loc="upper left")
+
+
+def describe_band(record: dict) -> str:
+    """Say whether the interval of a claim of equality fits into the band of its margin."""
+    low, high = record["interval"]
+    margin, unit = record["margin"], record["unit"].split()[0]
+    fits = "fits" if -margin < low and high < margin else "does not fit"
+    interval = f"The interval from {low:.0f} to {high:.0f} {unit}".replace("-", "−")
+    return f"{interval} {fits} into the band of {margin:g} {unit} to either side."
+
+
+# ---- all claims ------------------------------------------------------------------------------
+
+FOREST_ROWS = {  # {experiment: label}
+    "robustness": "C10a · words against labels, scenes",
+    "robustness_flickr8k": "C10a · words against labels, photos",
+    "diversity": "L6 · styles over words, scenes",
+    "diversity_flickr8k": "L6 · styles over words, photos",
+    "adaptation": "C10b · adapting to one style, scenes",
+    "overlap": "C14 · planted leaks, photos",
+    "sources": "C13 · nature or town, scenes",
+    "sources_flickr8k": "C13 · people or dogs, photos",
+}
+
+
+def plot_claims(records: Sequence[dict], ax: "Axes") -> None:
+    """Plot the effect of each record with its interval, in margins, and the verdict so far.
+
+    A hollow dot claims that there is no effect. A bar across the row is the paper's own effect.
+    """
+    ax.axvspan(-1, 1, color=GREY, alpha=0.14, linewidth=0)
+    ax.axvline(0, color=BLACK, linewidth=1)
+    for row, record in enumerate(records):
+        colour = COLOURS[find_verdict(record)]
+        mean, low, high = scale_effect(record)
+        ax.plot([low, high], [row, row], color=colour, linewidth=2.5, solid_capstyle="butt")
+        fill = "white" if record["kind"] == "equivalence" else colour
+        ax.plot(mean, row, "o", color=colour, markerfacecolor=fill, markersize=9)
+        if record["paper_effect"] is not None:
+            paper = scale_paper_effect(record)
+            ax.plot([paper, paper], [row - 0.34, row + 0.34], color=BLACK, linewidth=2.5)
+        style = {"transform": ax.get_yaxis_transform(), "va": "center", "color": colour}
+        ax.text(1.02, row, tell_verdict(record), fontsize=10.5, fontweight="bold", **style)
+    ax.plot([], [], "o", color=BLACK, label="an effect")
+    ax.plot([], [], "o", color=BLACK, markerfacecolor="white", label="claims that there is none")
+    bar = {"color": BLACK, "markersize": 12, "markeredgewidth": 2.5}
+    ax.plot([], [], "|", label="the paper's effect", **bar)
+    ax.set_yticks(range(len(records)), [FOREST_ROWS[each["experiment"]] for each in records])
+    ax.set_ylim(len(records) - 0.5, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("effect in margins: 0 is none, 1 the smallest that counts")
+    ax.figure.legend(loc="outside lower center", ncols=3, fontsize=10, frameon=False)
