@@ -128,6 +128,22 @@ def draw_real_weights(ax: Axes, x: float, y: float) -> None:
         ax.add_patch(tower)
 
 
+def draw_many(ax: Axes, x: float, y: float) -> None:
+    """Draw a matrix whose rows four machines share."""
+    for i in range(4):
+        colour = (BLUE, ORANGE, GREEN, GREY)[i]
+        top = y + 1 + 18 * i
+        draw_box(ax, x + 3, top, 34, 14, PAPER, colour, corner=2.5, line=1.4)
+        ax.add_patch(Circle((x + 9, top + 7), 2, facecolor=colour))
+        for line in (5, 9):
+            ax.plot([x + 15, x + 32], [top + line, top + line], color=GREY, linewidth=0.8)
+        draw_arrow(ax, (x + 39, top + 7), (x + 49, top + 7))
+        band = Rectangle((x + 52, top - 1), 62, 16, facecolor=colour, alpha=0.3)
+        ax.add_patch(band)
+        own = Rectangle((x + 52 + 15.5 * i, top - 1), 15.5, 16, facecolor=colour)
+        ax.add_patch(own)
+
+
 START = Station(0, "See it work", draw_play_button)
 
 COURSE = Way(
@@ -140,5 +156,6 @@ COURSE = Way(
         Station(5, "Retrieval", draw_retrieval),
         Station(11, "Better", draw_ladder),
         Station(12, "Real CLIP", draw_real_weights),
+        Station(13, "Scale out", draw_many),
     ],
 )

@@ -12,9 +12,9 @@ from shapes import GREY, PALE, draw_box, draw_tick, make_card, write_text
 
 from clipnb.plots import BLACK, BLUE, GREEN
 
-WIDTH, HEIGHT = 1050, 354
+WIDTH, HEIGHT = 1176, 354
 START_WIDTH = 158  # of the column of notebook 00
-STEP = (WIDTH - START_WIDTH - 12) / 7  # between the stations of a way
+STEP = (WIDTH - START_WIDTH - 12) / 8  # between the stations of a way
 PICTOGRAM = (116, 72)
 ROWS = (43, 211)  # the upper ends of the pictograms of the two ways
 LINE = 92  # from there down to the line between the stations

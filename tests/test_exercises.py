@@ -25,6 +25,7 @@ from clipnb.exercises import (
     pretrained,
     probes,
     report,
+    scaling_out,
     training,
     zero_shot,
 )
@@ -169,6 +170,18 @@ def average_and_share_the_counter(first, second, share):
     return average_by_hand(first, second, share) | {"n_batches": second["n_batches"]}
 
 
+def combine_squares(means, variances):
+    """Combine the statistics of equal parts by the means of the squares."""
+    mean = means.mean(dim=0)
+    return mean, (variances + means**2).mean(dim=0) - mean**2
+
+
+def deal_by_rank_first(names, rank, world_size, worker, workers):
+    """Give each rank a piece in the order of the names, and deal it to its workers."""
+    size = len(names) // world_size
+    return names[rank * size : (rank + 1) * size][worker::workers]
+
+
 RIGHT = [
     (first_steps.two_sentences, ("a dog, small and brown, runs", "a brown dog, small and, runs")),
     (data.split_three, split_by_digest),
@@ -195,6 +208,8 @@ RIGHT = [
     ),
     (training.first_losses, (10.4, 1e-8)),
     (pretrained.mixed_weights, average_by_hand),
+    (scaling_out.local_labels, lambda b, rank: list(range(rank * b, (rank + 1) * b))),
+    (scaling_out.whole_statistics, combine_squares),
 ]
 WRONG = [
     (data.split_three, split_in_order),
@@ -210,6 +225,14 @@ WRONG = [
     (pretrained.middle_square, lambda width, height: (0, 0, width, height)),
     (pretrained.mixed_weights, lambda *answer: average_by_hand(*answer, keep_whole=False)),
     (pretrained.mixed_weights, average_and_share_the_counter),
+    (scaling_out.matrix_gigabytes, lambda n: 4 * n * n / 2**30),
+    (scaling_out.local_labels, lambda b, rank: torch.arange(b)),
+    (scaling_out.shares_of_shards, deal_by_rank_first),
+    (scaling_out.whole_statistics, lambda means, variances: (means.mean(0), variances.mean(0))),
+    (
+        scaling_out.card_days,
+        lambda flops, pairs, peak, share: flops * pairs / peak / share / 86_400,
+    ),
 ]
 
 

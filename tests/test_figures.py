@@ -13,7 +13,7 @@ from clipnb.encoders import ResidualCNN, ViT
 from clipnb.runtime import ROOT
 
 FOLDER = ROOT / "figures"
-ROADMAPS = [f"roadmap_{number:02}" for number in (*range(13), 14)]
+ROADMAPS = [f"roadmap_{number:02}" for number in range(15)]
 DIAGRAMS = [
     "sliding_window",
     "residual_block",
