@@ -15,6 +15,8 @@ from clipnb.runtime import ROOT
 # The order of the layers, from the bottom up. A module may import modules of its own line, as long
 # as there is no circle, and of the lines above it here. `wing.*` stands for all modules of a wing.
 LAYERS = [
+    "places",
+    "disk",
     "runtime",
     "tokenizer losses metrics recipes markdown",
     "encoders",
@@ -152,7 +154,7 @@ def test_importing_clipnb_loads_no_library():
 
 def test_importing_retrieval_loads_no_dataset_and_no_training():
     ours = {name for name in loaded_after("import clipnb.retrieval") if name.startswith("clipnb.")}
-    names = ["retrieval", "features", "preprocess", "runtime"]
+    names = ["retrieval", "features", "preprocess", "runtime", "disk", "places"]
     names += ["search", "search.nearest", "search.query"]
     assert ours == {f"clipnb.{name}" for name in names}
 
