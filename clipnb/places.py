@@ -22,7 +22,13 @@ def cache_dir() -> Path:
     is installed elsewhere.
     """
     folder = _find_folder("CLIPNB_CACHE", "data/cache", "cache")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"the cache {folder} cannot be made: {error.strerror}. Set CLIPNB_CACHE to a folder "
+            "that may be written to."
+        ) from error
     return folder
 
 

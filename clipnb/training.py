@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from clipnb import run_folders, runs, starts
+from clipnb import run_data, run_folders, runs, starts
 from clipnb.augment import augment, drop_tokens
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.features import encode_dataset, sample_captions, tokenize
@@ -81,8 +81,7 @@ def iterate_batches(
     """
     N, K = tokens.shape[:2]
     B, by_row = recipe.batch_size, recipe.sampling == "rows"
-    order = torch.randperm(N * K if by_row else N)
-    for rows in order[: len(order) - len(order) % B].view(-1, B):
+    for rows in draw_rows(N, K, recipe):
         if by_row:
             indices = rows // K  # (B,) which images
             texts = tokens[indices, rows % K][:, None]  # (B, 1, T)
@@ -97,6 +96,13 @@ def iterate_batches(
         if images.ndim == 4:
             images = augment(images, recipe)
         yield images, by_caption.to(device)
+
+
+def draw_rows(N: int, K: int, recipe: Recipe) -> Tensor:
+    """Draw the rows of an epoch: int64 (steps, B), of N images or, by_row, of N*K captions."""
+    B = recipe.batch_size
+    order = torch.randperm(N * K if recipe.sampling == "rows" else N)
+    return order[: len(order) - len(order) % B].view(-1, B)
 
 
 def keep_on_card(dataset: CaptionDataset, device: torch.device) -> CaptionDataset:
@@ -228,7 +234,8 @@ def train(
     says how uncertain the result is.
 
     folder: where the run is kept, by default `run_folder(recipe, seed, init)`. resume: go on where
-    an interrupted run in that folder stopped; the result is the same as without the interruption.
+    an interrupted run in that folder stopped; the result is the same as without the interruption. A
+    finished run in the folder stays until the new one is finished.
     root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
     the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most.
 
@@ -241,13 +248,17 @@ def train(
     word that is new is spelled in pieces.
 
     Raises ValueError if the folder holds a run of another recipe, seed or start, if a batch is
-    larger than the training set, if the weights of `init` do not fit, or if the recipe adapts
-    trained weights and there is no `init`.
+    larger than the training set, if the weights of `init` do not fit, if the recipe adapts trained
+    weights and there is no `init`, or if a run that is resumed was begun on other data. Raises
+    RuntimeError at the first loss that is NaN or infinite.
     """
     check_encoders(recipe)
     starts.check_init(recipe, init)
+    run_folders.check_name(recipe.name, seed)
     folder = Path(folder or run_folders.run_folder(recipe, seed, init))
     run_folders.check_same_run(folder, recipe, seed, init)
+    if resume and run_folders.is_finished(folder) and not (folder / run_folders.NEXT).exists():
+        return runs.load_run(folder)
     # Before the images are decoded, which takes long, and before the seed: it may draw.
     start = None if init is None else starts.open_start(init, recipe)
     tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
@@ -258,9 +269,11 @@ def train(
 
     keep_freed_memory()
     seed_everything(seed)
-    resumed = resume and (folder / "state.pt").exists()
+    work = run_folders.find_work_folder(folder)
+    resumed = resume and (work / "state.pt").exists()
     if resumed:
-        tokenizer = runs.load_run_tokenizer(folder, recipe)
+        run_data.check_same_data(work, train_set, dev_set)
+        tokenizer = runs.load_run_tokenizer(work, recipe)
     elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
     tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
@@ -268,29 +281,32 @@ def train(
     del start  # a published model takes much memory
     optimizer = make_optimizer(model, recipe)
     judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
-    run = Run(judged, tokenizer, recipe, seed, folder)
+    run = Run(judged, tokenizer, recipe, seed, work)
     run.init = None if init is None else run_folders.describe_init(init)
     if recipe.freeze != "none" or recipe.lora_rank:
         run.metrics["learned_parameters"] = count_learned(model)
 
-    (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
+    (work / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
     if resumed:
         runs.load_state(run, model, optimizer)
     else:
-        (folder / "state.pt").unlink(missing_ok=True)  # an earlier run may have other tokens
+        run_folders.clear_work_folder(work)
         runs.save_start(run)
+        run_data.save_data(work, train_set, dev_set)
     try:
         train_epochs(run, model, optimizer, train_set, dev_set, tokens)
     except KeyboardInterrupt:
         print(
             f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in "
-            f"{display_path(folder)}; resume=True (--resume) goes on from there."
+            f"{display_path(work)}; resume=True (--resume) goes on from there: "
+            f"{runs.format_command(folder, recipe, seed, resume=True)}"
         )
         raise
     if len(dev_set) < runs.FEW_DEV_IMAGES:
         run.metrics |= runs.describe_few_images(run, dev_set)
         warnings.warn(run.metrics["warning"], stacklevel=2)
-    write_file(folder / "metrics.json", json.dumps(run.metrics, indent=1))
+    write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
+    run_folders.install_next(folder)
     return runs.load_run(folder)
 
 
@@ -362,10 +378,14 @@ def train_epochs(
     done = len(run.history) * steps
     first_epoch = len(run.history)
     losses = iterate_steps(model, optimizer, recipe, run.seed, train_set, tokens, first_epoch)
+    # A graphics card would wait for the processor at each look at a loss.
+    check_every = 1 if model.logit_scale.device.type == "cpu" else 50
     with progress(total=recipe.epochs * steps, initial=done, unit="step") as bar:
         epoch_losses, start = [], time.perf_counter()
         for step, loss in enumerate(losses, start=done):
             epoch_losses.append(loss)
+            if len(epoch_losses) % check_every == 0 or len(epoch_losses) == steps:
+                check_losses(run, epoch_losses, train_set, tokens.shape[1])
             if recipe.ema:
                 update_average(run.model, model, recipe.ema, step)
             bar.update()
@@ -377,6 +397,35 @@ def train_epochs(
                 epoch_losses, start = [], time.perf_counter()
 
 
+def check_losses(run: Run, losses: list[Tensor], dataset: CaptionDataset, K: int) -> None:
+    """Raise RuntimeError if a loss of the present epoch, or a weight after it, is not finite.
+
+    The message says where it began: the step, its images and its learning rate. K: the captions of
+    an image. The epochs before are kept.
+    """
+    is_finite = torch.stack(losses).isfinite()  # (steps so far,)
+    if is_finite.all():
+        return
+    recipe, epoch = run.recipe, len(run.history)
+    first = int(is_finite.int().argmin())
+    seed_everything(run.seed, epoch)  # the epoch began so, and its rows were drawn first
+    rows = draw_rows(len(dataset), K, recipe)[first]
+    if recipe.sampling == "rows":
+        rows = rows // K
+    names = [dataset.image_ids[row] for row in rows.tolist()]
+    per_epoch = steps_per_epoch(dataset, recipe)
+    step = epoch * per_epoch + first
+    rate = learning_rate_at(step, recipe.epochs * per_epoch, recipe)
+    kept = f"The {epoch} epochs before are kept" if epoch else "No epoch was whole yet"
+    raise RuntimeError(
+        f"the training diverged: at step {step + 1} (epoch {epoch + 1}) the loss was "
+        f"{losses[first].item()}, with the learning rate {rate:.3g} and the images "
+        f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''}. {kept} in "
+        f"{display_path(run.folder)}. Lower it, for instance to "
+        f"`--set learning_rate={recipe.learning_rate / 10:g}`, or look at these images."
+    )
+
+
 def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: CaptionDataset) -> None:
     """Evaluate a run on dev, add a row to its history, and keep its weights if they are the best.
 
@@ -384,6 +433,13 @@ def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: Captio
 
     loss: the epoch's mean training loss. seconds: its training time. steps: its number of steps.
     """
+    if not all(weight.isfinite().all() for weight in run.model.state_dict().values()):
+        raise RuntimeError(
+            f"the training diverged: after epoch {len(run.history) + 1} weights are NaN or "
+            f"infinite. The {len(run.history)} epochs before are kept in "
+            f"{display_path(run.folder)}. Lower the learning rate, for instance to "
+            f"`--set learning_rate={run.recipe.learning_rate / 10:g}`."
+        )
     dev = evaluate(run.model, run.tokenizer, dev_set)
     run.history.append(
         {
@@ -429,7 +485,10 @@ def load_or_train(
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     folder = run_folders.run_folder(recipe, seed, init)
     if run_folders.is_finished(folder):
-        return runs.load_run(folder, recipe, seed, init)
+        run = runs.load_run(folder, recipe, seed, init)
+        if train_set is None:
+            runs.warn_of_other_data(run, root)
+        return run
     return train(
         recipe,
         seed,

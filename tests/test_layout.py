@@ -28,6 +28,7 @@ LAYERS = [
     "datasets.*",
     "features",
     "selection run_folders pretrained.files pretrained.torchscript pretrained.sources",
+    "run_data",
     "runs",
     "pretrained.*",
     "search.*",

@@ -75,7 +75,8 @@ def write_scenes(
     """Draw the dataset into `folder`: Images/, captions.txt, splits/ and labels.json.
 
     data/README.md describes this layout. The folder appears when all of it is there, so an
-    interrupted call leaves nothing behind.
+    interrupted call leaves nothing behind. Raises FileExistsError if there is a folder with anything
+    in it.
 
     counts: images per split, by default `COUNTS`. size: pixels a side. workers: the number of
     processes, by default two on a machine with two cores or more.

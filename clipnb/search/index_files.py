@@ -1,8 +1,6 @@
 """The file in which `ImageIndex.save` keeps an index: features, images and captions as .npz."""
 
-import contextlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +58,10 @@ def refuse_foreign_file(path: str | Path) -> None:
         raise FileExistsError(f"{display_path(path)} is a folder; name a file, such as {example}.")
     if not path.exists():
         return
-    names = []
-    with contextlib.suppress(Exception), zipfile.ZipFile(path) as file:
-        names = file.namelist()
-    if "weights_digest.npy" not in names:
+    with open(path, "rb") as file:
+        start = file.read(100)  # of an index, even if it is cut off or of an earlier version
+    names = (b"weights_digest.npy", b"image_features.npy")
+    if start and not any(name in start for name in names):
         raise FileExistsError(
             f"{display_path(path)} is there already and is no index of clipnb's; choose another "
             "name, or delete it first."
