@@ -25,6 +25,8 @@ NOT_WRITABLE = {
 SPARE_BYTES = 20_000_000
 MEGABYTE = 2**20
 MOST_CHECKED = 128 * MEGABYTE  # so much of a file is read for its checksum
+# The name of a temporary folder says for which path it is, and which process made it.
+HOLDER = re.compile(r"\.(?P<name>.+)~(?P<process>\d+)@(?P<host>[\w.]+)-\w+")
 OLD = ".old"  # what stood in the place of a new folder, until that is there
 
 
@@ -46,7 +48,7 @@ def replace_when_done(path: str | Path, replace_folder: bool = False) -> Iterato
         refuse_folder(path)
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(path)
+        clear_leftovers(path.parent)
         prefix = f".{path.name}~{os.getpid()}@{_host()}-"
         holder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         try:
@@ -95,20 +97,19 @@ def write_file(path: str | Path, content: str | bytes) -> None:
 # ---- what a killed process left ----------------------------------------------------------------
 
 
-def clear_leftovers(path: str | Path) -> None:
-    """Remove the temporary folders for `path` of processes of this machine that are dead.
+def clear_leftovers(folder: str | Path) -> None:
+    """Remove the temporary folders in a folder that dead processes of this machine left.
 
     A process that was killed while it put a folder into the place of another may have left none
     there. Then the new one, which is complete, is put there now.
     """
-    path = Path(path)
-    pattern = re.compile(rf"\.{re.escape(path.name)}~(\d+)@{re.escape(_host())}-\w+")
+    folder = Path(folder)
     with contextlib.suppress(OSError):
-        for name in os.listdir(path.parent):
-            match = pattern.fullmatch(name)
-            if match is None or is_alive(int(match[1])):
+        for name in os.listdir(folder):
+            match = HOLDER.fullmatch(name)
+            if match is None or match["host"] != _host() or is_alive(int(match["process"])):
                 continue
-            holder = path.parent / name
+            path, holder = folder / match["name"], folder / name
             if (holder / OLD).exists() and not path.exists():
                 os.replace(holder / path.name, path)
             shutil.rmtree(holder, ignore_errors=True)

@@ -344,8 +344,9 @@ class ImageIndex:
                 "this index has no images or captions of its own to save. The index of a folder is "
                 "kept in the cache: ImageIndex.build(model, tokenizer, PhotoFolder(path)) opens it."
             )
-        from clipnb.search.index_files import write_index_file
+        from clipnb.search.index_files import refuse_foreign_file, write_index_file
 
+        refuse_foreign_file(path)
         write_index_file(
             path,
             {

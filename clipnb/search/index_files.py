@@ -15,11 +15,7 @@ TEXTS = ("image_ids", "captions")
 
 
 def write_index_file(path: str | Path, parts: dict[str, Any]) -> None:
-    """Write the parts of an index as one file.
-
-    Raises FileExistsError if `path` is a folder, or a file that is no such index.
-    """
-    refuse_foreign_file(path)
+    """Write the parts of an index as one file. It replaces what is there."""
     packed = {name: np.frombuffer(json.dumps(parts[name]).encode(), np.uint8) for name in TEXTS}
     with replace_when_done(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **(parts | packed))
