@@ -90,11 +90,12 @@ def install_next(folder: Path) -> None:
     next call goes on. So weights and metrics that belong together are always found together.
     """
     new = folder / NEXT
-    if not (new / "metrics.json").exists() or not (new / "recipe.json").exists():
+    if not (new / "metrics.json").exists():
         return
     with suppress(FileNotFoundError):  # another process does the same at this moment
         for path in sorted(new.iterdir(), key=lambda path: path.name == "metrics.json"):
             os.replace(path, folder / path.name)
+    with suppress(OSError):
         new.rmdir()
 
 

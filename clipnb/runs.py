@@ -245,6 +245,8 @@ def load_run(
     ):
         rows = list(csv.DictReader(file))
         history = [{key: float(value) for key, value in row.items()} for row in rows]
+        if not history:
+            raise ValueError("it holds no epoch")
     with name_damage(folder / "metrics.json", advice):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         if not isinstance(metrics, dict) or not isinstance(metrics.get("dev"), dict):
