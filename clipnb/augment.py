@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipnb.distributed import take_share, world_size
 from clipnb.preprocess import HALF, choose_preprocess
 from clipnb.recipes import Recipe
 from clipnb.tokenizer import padding_mask
@@ -17,7 +18,8 @@ def augment(images: Tensor, recipe: Recipe) -> Tensor:
     images: uint8 (B, 3, S, S). Returns float32 (B, 3, s, s), normalised as the recipe's image
     encoder wants them, which is in about [-1, 1] for those of this course; s is the recipe's
     crop_size, or its image_size. Every image gets its own crop, flip, brightness and contrast.
-    torchvision's batch transforms would draw one for the whole batch.
+    torchvision's batch transforms would draw one for the whole batch. Under torchrun `images` are
+    this process's share of a batch, and what is drawn is the same as in one process.
     """
     size = recipe.crop_size or recipe.image_size
     if recipe.min_crop_area < 1 or recipe.flip or images.shape[-1] != size:
@@ -34,7 +36,9 @@ def change_light(images: Tensor, strength: float) -> Tensor:
 
     images: float (B, 3, S, S) in [0, 255]. Both factors lie in [1 - strength, 1 + strength].
     """
-    random = 2 * torch.rand(2, len(images), 1, 1, 1, device=images.device) - 1  # in [-1, 1]
+    whole = len(images) * world_size()
+    random = 2 * torch.rand(2, whole, 1, 1, 1, device=images.device) - 1  # in [-1, 1]
+    random = take_share(random, dim=1)
     contrast, brightness = 1 + strength * random  # each (B, 1, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
     # The result is (pixel - mean) * contrast + mean * brightness, then / 127.5 - 1. It is written
@@ -53,15 +57,16 @@ def random_crop(images: Tensor, size: int, min_area: float, flip: bool) -> Tenso
     1/2. Returns (B, 3, size, size).
     """
     B, device = len(images), images.device
-    area = torch.empty(B, device=device).uniform_(min_area, 1)
+    whole = B * world_size()
+    area = take_share(torch.empty(whole, device=device).uniform_(min_area, 1))
     log_ratio = math.log(4 / 3) if min_area < 1 else 0.0
-    ratio = torch.empty(B, device=device).uniform_(-log_ratio, log_ratio).exp()
+    ratio = take_share(torch.empty(whole, device=device).uniform_(-log_ratio, log_ratio).exp())
     # Half the width and height of each crop; 1 is half of the whole image.
     half = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # (B, 2)
     # The centre stays so far inside that no crop leaves the image.
-    centre = (1 - half) * (2 * torch.rand(B, 2, device=device) - 1)  # (B, 2)
+    centre = (1 - half) * (2 * take_share(torch.rand(whole, 2, device=device)) - 1)  # (B, 2)
     if flip:
-        half[:, 0] *= torch.randint(0, 2, (B,), device=device) * 2 - 1
+        half[:, 0] *= take_share(torch.randint(0, 2, (whole,), device=device)) * 2 - 1
     # Each row maps coordinates of the crop to coordinates of the image.
     theta = torch.cat([torch.diag_embed(half), centre[:, :, None]], dim=2)  # (B, 2, 3)
     grid = F.affine_grid(theta, (B, 3, size, size), align_corners=False)

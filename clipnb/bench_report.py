@@ -7,13 +7,15 @@ from clipnb.markdown import markdown_table
 from clipnb.records import read_json
 from clipnb.runtime import results_dir
 
+OTHERS = ("search-", "pretrained-", "scale-")  # records that have tables of their own, or none
+
 # ---- training --------------------------------------------------------------------------------
 
 
 def bench_table() -> str:
     """Return a Markdown table of training's ratios for each machine with a record."""
     paths = sorted((results_dir() / "bench").glob("*.json"))
-    training = [path for path in paths if not path.name.startswith(("search-", "pretrained-"))]
+    training = [path for path in paths if not path.name.startswith(OTHERS)]
     return "\n\n".join(_machine_table(read_json(path)) for path in training)
 
 

@@ -11,7 +11,7 @@ from argparse import ArgumentParser, HelpFormatter, Namespace, RawDescriptionHel
 from collections.abc import Callable
 
 from clipnb import __version__
-from clipnb.commands import galleries, runs, search, sharing, studies, training, trials
+from clipnb.commands import galleries, runs, search, shards, sharing, studies, training, trials
 
 ALL_LIBRARIES = ". Try: pip install 'clipnb[experiments,widgets]'"
 FAILED = 2  # the exit status of an error. As with grep, 1 means that nothing was found.
@@ -111,6 +111,6 @@ def build_parser() -> ArgumentParser:
         )
         return command
 
-    for family in (training, search, galleries, sharing, runs, studies, trials):
+    for family in (training, shards, search, galleries, sharing, runs, studies, trials):
         family.add_commands(add_command)
     return parser

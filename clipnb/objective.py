@@ -6,11 +6,14 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from clipnb.distributed import gather_features, gather_rows, rank, take_share, world_size
+from clipnb.local_losses import local_clip_loss, local_siglip_loss
 from clipnb.losses import clip_loss, shared_text_loss, siglip_loss
 from clipnb.model import CLIP
 from clipnb.recipes import Recipe
-from clipnb.runtime import autocast
+from clipnb.runtime import as_float, autocast
 from clipnb.tokenizer import padding_mask, trim_padding
 
 MOST_IMAGES = 0.3  # a word in the captions of a larger share of the batch, as "a", says little
@@ -22,26 +25,66 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     The images are encoded once and compared with each of the C sets of captions in turn. More
     captions cost little where the text encoder is small. What a frozen encoder has made of them
     may stand for images and tokens (see `project_images`).
+
+    Under torchrun images and tokens are this process's share of a batch. The loss is that of its
+    rows among all, and the mean over the processes is the loss of the batch.
     """
     encode_images = functools.partial(project_images, model)
     encode_texts = functools.partial(project_texts, model)
+    chunks = (recipe.chunk_size, recipe.cache_gradients)
     with autocast(images.device):
-        image_features = encode_in_chunks(encode_images, images, recipe.chunk_size)  # (B, D)
-        text_features = [encode_in_chunks(encode_texts, own, recipe.chunk_size) for own in tokens]
+        own = [encode_in_chunks(encode_images, images, *chunks)]  # (B, D)
+        own += [encode_in_chunks(encode_texts, texts, *chunks) for texts in tokens]
+    whole = gather_features(own)  # 1 + C times (B, D): images, then the sets of captions
     scale = model.logit_scale.exp()
-    losses = []
-    for features in text_features:  # C times (B, D)
-        if recipe.loss == "siglip":
-            loss = siglip_loss(image_features, features, scale, model.logit_bias)
-        else:
-            loss = clip_loss(image_features, features, scale, recipe.label_smoothing)
-        losses.append(loss)
-    loss = torch.stack(losses).mean()
-    if recipe.text_loss:
-        loss = loss + recipe.text_loss * compute_text_loss(text_features, scale, recipe)
+    bias = model.logit_bias if recipe.loss == "siglip" else None
+
+    def compare(i: int, j: int, bias: Tensor | None = None) -> Tensor:
+        return compare_features((own[i], own[j]), (whole[i], whole[j]), recipe, scale, bias)
+
+    sets = range(1, len(own))
+    loss = torch.stack([compare(0, i, bias) for i in sets]).mean()
+    if recipe.text_loss:  # each caption of an image finds the next one, the last the first
+        text_losses = [compare(i, i % len(sets) + 1) for i in sets]
+        loss = loss + recipe.text_loss * torch.stack(text_losses).mean()
     if recipe.word_loss:
-        loss = loss + recipe.word_loss * compute_word_loss(model, image_features, tokens, scale)
+        all_tokens = gather_rows(tokens, dim=1)
+        loss = loss + recipe.word_loss * compute_word_loss(model, whole[0], all_tokens, scale)
     return loss
+
+
+def compare_features(
+    own: tuple[Tensor, Tensor],
+    whole: tuple[Tensor, Tensor],
+    recipe: Recipe,
+    scale: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Compute the loss between two sets of features: the softmax of CLIP, or SigLIP with a bias.
+
+    own: this process's rows (b, D) of both sets. whole: all rows (B, D). With `cache_gradients`
+    not even the similarities of all rows are in memory at once. Returns a scalar.
+    """
+    first, second = own
+    if len(first) == len(whole[0]) and not recipe.cache_gradients:
+        if bias is not None:
+            return siglip_loss(first, second, scale, bias)
+        return clip_loss(first, second, scale, recipe.label_smoothing)
+
+    def compare_rows(first: Tensor, second: Tensor, start: int) -> Tensor:
+        if bias is not None:
+            return local_siglip_loss(first, whole[1], start, scale, bias)
+        return local_clip_loss(first, second, *whole, start, scale, recipe.label_smoothing)
+
+    start = rank() * len(first)
+    if not recipe.cache_gradients:
+        return compare_rows(first, second, start)
+    losses = []
+    for rows in zip(*(each.split(recipe.chunk_size) for each in own), strict=True):
+        loss = checkpoint(compare_rows, *rows, start, use_reentrant=False, preserve_rng_state=False)
+        losses.append(loss * len(rows[0]) / len(first))
+        start += len(rows[0])
+    return torch.stack(losses).sum()
 
 
 def check_chunks(model: CLIP, recipe: Recipe) -> None:
@@ -55,20 +98,31 @@ def check_chunks(model: CLIP, recipe: Recipe) -> None:
         )
 
 
-def encode_in_chunks(encode: Callable[[Tensor], Tensor], inputs: Tensor, chunk_size: int) -> Tensor:
-    """Encode inputs (B, ...) as features float32 (B, D), `chunk_size` rows at a time; 0: at once.
+def encode_in_chunks(
+    encode: Callable[[Tensor], Tensor], inputs: Tensor, chunk_size: int, cached: bool = False
+) -> Tensor:
+    """Encode inputs (B, ...) as features (B, D), `chunk_size` rows at a time; 0: at once.
 
     The features and their gradients are those of the whole batch, but for rounding, because each
     row is encoded by itself. (Batch norm looks at other rows; `check_chunks` refuses it.) Texts of
     like length share a chunk, so that little of it is padding.
+
+    cached: gradient caching (GradCache, Gao et al. 2021). The chunks are encoded twice: first for
+    their features alone, and again, one after the other, when the gradients of the features are
+    known. Only one chunk's activations are in memory at a time. PyTorch's checkpoint does just
+    that, and draws the same dropout both times.
     """
     if not chunk_size:
-        return encode(inputs).float()
+        return as_float(encode(inputs))
+
+    def encode_chunk(chunk: Tensor) -> Tensor:
+        return checkpoint(encode, chunk, use_reentrant=False) if cached else encode(chunk)
+
     if inputs.is_floating_point():
-        return torch.cat([encode(chunk) for chunk in inputs.split(chunk_size)]).float()
+        return as_float(torch.cat([encode_chunk(chunk) for chunk in inputs.split(chunk_size)]))
     order = padding_mask(inputs).sum(dim=-1).argsort()  # (B,), shortest first
     chunks = [trim_padding(chunk) for chunk in inputs[order].split(chunk_size)]
-    features = torch.cat([encode(chunk) for chunk in chunks]).float()
+    features = as_float(torch.cat([encode_chunk(chunk) for chunk in chunks]))
     return features[order.argsort()]
 
 
@@ -92,31 +146,22 @@ def project_texts(model: CLIP, texts: Tensor) -> Tensor:
     return model.encode_text(texts, normalize=True)
 
 
-def compute_text_loss(text_features: list[Tensor], scale: Tensor, recipe: Recipe) -> Tensor:
-    """Compute the loss between captions of one image: the first and the second, and so on.
-
-    text_features: C tensors (B, D). The last captions are compared with the first ones.
-    """
-    following = text_features[1:] + text_features[:1]
-    losses = [
-        clip_loss(features, others, scale, recipe.label_smoothing)
-        for features, others in zip(text_features, following, strict=True)
-    ]
-    return torch.stack(losses).mean()
-
-
 def compute_word_loss(model: CLIP, image_features: Tensor, tokens: Tensor, scale: Tensor) -> Tensor:
     """Compute the loss between images and the single words of their captions.
 
     People search with one word. A model that reads only whole captions has never seen a text so
-    short. image_features: (B, D). tokens: int64 (C, B, T), the captions of these images.
+    short. image_features: (B, D). tokens: int64 (C, B, T), the captions of these images. Under
+    torchrun both are of the whole batch, and each process asks for its share of the words.
     """
     words, is_right = find_words(tokens)  # (W,) and (B, W)
+    n_words = len(words)
+    words, is_right = take_share(words), take_share(is_right, dim=1)
     ends = tokens[0, 0][padding_mask(tokens[0, 0])][[0, -1]]  # [SOS] and [EOS]
     texts = torch.stack([ends[0].expand_as(words), words, ends[1].expand_as(words)], dim=1)
     with autocast(image_features.device):
-        text_features = model.encode_text(texts, normalize=True).float()  # (W, D)
-    return shared_text_loss(image_features, text_features, is_right, scale)
+        text_features = as_float(model.encode_text(texts, normalize=True))  # (W, D)
+    loss = shared_text_loss(image_features, text_features, is_right, scale)
+    return loss * world_size() * len(words) / max(n_words, 1)  # shares may differ by a word
 
 
 def find_words(tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
 
 # Fields that were added when runs existed already. At their default they are left out of the
 # digest, so that the older runs keep their names.
-LATER_FIELDS = ("word_loss", "freeze", "init_towers", "lora_rank", "chunk_size")
+LATER_FIELDS = ("word_loss", "freeze", "init_towers", "lora_rank", "chunk_size", "cache_gradients")
 
 
 # The smallest and the largest value of each field that is a number. A value outside is a slip.
@@ -91,6 +91,9 @@ class Recipe:
     # The encoders take so many pairs at a time, and the loss still compares all pairs of the batch.
     # What an encoder works on then fits the processor's cache; 0: the whole batch at a time.
     chunk_size: int = 0
+    # Keep only the features of the chunks, and encode each again for its gradients (Gao et al.
+    # 2021). The memory is then that of one chunk, and a step takes a quarter longer.
+    cache_gradients: bool = False
     optimizer: Literal["adamw", "muon"] = "adamw"  # "muon": for matrices; AdamW for the rest
     learning_rate: float = 1e-3  # the peak, after the warm-up
     muon_learning_rate: float = 5e-3  # the peak for the matrices, with "muon"
@@ -119,6 +122,8 @@ class Recipe:
     def __post_init__(self):
         for field, hint in get_type_hints(Recipe).items():
             self._check_field(field, hint, getattr(self, field))
+        if self.cache_gradients and not self.chunk_size:
+            self._refuse("cache_gradients works chunk by chunk; set chunk_size, as to 128.")
         if self.tokenizer == "clip" and self.vocab_size < 49408:
             self._refuse(
                 "CLIP's tokenizer has 49,408 ids, but the token embedding has only "

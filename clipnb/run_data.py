@@ -6,30 +6,40 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipnb.datasets.shard_files import digest_content
 from clipnb.recipes import KNOWN_DATASETS
 from clipnb.runtime import write_file
 
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
+    from clipnb.datasets.shards import ShardFolder
 
 FILE = "data.json"
 EXAMPLES = 3  # so many names stand in a message
 
 
-def describe_data(train_set: "CaptionDataset", dev_set: "CaptionDataset") -> dict[str, Any]:
-    """Describe the data of a run: its image ids, and a digest of the captions of each split."""
+def describe_data(
+    train_set: "CaptionDataset | ShardFolder", dev_set: "CaptionDataset"
+) -> dict[str, Any]:
+    """Describe the data of a run: its image ids, and a digest of the captions of each split.
+
+    Of shards only a digest is noted. Their names may be millions.
+    """
     return {
-        "dataset": train_set.name,
+        "dataset": dev_set.name if find_content(train_set) else train_set.name,
         "train": describe_split(train_set),
         "dev": describe_split(dev_set),
     }
 
 
-def describe_split(dataset: "CaptionDataset") -> dict[str, Any]:
+def describe_split(dataset: "CaptionDataset | ShardFolder") -> dict[str, Any]:
     """Describe a split: a digest of ids and captions in any order, and the ids themselves.
 
-    skipped: the ids of images that could not be read.
+    skipped: the ids of images that could not be read. Of shards: the digest of what they were
+    written from, as their index has it.
     """
+    if content := find_content(dataset):
+        return {"content": content}
     pairs = sorted(zip(dataset.image_ids, map(list, dataset.captions), strict=True))
     return {
         "captions": hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8],
@@ -38,7 +48,14 @@ def describe_split(dataset: "CaptionDataset") -> dict[str, Any]:
     }
 
 
-def save_data(folder: Path, train_set: "CaptionDataset", dev_set: "CaptionDataset") -> None:
+def find_content(dataset: "CaptionDataset | ShardFolder") -> str | None:
+    """Return the digest of the pairs that shards were written from, or None if it is no shards."""
+    return getattr(dataset, "index", {}).get("content")
+
+
+def save_data(
+    folder: Path, train_set: "CaptionDataset | ShardFolder", dev_set: "CaptionDataset"
+) -> None:
     """Note in a run's folder what it is trained on."""
     write_file(folder / FILE, json.dumps(describe_data(train_set, dev_set)))
 
@@ -55,10 +72,13 @@ def read_data(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def check_same_data(folder: Path, train_set: "CaptionDataset", dev_set: "CaptionDataset") -> None:
+def check_same_data(
+    folder: Path, train_set: "CaptionDataset | ShardFolder", dev_set: "CaptionDataset"
+) -> None:
     """Raise ValueError, naming what differs, if an unfinished run was begun on other data."""
     noted = read_data(folder)
-    found = [compare_split(noted[each.split], each) for each in (train_set, dev_set) if noted]
+    pairs = {"train": train_set, "dev": dev_set}
+    found = [compare_split(noted[split], each, split) for split, each in pairs.items() if noted]
     if differences := "; ".join(filter(None, found)):
         raise ValueError(
             f"this run was begun on other data: {differences}. Bring the data back, or train the "
@@ -85,9 +105,9 @@ def find_differences(folder: Path, dataset: "CaptionDataset") -> str:
         return ""
     phrases = []
     if dataset.split in ("train", "dev"):
-        phrases.append(compare_split(noted[dataset.split], dataset))
+        phrases.append(compare_split(noted[dataset.split], dataset, dataset.split))
     if dataset.split != "train":
-        seen = sorted(set(noted["train"]["image_ids"]) & set(dataset.image_ids))
+        seen = sorted(set(noted["train"].get("image_ids", [])) & set(dataset.image_ids))
         if seen:
             phrases.append(
                 f"{len(seen)} of the {len(dataset)} images of {dataset.split} were trained on "
@@ -97,13 +117,24 @@ def find_differences(folder: Path, dataset: "CaptionDataset") -> str:
     return f"it was trained on other data: {differences}. Train it again." if differences else ""
 
 
-def compare_split(noted: dict[str, Any], dataset: "CaptionDataset") -> str:
+def compare_split(
+    noted: dict[str, Any], dataset: "CaptionDataset | ShardFolder", split: str
+) -> str:
     """Say how a split differs from what was noted of it; "" if it does not."""
-    if phrase := compare_ids(noted, dataset.split, [*dataset.image_ids, *dataset.skipped]):
+    if "content" in noted:
+        return compare_content(noted, split, find_content(dataset) or digest_content(dataset))
+    if find_content(dataset):
+        return f"{split} was a folder of images and is shards now"
+    if phrase := compare_ids(noted, split, [*dataset.image_ids, *dataset.skipped]):
         return phrase
     if describe_split(dataset)["captions"] != noted["captions"]:
-        return f"the captions of {dataset.split} have changed, or another image can be read"
+        return f"the captions of {split} have changed, or another image can be read"
     return ""
+
+
+def compare_content(noted: dict[str, Any], split: str, content: str) -> str:
+    """Say that shards, or what they were written from, have another digest; "" if they do not."""
+    return "" if noted["content"] == content else f"the images or captions of {split} have changed"
 
 
 def compare_ids(noted: dict[str, Any], split: str, ids: Collection[str]) -> str:

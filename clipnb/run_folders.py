@@ -71,6 +71,11 @@ def find_work_folder(folder: Path) -> Path:
     return folder / NEXT if is_finished(folder) else folder
 
 
+def has_no_successor(folder: Path) -> bool:
+    """Tell whether a folder holds a finished run, and none that is to take its place."""
+    return is_finished(folder) and not (folder / NEXT).exists()
+
+
 def clear_work_folder(work: Path) -> None:
     """Remove what an earlier training left in a folder, because a new one begins.
 

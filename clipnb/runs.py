@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from clipnb import run_data
-from clipnb.datasets import CaptionDataset, dataset_folder, load_dataset
+from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_dataset
 from clipnb.datasets.folders import read_dataset_folder
+from clipnb.datasets.shard_files import read_index
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
@@ -111,10 +112,15 @@ def warn_of_other_data(run: Run, root: str | Path | None = None) -> None:
     if not noted or name in KNOWN_DATASETS or noted.get("dataset") != name:
         return
     try:
-        ids = read_dataset_folder(dataset_folder(name, root)).splits["train"]
+        if shards := find_shards(name, root):
+            content = read_index(shards)["content"]
+            differences = run_data.compare_content(noted["train"], "train", content)
+        else:
+            ids = read_dataset_folder(dataset_folder(name, root)).splits["train"]
+            differences = run_data.compare_ids(noted["train"], "train", ids)
     except (OSError, ValueError, KeyError):
         return
-    if differences := run_data.compare_ids(noted["train"], "train", ids):
+    if differences:
         command = format_command(run.folder, run.recipe, run.seed)
         warnings.warn(
             f"{run} was trained on other images: {differences}. To train on those of now: "
@@ -158,12 +164,23 @@ def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
     rows.writeheader()
     rows.writerows(run.history)
     write_file(run.folder / "history.csv", table.getvalue())
+    save_state(run, model, optimizer)
+
+
+def save_state(
+    run: Run, model: CLIP, optimizer: torch.optim.Optimizer, partial: dict | None = None
+) -> None:
+    """Write the state from which `train(resume=True)` goes on.
+
+    partial: what else is needed to go on in the middle of an epoch; None after a whole one.
+    """
     state = {
         "model": read_learned_state(model),
         "average": read_learned_state(run.model),
         "optimizer": optimizer.state_dict(),
         "history": run.history,
         "metrics": run.metrics,
+        "partial": partial,
     }
     # Into an open file: if the disk is full, that says so, and torch alone would not.
     with replace_when_done(run.folder / "state.pt") as temporary, open(temporary, "wb") as file:
@@ -179,11 +196,11 @@ def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
 # ---- reading ---------------------------------------------------------------------------------
 
 
-def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
-    """Restore model, average, optimizer, history and metrics as the last whole epoch left them.
+def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict | None:
+    """Restore model, average, optimizer, history and metrics as `save_state` has written them.
 
     Frozen parameters are not in the file. They are in the model already, as `init` gave them.
-    Raises ValueError if the file is damaged.
+    Returns what `save_state` was given as `partial`. Raises ValueError if the file is damaged.
     """
     advice = "Its epochs are lost; train the run again, without resume (--resume)."
     with name_damage(run.folder / "state.pt", advice):
@@ -193,6 +210,7 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
         optimizer.load_state_dict(state["optimizer"])
         run.history = state["history"]
         run.metrics = state["metrics"]
+    return state.get("partial")
 
 
 def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:

@@ -98,6 +98,11 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
+def as_float(x: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in at least single precision. Sums and losses need more than half of that."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def seed_everything(*seeds: int) -> None:
     """Seed Python's and torch's generators from integers, such as (seed, epoch).
 

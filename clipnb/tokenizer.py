@@ -74,7 +74,7 @@ class Tokenizer:
     def _encode_all(self, texts: Iterable[str]) -> list[list[int]]:
         """Turn strings into ids, without [SOS] and [EOS]."""
         texts = [self.normalize(text) if self.cleans else check_text(text) for text in texts]
-        encodings = self.bpe.encode_batch(texts, add_special_tokens=False)
+        encodings = self.bpe.encode_batch_fast(texts, add_special_tokens=False)  # no offsets
         rows = [encoding.ids for encoding in encodings]
         if self.cleans:
             for i, text in enumerate(texts):
@@ -113,13 +113,12 @@ class Tokenizer:
             raise TypeError(
                 "a tokenizer takes a list of strings, not one string: tokenizer([text])"
             )
+        return pad_rows(self.encode_rows(texts))
+
+    def encode_rows(self, texts: Iterable[str]) -> list[list[int]]:
+        """Turn N strings into N lists of ids, with [SOS] and [EOS]. Raises TypeError as above."""
         room = self.context_length - 2
-        rows = [[self.sos, *ids[:room], self.eos] for ids in self._encode_all(texts)]
-        longest = max(map(len, rows), default=0)
-        tokens = torch.zeros(len(rows), longest, dtype=torch.int64)
-        for row, ids in zip(tokens, rows, strict=True):
-            row[: len(ids)] = torch.tensor(ids)
-        return tokens  # (N, T)
+        return [[self.sos, *ids[:room], self.eos] for ids in self._encode_all(texts)]
 
     def save(self, path: str | Path) -> None:
         """Write vocabulary and merges as one JSON file.
@@ -165,6 +164,13 @@ def fix_text(text: str) -> str:
     except ImportError:
         return unicodedata.normalize("NFC", text)
     return ftfy.fix_text(text)
+
+
+def pad_rows(rows: Sequence[list[int]]) -> Tensor:
+    """Turn N lists of ids into int64 (N, T), T being the longest one; 0 is padding."""
+    longest = max(map(len, rows), default=0)
+    padded = [[*ids, *[0] * (longest - len(ids))] for ids in rows]
+    return torch.tensor(padded, dtype=torch.int64).view(len(rows), longest)
 
 
 def padding_mask(tokens: Tensor) -> Tensor:

@@ -146,3 +146,21 @@ def test_an_experiment_that_is_built_out_of_sight_depends_on_its_whole_module():
     built = TRIAL.replace('name="trial"', "name=NAME").replace("LEVEL = 3", 'NAME = "trial"')
     assert code.select_measuring(built, "trial") == built
     assert "other" not in code.select_measuring(TRIAL, "trial")
+
+
+# ---- the same digest on every Python ---------------------------------------------------------
+
+
+def test_code_is_told_as_python_3_11_tells_it():
+    # 3.12 gives each definition a list of type parameters, 3.13 leaves out empty lists.
+    source = """def f(x=[], *, y):\n    "Document."\n    return g(), f"{x!r} {y:>{3}}"\n"""
+    assert code.dump_code(source) == (
+        "Module(body=[FunctionDef(name='f', args=arguments(posonlyargs=[], args=[arg(arg='x')], "
+        "kwonlyargs=[arg(arg='y')], kw_defaults=[None], defaults=[List(elts=[], ctx=Load())]), "
+        "body=[Return(value=Tuple(elts=[Call(func=Name(id='g', ctx=Load()), args=[], "
+        "keywords=[]), JoinedStr(values=[FormattedValue(value=Name(id='x', ctx=Load()), "
+        "conversion=114), Constant(value=' '), FormattedValue(value=Name(id='y', ctx=Load()), "
+        "conversion=-1, format_spec=JoinedStr(values=[Constant(value='>'), FormattedValue("
+        "value=Constant(value=3), conversion=-1)]))])], ctx=Load()))], decorator_list=[])], "
+        "type_ignores=[])"
+    )

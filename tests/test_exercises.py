@@ -144,9 +144,9 @@ def average_arrays(features):
     return (mean / np.linalg.norm(mean, axis=-1, keepdims=True)).T
 
 
-def judge_by_the_mean(quantities):
-    near = abs(quantities["accuracy"]["mean"] - 100 / 12) < 1
-    return ("replicated" if near else "contradicted"), "by the mean"
+def correct_each_alone(p_values):
+    ordered = sorted(p_values)
+    return [min(1.0, p * (len(p_values) - ordered.index(p))) for p in p_values]
 
 
 def stop_by_the_last_epoch(recalls, patience):
@@ -181,6 +181,7 @@ RIGHT = [
         objectives.add_noise,
         lambda text, words, rng: f"{text.strip(' .')} {' '.join(rng.sample(words, 4))} .",
     ),
+    (objectives.average_ratios, lambda ratios: math.prod(ratios) ** (1 / len(ratios))),
     (probes.mix_columns, mix_arrays),
     (probes.classify_by_prototypes, make_classifier()),
     (zero_shot.average_features, average_arrays),
@@ -198,9 +199,10 @@ RIGHT = [
 WRONG = [
     (data.split_three, split_in_order),
     (encoders.folded_norm, fold_without_eps),
+    (objectives.average_ratios, lambda ratios: sum(ratios) / len(ratios)),
     (probes.classify_by_prototypes, make_classifier(centre=False)),
     (probes.classify_by_prototypes, make_classifier(unit=False)),
-    (report.judge_guess, judge_by_the_mean),
+    (report.holm, correct_each_alone),
     (training.early_stopping, stop_by_the_last_epoch),
     (pretrained.number_of_positions, lambda size, patch: (size // patch) ** 2),
     (pretrained.low_rank_size, lambda shape, rank: rank * (shape[0] + shape[1])),

@@ -62,6 +62,14 @@ def test_tokens_keep_images_and_captions_apart():
     assert tokenizer.decode(tokens[1, 0]) == "a red kite"
 
 
+def test_tokens_of_several_blocks_are_those_of_one(monkeypatch):
+    captions = [["a dog", "sea"], ["two red cats and a kite", "sea"], ["a", "a kite and a dog"]]
+    tokenizer = train_tokenizer([caption for own in captions for caption in own], 100)
+    whole = tokenize(tokenizer, captions)
+    monkeypatch.setattr("clipnb.features.CAPTIONS", 2)
+    assert torch.equal(tokenize(tokenizer, captions), whole)
+
+
 def test_sampled_captions_are_an_images_own_and_all_different():
     torch.manual_seed(0)
     tokens = torch.arange(4 * 5).view(4, 5, 1)  # the token tells image and caption

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from clipnb.claims.experiment import Experiment
-from clipnb.experiments.outcomes import dump_code, find_imported_files
+from clipnb.experiments.outcomes import find_imported_files
 from clipnb.runtime import ROOT
 
 MEASURING = ("measure", "effects")  # the arguments of an experiment that decide its numbers
 OWN_FOLDERS = ("claims", "experiments")  # what an experiment does; the rest is the library
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 FRAMEWORK = ("experiment", "effects", "verdicts")  # in claims/; the same for all experiments
 
 
@@ -33,6 +34,21 @@ def digest_code(experiment: Experiment, library: bool = False) -> str:
     sources = [file.read_text(encoding="utf-8") for file in files if file not in framework]
     code = "\n".join(dump_code(each) for each in [reached, *sources])
     return hashlib.sha256(code.encode()).hexdigest()
+
+
+def dump_code(source: str) -> str:
+    """Return what a source does as text: its syntax tree without docstrings.
+
+    The text is the same on every version of Python from 3.11 on. Newer ones have another list in
+    each definition (3.12) and leave out empty lists (3.13).
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        if getattr(node, "type_params", None) == []:
+            del node.type_params
+    return ast.dump(tree, show_empty=True) if sys.version_info >= (3, 13) else ast.dump(tree)
 
 
 def is_own(file: Path) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 from clipnb.claims import CLAIMS, find_experiment, load_claim, load_claims
 from clipnb.claims.pooling import PooledClaim, pool_claims
 from clipnb.claims.protocols import protocol_path
-from clipnb.claims.verdicts import MARKS, VERDICTS
+from clipnb.claims.so_far import apply_rule
+from clipnb.claims.verdicts import MARKS, UNFINISHED, VERDICTS
 from clipnb.experiments.verdicts import (
     combine_verdicts,
     format_link,
@@ -78,10 +79,19 @@ def render_record(record: dict, protocol: dict) -> str:
         _render_effects(record),
         "\n".join(f"- *{what}*: {text}" for what, text in list_settled(record, protocol)),
         f"**Verdict: {format_verdict(verdict)}**: {VERDICTS[verdict]}. "
+        + _render_so_far(record, protocol)
         + format_sentence(record["because"]),
         _render_source(record),
     ]
     return "\n\n".join(paragraphs)
+
+
+def _render_so_far(record: dict, protocol: dict) -> str:
+    """Say what the rule says of the seeds that an unfinished record has."""
+    if record["verdict"] != UNFINISHED:
+        return ""
+    so_far = format_verdict(apply_rule(record, protocol))
+    return f"By {len(record['seeds'])} of {protocol['seeds']} seeds it would be **{so_far}**. "
 
 
 def list_settled(record: dict, protocol: dict) -> list[tuple[str, str]]:
@@ -110,7 +120,7 @@ def list_settled(record: dict, protocol: dict) -> list[tuple[str, str]]:
 def _render_effects(record: dict) -> str:
     n_seeds, n_images = len(record["seeds"]), record["n_images"]
     header = [
-        f"full run, {n_seeds} seeds, {n_images:,} test images",
+        f"full run, {n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {n_images:,} test images",
         "mean (95 % interval)",
         "by seed",
     ]

@@ -2,10 +2,20 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clipnb.commands.galleries import escape, find_bank, open_gallery, split_place
+from clipnb.commands.galleries import (
+    check_place,
+    escape,
+    find_bank,
+    open_gallery,
+    split_place,
+)
 from clipnb.commands.options import AddCommand
 from clipnb.commands.runs import add_run_options, choose_run
+
+if TYPE_CHECKING:
+    from clipnb.runs import Run
 
 
 def add_commands(add_command: AddCommand) -> None:
@@ -23,7 +33,10 @@ def add_commands(add_command: AddCommand) -> None:
     add_run_options(page)
 
     export = add_command(
-        "export", handle_export, "Write the two encoders of a run into a folder for other programs."
+        "export",
+        handle_export,
+        "Write the two encoders of a run, or the vectors of images, into a folder for other "
+        "programs.",
     )
     formats = export.add_mutually_exclusive_group(required=True)
     formats.add_argument("--onnx", metavar="FOLDER", help="ONNX files, which need no PyTorch")
@@ -37,6 +50,22 @@ def add_commands(add_command: AddCommand) -> None:
         "--hugging-face",
         metavar="FOLDER",
         help="what CLIPModel of transformers loads. The recipe as for --open-clip",
+    )
+    formats.add_argument(
+        "--lancedb",
+        metavar="FOLDER",
+        help="a table with the vectors, names, captions and files of images, which the database "
+        "LanceDB searches on disk",
+    )
+    export.add_argument(
+        "--of",
+        metavar="WHERE",
+        help="with --lancedb: which images, a folder of photos or the name of a dataset (default: "
+        "the dataset of the run)",
+    )
+    export.add_argument(
+        "--split",
+        help="with --lancedb: which images of a dataset, train, dev, test or all (default: test)",
     )
     export.add_argument(
         "--int8",
@@ -63,14 +92,18 @@ def handle_page(arguments: Namespace) -> None:
 
 
 def handle_export(arguments: Namespace) -> None:
-    """Write the encoders of a run in one of three formats."""
+    """Write the encoders of a run in one of three formats, or the vectors of images."""
     from clipnb.pretrained.export import save_hugging_face, save_open_clip
     from clipnb.search.onnx import export_onnx
 
     if arguments.int8 and not arguments.onnx:
         raise ValueError("--int8 belongs to --onnx; leave it out.")
+    if (arguments.of or arguments.split) and not arguments.lancedb:
+        raise ValueError("--of and --split belong to --lancedb; leave them out.")
     run = choose_run(arguments)
-    if arguments.onnx:
+    if arguments.lancedb:
+        folder = export_vectors(run, arguments)
+    elif arguments.onnx:
         folder = export_onnx(run.model, run.tokenizer, arguments.onnx, arguments.int8)
     elif arguments.open_clip:
         folder = save_open_clip(run.model, run.tokenizer, arguments.open_clip)
@@ -78,3 +111,18 @@ def handle_export(arguments: Namespace) -> None:
         folder = save_hugging_face(run.model, run.tokenizer, arguments.hugging_face)
     for path in sorted(folder.iterdir()):
         print(escape(str(path)))
+
+
+def export_vectors(run: "Run", arguments: Namespace) -> Path:
+    """Write the vectors of the images that the options name as a table of LanceDB."""
+    from clipnb.search.lance import check_folder, export_lancedb
+
+    check_folder(Path(arguments.lancedb))  # before anything is indexed
+    place = None
+    if arguments.of:
+        place, rest = split_place([arguments.of])
+        if rest:
+            raise FileNotFoundError(f"there is no folder and no dataset {arguments.of!r}.")
+    check_place(place, run)
+    gallery = open_gallery(place, run, arguments.split, bank=None)
+    return export_lancedb(gallery.index, arguments.lancedb)

@@ -21,10 +21,11 @@ def add_commands(add_command: AddCommand) -> None:
     bench = add_command(
         "bench",
         handle_bench,
-        "Measure the speed of training, of search, or of the published models, against others', "
-        "into results/bench/. Training takes 15 minutes, pretrained five.",
+        "Measure the speed of training, of search, or of the published models, against others', or "
+        "that of two processes against one (scale), into results/bench/. Training takes 15 "
+        "minutes, the others five.",
     )
-    bench.add_argument("what", choices=["train", "search", "pretrained"])
+    bench.add_argument("what", choices=["train", "search", "pretrained", "scale"])
     bench.add_argument(
         "--run",
         help="with search: measure this run, or a published model such as ViT-B-32/openai "
@@ -60,6 +61,8 @@ def handle_bench(arguments: Namespace) -> None:
         raise ValueError("--run belongs to `clipnb bench search`; leave it out.")
     if arguments.what == "train":
         from clipnb.bench import run_benchmark as measure
+    elif arguments.what == "scale":
+        from clipnb.bench.scale import run_scale_benchmark as measure
     else:
         from clipnb.bench.pretrained import run_pretrained_benchmark as measure
     print(f"wrote {measure()}")

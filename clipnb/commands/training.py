@@ -24,7 +24,15 @@ EXAMPLES = """examples:
   clipnb train --dataset my_photos --init scenes
   clipnb train --init ViT-B-32/openai --dataset flickr8k
   clipnb train --init ViT-B-32/open_clip_pytorch_model.bin --freeze image --dataset flickr8k
-  clipnb train --init torchvision/resnet18 --freeze image"""
+  clipnb train --init torchvision/resnet18 --freeze image
+
+several processes, each with a share of every batch, on the cores or the cards of one machine:
+  torchrun --nproc-per-node 2 -m clipnb train --recipe baseline
+  torchrun --nproc-per-node 8 --max-restarts 3 -m clipnb train --recipe improved
+Their number has to divide the batch size. After a failure --max-restarts goes on from the last
+whole epoch. On CPUs set OMP_NUM_THREADS to the number of cores of each process. With --nnodes
+several machines take part, if all see the same cache folder (CLIPNB_CACHE). Dropout draws other
+numbers than in one process; all else is the same but for rounding."""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,11 +83,16 @@ def add_commands(add_command: AddCommand) -> None:
 def handle_train(arguments: Namespace) -> None:
     """Train a recipe and print how well it retrieves on dev."""
     from clipnb import chance, train
+    from clipnb.distributed import is_first, join_processes, was_restarted
     from clipnb.records import record_trial
     from clipnb.runs import load_run_dataset
 
-    recipe = read_recipe_options(arguments)
-    run = train(recipe, arguments.seed or 0, resume=arguments.resume, init=arguments.init)
+    with join_processes():
+        recipe = read_recipe_options(arguments, quiet=not is_first())
+        resume = arguments.resume or was_restarted()
+        run = train(recipe, arguments.seed or 0, resume=resume, init=arguments.init)
+        if not is_first():
+            return
     print(
         f"{run} kept in {run.folder}; on dev, epoch {run.metrics['best_epoch']}, after "
         f"{run.metrics['train_seconds']:.0f} s of training:"

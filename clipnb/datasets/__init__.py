@@ -14,6 +14,7 @@ import numpy as np
 
 from clipnb.datasets.decoded import load_decoded_images, read_image
 from clipnb.datasets.pixels import convert_to_rgb
+from clipnb.datasets.shard_files import holds_shards, read_index
 from clipnb.runtime import cache_dir, data_dir
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "CaptionDataset", "convert_to_rgb", "dataset_folder", "load_dataset", "load_decoded_images",
-    "read_image", "versioned_name", "warn_of_left_out",
+    "CaptionDataset", "convert_to_rgb", "dataset_folder", "find_shards", "load_dataset",
+    "load_decoded_images", "read_image", "versioned_name", "warn_of_left_out",
 ]
 # fmt: on
 
@@ -84,10 +85,13 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
     """Return the folder of a dataset.
 
     The scenes are drawn into the cache on first use. Any other name is looked for in `root`
-    (default: `data_dir()`).
+    (default: `data_dir()`). A folder of shards stands for the dataset that they were written from.
     """
     if name != "scenes":
-        return Path(root or data_dir()) / name
+        folder = find_shards(name, root)
+        if folder is None:
+            return Path(root or data_dir()) / name
+        return dataset_folder(read_index(folder)["dataset"], root)
     folder = cache_dir() / versioned_name(name)
     if not folder.exists():
         from clipnb.scenes import write_scenes
@@ -95,6 +99,15 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
         with contextlib.suppress(FileExistsError):  # another process has drawn them meanwhile
             write_scenes(folder)
     return folder
+
+
+def find_shards(name: str, root: str | Path | None = None) -> Path | None:
+    """Return the folder of shards that a name means, or None if it means a dataset of images.
+
+    name, root: as in `load_dataset`. See `clipnb.datasets.shards`.
+    """
+    folder = Path(root or data_dir()) / name
+    return folder if name != "scenes" and holds_shards(folder) else None
 
 
 def load_dataset(

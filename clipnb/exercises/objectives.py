@@ -21,6 +21,16 @@ def images_needed(answer: float) -> Properties:
     yield "It lies halfway on the log axis.", is_close(answer, 2000, 1e-3)
 
 
+def average_ratios(answer: Callable) -> Properties:
+    """Yield the properties of the mean of ratios on the log scale."""
+    yield "One ratio is its own mean.", is_close(answer([3.0]), 3.0)
+    yield "Half as many and twice as many cancel.", is_close(answer([0.5, 2.0]), 1.0)
+    ratios = [0.5, 1.0, 4.0]
+    turned = [1 / ratio for ratio in ratios]
+    yield "Upside down, the mean turns too.", is_close(answer(turned), 1 / answer(ratios))
+    yield "The mean of ½, 1 and 4 is the third root of 2.", is_close(answer(ratios), 2 ** (1 / 3))
+
+
 def yes_or_no_loss(answer: Callable) -> Properties:
     """Yield the properties of a yes-or-no loss for each word."""
     generator = torch.Generator().manual_seed(0)

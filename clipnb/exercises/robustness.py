@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from clipnb.exercises import Properties, is_close
-from clipnb.experiments.overlap import difference_hash
+from clipnb.search.duplicates import hash_images
 
 
 def points_above(answer: float) -> Properties:
@@ -18,13 +18,21 @@ def points_above(answer: float) -> Properties:
 
 def points_of_small_leak(answer: float) -> Properties:
     """Yield the property of the shift that a small leak makes."""
-    yield "It is proportional to the leak.", is_close(answer, 0.33, 1e-2)
+    yield "It is proportional to the leak.", is_close(answer, 0.88, 1e-2)
+
+
+def largest_shift(answer: Callable) -> Properties:
+    """Yield the properties of the largest shift that leaked photos can make."""
+    yield "Without a leak there is no shift.", is_close(answer(0, 1000, 0.06), 0)
+    yield "If all photos leak and none was found, it is 100.", is_close(answer(50, 50, 0.0), 100)
+    yield "Of a model that finds all, nothing can be moved.", is_close(answer(22, 1000, 1.0), 0)
+    yield "Five of 1,000 photos move it by 0.47.", is_close(answer(5, 1000, 0.06), 0.47, 1e-3)
 
 
 def find_mirrored(answer: Callable) -> Properties:
     """Yield the properties of a search that finds mirrored copies."""
     images = np.random.default_rng(0).integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
-    hashes = difference_hash(images)
+    hashes = hash_images(images)
     found = np.asarray(answer(images[:4], hashes))
     yield "There is one distance for each query.", found.shape == (4,)
     yield "It still finds plain copies.", (found == 0).all()

@@ -60,6 +60,23 @@ def average_probabilities(answer: Callable) -> Properties:
     yield "Each sentence has the same say.", is_close(probabilities, each.mean(dim=0))
 
 
+def winoground(answer: Callable) -> Properties:
+    """Yield the properties of Winoground's scores: text, image and group, of cosines (2, 2)."""
+
+    def score(cosines: torch.Tensor) -> list[bool]:
+        return [bool(each) for each in answer(cosines)]
+
+    right = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    yield "A model that is right in everything gets all three.", score(right) == [True] * 3
+    yield "A model that is wrong in everything gets none.", score(right.flip(0)) == [False] * 3
+    one_sentence = torch.tensor([[0.5, 0.4], [0.9, 0.8]])  # the first one, for both images
+    yield "The same sentence for both images is no success in text.", not score(one_sentence)[0]
+    text_alone = torch.tensor([[0.3, 0.1], [0.8, 0.9]])  # the second image, for both sentences
+    yield "Text may be right without image.", score(text_alone) == [True, False, False]
+    yield "Image may be right without text.", score(text_alone.T) == [False, True, False]
+    yield "A tie counts as wrong.", score(torch.full((2, 2), 0.5)) == [False] * 3
+
+
 def label_with_absent(answer: Callable) -> Properties:
     """Yield the properties of an edit that prints an absent word on some images."""
     scenes = [dataset_scene("train", i) for i in range(60)]

@@ -1,0 +1,292 @@
+"""What the replication report reads and computes from records, beside what others tell already.
+
+It draws nothing: `report_figures` does.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from clipnb.claims.effects import NO_EFFECT, from_scale, none_to_infinite, summarize, to_scale
+from clipnb.claims.experiment import Effect
+from clipnb.claims.pooling import PooledClaim, pool_claims
+from clipnb.claims.protocols import digest_protocol, protocol_path
+from clipnb.claims.verdicts import SUPPORTED, UNFINISHED, is_closed, read_interval
+from clipnb.records import load_records, read_json
+from clipnb.runtime import results_dir
+
+Groups = dict[str, list[dict]]  # {claim: its records}
+
+# ---- the records of the second sitting -------------------------------------------------------
+
+
+def list_records(groups: Groups) -> list[dict]:
+    """List the records of all claims that have been run, in order."""
+    return [record for own in groups.values() for record in own if "mean" in record]
+
+
+def count_seeds(records: Sequence[dict]) -> tuple[int, int]:
+    """Return how many seeds are on record, and how many all protocols together ask for."""
+    asked = [read_protocol(record)["seeds"] for record in records]
+    return sum(len(record["seeds"]) for record in records), sum(asked)
+
+
+def read_protocol(record: dict) -> dict:
+    """Read the protocol of a record."""
+    return read_json(protocol_path(record["experiment"]))
+
+
+def has_its_protocol(record: dict) -> bool:
+    """Tell whether the protocol's file is the one that a record was made with, to the byte."""
+    return record["protocol"] == digest_protocol(record["experiment"])
+
+
+def list_closed_gates(record: dict) -> list[tuple[str, str]]:
+    """List the gates of a record that are closed, as (the gate's effect, why it is one)."""
+    from clipnb.claims import find_experiment
+
+    gates = find_experiment(record["experiment"]).protocol.gates
+    closed = [gate for gate in gates if is_closed(gate, record["effects"])]
+    return [(gate.effect, gate.why) for gate in closed]
+
+
+# ---- what if? --------------------------------------------------------------------------------
+
+
+def rescale_margins(groups: Groups, factor: float) -> dict[str, PooledClaim]:
+    """Pool all claims as if each margin were `factor` times as large, on its effect's scale.
+
+    A margin of 4 times, halved on the log scale, is 2 times. Gates and seeds stay as they are.
+    """
+    changed = {}
+    for claim, records in groups.items():
+        changed[claim] = [
+            record | {"margin": rescale_margin(record["margin"], record["scale"], factor)}
+            if "margin" in record
+            else record
+            for record in records
+        ]
+    return pool_claims(changed)
+
+
+def rescale_margin(margin: float, scale: str, factor: float) -> float:
+    """Return a margin that is `factor` times as large on its scale."""
+    none = to_scale(NO_EFFECT[scale], scale)
+    return float(from_scale(none + factor * (to_scale(margin, scale) - none), scale))
+
+
+def grow_interval(effect: dict) -> list[tuple[float, float, float]]:
+    """Return what an effect of a record was after its first seed, its first two, and so on.
+
+    Each is (mean, low, high). With one seed the noise of the seeds is unknown, and the interval
+    holds that of the images or classes alone.
+    """
+    values = none_to_infinite(effect["values"])
+    how = Effect(compute=np.mean, **{key: effect[key] for key in ("unit", "scale", "over")})
+    grown = []
+    for n in range(1, len(values) + 1):
+        summary = summarize(values[:n], effect["image_spread"], how)
+        mean = np.inf if summary["mean"] is None else summary["mean"]
+        grown.append((mean, *read_interval(summary["interval"])))
+    return grown
+
+
+def split_variance(effect: dict) -> tuple[float, float] | None:
+    """Return the variance of an effect that comes from images or classes, and that from seeds.
+
+    Both are on the effect's scale. None for medians and counts, whose intervals are made in
+    another way, and for a single seed.
+    """
+    values = np.array(none_to_infinite(effect["values"]), float)
+    if effect["over"] not in ("images", "units") or len(values) < 2:
+        return None
+    scaled = to_scale(values, effect["scale"])
+    by_seed, others = scaled, effect["image_spread"] ** 2
+    if scaled.ndim == 2:
+        by_seed, by_unit = scaled.mean(axis=1), scaled.mean(axis=0)
+        others = by_unit.var(ddof=1) / len(by_unit)
+    return float(others), float(by_seed.var(ddof=1) / len(by_seed))
+
+
+# ---- the first sitting -----------------------------------------------------------------------
+
+# Intervals of the first sitting that reach beyond what a quantity can be: (experiment, quantity,
+# the least and the largest value that it can have, why).
+BEYOND = (
+    ("few_shot_flickr8k", "photos of a noun", 0, 128, "at most 128 photos were tried"),
+    ("label_worth", "median examples a class", 0, 32, "a value beyond what was tried counts as 32"),
+    ("tracks_supervised_flickr8k", "r over nouns", -1, 1, "a correlation is at most 1"),
+    ("supervised_probe", "tasks won of five", 0, 5, "a number of tasks is never negative"),
+    (
+        "objectives",
+        "seconds an image, language model over contrastive bag",
+        0,
+        float("inf"),
+        "a ratio of times is never negative",
+    ),
+)
+
+
+def load_first_sitting() -> dict[str, dict]:
+    """Load the records of the first sitting by experiment, from where they lie."""
+    folders = [results_dir() / name for name in ("first_sitting", "claims")]
+    folder = next(folder for folder in folders if folder.is_dir())
+    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+
+
+def list_impossible(first: dict[str, dict]) -> list[list[str]]:
+    """List the intervals of the first sitting that reach beyond what is possible, as texts.
+
+    Each is [experiment, quantity, interval, why]. first: as `load_first_sitting` returns it.
+    """
+    rows = []
+    for name, quantity, least, most, why in BEYOND:
+        if name not in first:
+            continue
+        low, high = first[name]["quantities"][quantity]["interval"]
+        if low < least or high > most:
+            interval = f"{low:.4g} to {high:.6g}".replace("-", "−")
+            rows.append([f"`{name}`", quantity, interval, why])
+    return rows
+
+
+def combine_first(verdicts: Sequence[str]) -> str:
+    """Return the first sitting's verdict on a claim from those of its experiments."""
+    reached = set(verdicts) - {"not at this scale"}
+    if not reached:
+        return "not at this scale"
+    return reached.pop() if len(reached) == 1 else "partly"
+
+
+def pair_verdicts(groups: Groups, first: dict[str, dict]) -> dict[str, tuple[str, str]]:
+    """Return {claim: (first verdict, second verdict)} of the claims that both sittings tested.
+
+    A claim of the first sitting may be two or three now, such as C7, which is C7a and C7b.
+    """
+    before = {}
+    for record in first.values():
+        before.setdefault(record["claim"], []).append(record["verdict"])
+    pairs = {}
+    for claim, pooled in pool_claims(groups).items():
+        own = before.get(claim.rstrip("abc"))
+        if own and groups[claim]:
+            pairs[claim] = (combine_first(own), pooled.verdict)
+    return pairs
+
+
+def list_fallen(pairs: dict[str, tuple[str, str]]) -> list[str]:
+    """List the claims that were replicated at first and are not supported now, once finished."""
+    return [
+        claim
+        for claim, (first, second) in pairs.items()
+        if first == "replicated" and second not in (SUPPORTED, UNFINISHED)
+    ]
+
+
+# ---- machines, costs -------------------------------------------------------------------------
+
+
+class SameSeeds(NamedTuple):
+    """The recalls of the same recipe with the same seeds, made on one machine."""
+
+    source: str
+    machine: str
+    recalls: dict[str, list[float]]  # {recall: values by seed}, in percent
+
+
+RECALLS = ("image to text R@1", "text to image R@1", "image to text R@10", "text to image R@10")
+
+
+def describe_hardware(machine: dict) -> str:
+    """Name a machine: its GPU or its CPU, and the numbers that it computes with."""
+    hardware = machine["gpu"] or machine["cpu"].replace("(R)", "").replace(" Processor", "")
+    return f"{hardware}, {'bfloat16' if machine['bf16'] else 'float32'}"
+
+
+def list_same_seeds(groups: Groups, first: dict[str, dict]) -> list[SameSeeds]:
+    """List what the recipe `two_minutes` reached on Flickr8k's test photos with the seeds 0, 1, 2.
+
+    It was trained three times: for the runs on record, for the first and for the second sitting.
+    """
+    runs = [run for run in load_records("flickr8k") if run["recipe"]["name"] == "two_minutes"]
+    runs.sort(key=lambda run: run["seed"])
+    tests = [run["metrics"]["test"] for run in runs[:3]]
+    recalls = {name: [test[name.replace(" ", "_")] for test in tests] for name in RECALLS}
+    found = [SameSeeds("runs on record", describe_hardware(runs[0]["machine"]), recalls)]
+    told = [("first sitting", first[name], "quantities") for name in first if name == "retrieval"]
+    for record in list_records(groups):
+        if record["experiment"] == "retrieval":
+            told.append(("second sitting", record, "effects"))
+    for source, record, where in told:
+        recalls = {name: record[where][name]["values"][:3] for name in RECALLS}
+        found.append(SameSeeds(source, describe_hardware(record["machine"]), recalls))
+    return found
+
+
+class Cost(NamedTuple):
+    """Minutes that an experiment has cost: training of runs that it used first, and the rest."""
+
+    training: float
+    rest: float
+
+
+def sum_costs(records: Sequence[dict]) -> dict[str, Cost]:
+    """Return the minutes by experiment. A run that several of them share is counted once."""
+    known, costs = set(), {}
+    for record in records:
+        new = {run: seconds for run, seconds in record["trained"].items() if run not in known}
+        known |= set(new)
+        # An experiment that found its runs trained has spent its own seconds on the rest alone.
+        trained, total = sum(record["trained"].values()), record["seconds"]
+        rest = total - trained if total > trained else total
+        costs[record["experiment"]] = Cost(sum(new.values()) / 60, rest / 60)
+    return costs
+
+
+# ---- tuning, coverage, the baseline at its original's budget ---------------------------------
+
+
+def load_tuning(name: str) -> dict[str, dict[float, float]]:
+    """Load what each learning rate scored on dev, {condition: {rate: score}}."""
+    scores = read_json(results_dir() / "tuning" / f"{name}.json")["scores"]
+    return {
+        condition: {float(rate): score for rate, score in own.items()}
+        for condition, own in scores.items()
+    }
+
+
+def load_coverage() -> dict | None:
+    """Load how often the intervals held the truth in simulations, or None if it was not made."""
+    path = results_dir() / "coverage.json"
+    return read_json(path) if path.exists() else None
+
+
+def load_full_budget() -> dict | None:
+    """Load the baseline at the budget of its original, or None if it was not made."""
+    path = results_dir() / "full_budget" / "flickr8k.json"
+    return read_json(path) if path.exists() else None
+
+
+WAYS = {
+    "baseline_full": "official split, batches of rows",
+    "baseline_full_images": "official split, batches of images",
+    "leaky": "the original's split of rows",
+}
+
+
+def summarize_full_budget(record: dict) -> dict[str, dict[str, list[float]]]:
+    """Return {way: {what: values by seed}} of the baseline at the budget of its original.
+
+    What: the mean recall of the best and of the last epoch in percent, among as many pairs, and the
+    loss of the last epoch in one batch of all of them. record: as `load_full_budget` returns it.
+    """
+    runs = record["official"] | {"leaky": record["leaky"]}
+    return {
+        text: {
+            "best epoch": [run["best epoch"]["metrics"]["mean_recall"] for run in runs[way]],
+            "last epoch": [run["last epoch"]["metrics"]["mean_recall"] for run in runs[way]],
+            "loss, last epoch": [run["last epoch"]["loss"] for run in runs[way]],
+        }
+        for way, text in WAYS.items()
+    }

@@ -1,0 +1,255 @@
+"""Shards on disk: tar files of image-text pairs, for more data than memory, and their index.
+
+The layout is that of the library webdataset. A sample of a tar file is a block of up to 16 pairs:
+`NAME.npy` is uint8 (n, 3, S, S), and `NAME.json` holds n image ids and n lists of captions. Images
+are stored decoded, at the size at which a recipe takes them, because decoding JPEGs anew in each
+epoch takes longer than training a small model. They are stored in blocks, because Python needs
+about 0.15 ms to read a sample out of a tar file: for a single pair that would be a sixth of the
+time in which the recipe `quick` trains it on two cores, for a block it is one per cent.
+
+`shards.json` is the index: of what dataset the shards are, and the name, the number of pairs, the
+bytes and the SHA-256 of each one. It is written last, so a folder with an index is whole.
+"""
+
+import hashlib
+import io
+import json
+import random
+import shlex
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clipnb.runtime import progress, replace_when_done, write_file
+
+if TYPE_CHECKING:
+    from clipnb.datasets import CaptionDataset
+
+INDEX = "shards.json"
+UNFINISHED = "unfinished.json"  # the shards that are written so far
+FORMAT = "clipnb shards, version 1"
+BLOCK = 16  # pairs in a sample of a tar file
+PAIRS_PER_SHARD = 1024  # 13 MB at 64 px
+INSTALL = "shards need the library webdataset: pip install 'clipnb[shards]'"
+
+
+# ---- the index -------------------------------------------------------------------------------
+
+
+def find_index(folder: str | Path) -> dict | None:
+    """Read the index of a folder of shards; return None if the folder has none.
+
+    Raises ValueError if it is damaged, or if another version of clipnb wrote it.
+    """
+    path = Path(folder) / INDEX
+    if not path.is_file():
+        return None
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        found = index["format"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged; {advise_to_write(folder)}.") from None
+    if found != FORMAT:
+        raise ValueError(f"{path} is of another version of clipnb; {advise_to_write(folder)}.")
+    return index
+
+
+def holds_shards(folder: str | Path) -> bool:
+    """Tell whether a folder holds shards, all of them or those that are written so far."""
+    return any((Path(folder) / name).is_file() for name in (INDEX, UNFINISHED))
+
+
+def read_index(folder: str | Path) -> dict:
+    """Read the index of a folder of shards.
+
+    Raises FileNotFoundError if there is none, or if a shard is missing.
+    """
+    index = find_index(folder)
+    if index is None:
+        begun = (Path(folder) / UNFINISHED).exists()
+        problem = "its shards are not all written yet" if begun else "it holds no shards"
+        raise FileNotFoundError(f"{folder}: {problem}; {advise_to_write(folder)}.")
+    names = [each["name"] for each in index["shards"]]
+    missing = [name for name in names if not (Path(folder) / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: {len(missing)} of {len(names)} shards are missing, the first is "
+            f"{missing[0]}; put them back, or {advise_to_write(folder, index)}."
+        )
+    return index
+
+
+def advise_to_write(folder: str | Path, index: dict | None = None) -> str:
+    """Return the command that writes what is not whole in a folder, as the end of a message."""
+    dataset = "DATASET" if index is None else index["dataset"]
+    return f"run `{format_command(dataset, folder, index or {})}`"
+
+
+def format_command(dataset: str, folder: str | Path, settings: dict) -> str:
+    """Format the command that writes shards with the settings of an index."""
+    words = ["clipnb", "shards", dataset, str(folder)]
+    if "image_size" in settings:
+        words += ["--image-size", str(settings["image_size"])]
+    if settings.get("pairs_per_shard", PAIRS_PER_SHARD) != PAIRS_PER_SHARD:
+        words += ["--pairs", str(settings["pairs_per_shard"])]
+    words += ["--crop"] if settings.get("crop") else []
+    return shlex.join(words)
+
+
+def compute_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ---- writing ---------------------------------------------------------------------------------
+
+
+def write_shards(
+    dataset: "CaptionDataset",
+    folder: str | Path,
+    crop: bool = False,
+    pairs_per_shard: int = PAIRS_PER_SHARD,
+) -> dict:
+    """Write the pairs of a dataset as shards of nearly equal size. Returns their index.
+
+    The pairs are written in a random order, always the same one. So a dataset that is sorted is
+    mixed, although reading mixes only pairs that lie near each other. All captions of an image stay
+    together. Each shard is written whole or not at all, and a call that was interrupted goes on
+    after the last whole shard. A finished folder is left as it is.
+
+    crop: as the dataset was loaded (see `load_dataset`); the index says it. Raises ValueError if
+    the folder holds other shards or other files.
+    """
+    folder = Path(folder)
+    N = len(dataset)
+    plan = {
+        "format": FORMAT,
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "image_size": dataset.images.shape[-1],
+        "crop": crop,
+        "pairs": N,
+        "pairs_per_shard": pairs_per_shard,
+        "content": digest_content(dataset),
+    }
+    done = find_finished(folder, plan)
+    if done is None:
+        return find_index(folder)
+    order = list(range(N))
+    random.Random(f"shards {N}").shuffle(order)
+    n_shards = -(-N // pairs_per_shard)  # rounded up
+    ends = [N * i // n_shards for i in range(n_shards + 1)]
+    for i in progress(range(len(done), n_shards), desc="writing shards"):
+        path = folder / f"shard-{i:06d}.tar"
+        rows = order[ends[i] : ends[i + 1]]
+        with replace_when_done(path) as temporary:
+            write_shard(dataset, rows, temporary, first_block=ends[i])
+        digest = compute_digest(path)
+        size = path.stat().st_size
+        done.append({"name": path.name, "pairs": len(rows), "bytes": size, "sha256": digest})
+        write_file(folder / UNFINISHED, json.dumps(plan | {"shards": done}))
+    index = plan | {"shards": done}
+    write_file(folder / INDEX, json.dumps(index, indent=1))
+    (folder / UNFINISHED).unlink(missing_ok=True)
+    return index
+
+
+def digest_content(dataset: "CaptionDataset") -> str:
+    """Return a digest of the names and captions of a dataset."""
+    content = json.dumps([dataset.image_ids, dataset.captions])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def find_finished(folder: Path, plan: dict) -> list[dict] | None:
+    """Find the whole shards that an interrupted call has left in a folder, in their order.
+
+    Returns None if all of them are written. Raises ValueError if the folder is in other use.
+    """
+    index = find_index(folder)
+    state = index
+    if index is None and (folder / UNFINISHED).exists():
+        state = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+    if state is None:
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} holds other files; choose an empty folder for the shards.")
+        return []
+    if {key: value for key, value in state.items() if key != "shards"} != plan:
+        raise ValueError(
+            f"{folder} holds shards of {state['dataset']} at {state['image_size']} px, made "
+            "otherwise than now asked for; choose another folder, or delete this one."
+        )
+    whole = []
+    for each in state["shards"]:
+        path = folder / each["name"]
+        if not path.exists() or compute_digest(path) != each["sha256"]:
+            break
+        whole.append(each)
+    if index is not None and len(whole) == len(index["shards"]):
+        return None
+    (folder / INDEX).unlink(missing_ok=True)  # until all of its shards are whole again
+    return whole
+
+
+def write_shard(dataset: "CaptionDataset", rows: list[int], path: Path, first_block: int) -> None:
+    """Write the pairs in some rows of a dataset as a tar file.
+
+    first_block: where the numbers of the blocks begin. They are different in all shards.
+    """
+    try:
+        from webdataset import TarWriter
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(INSTALL, name="webdataset") from None
+    with open(path, "wb") as file:
+        writer = TarWriter(file, encoder=False, mtime=0)  # the same pairs give the same bytes
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            array = io.BytesIO()
+            np.save(array, np.ascontiguousarray(dataset.images[block]))  # (n, 3, S, S)
+            about = {
+                "image_ids": [dataset.image_ids[row] for row in block],
+                "captions": [dataset.captions[row] for row in block],
+            }
+            writer.write(
+                {
+                    "__key__": f"{first_block + start:09d}",
+                    "npy": array.getvalue(),
+                    "json": json.dumps(about, ensure_ascii=False).encode(),
+                }
+            )
+        writer.close()
+
+
+# ---- reading ---------------------------------------------------------------------------------
+
+
+def read_blocks(path: Path, with_images: bool = True) -> Iterator[tuple[np.ndarray | None, dict]]:
+    """Read the blocks of a shard: images uint8 (n, 3, S, S), and what `write_shard` said of them.
+
+    A shard that was cut short, or whose tar headers are damaged, ends after its last whole block.
+    with_images=False: None stands for the images.
+    """
+    try:
+        from webdataset.tariterators import group_by_keys, tar_file_expander
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(INSTALL, name="webdataset") from None
+    with open(path, "rb") as file:
+        sources = [{"url": path.name, "stream": file}]
+        files = tar_file_expander(
+            sources,
+            handler=lambda error: isinstance(error, (OSError, tarfile.TarError)),
+            select_files=None if with_images else lambda name: name.endswith(".json"),
+        )
+        for sample in group_by_keys(files):
+            if "json" not in sample or (with_images and "npy" not in sample):
+                continue  # the file ends between the two
+            images = np.load(io.BytesIO(sample["npy"])) if with_images else None
+            yield images, json.loads(sample["json"])
+
+
+def count_pairs(path: Path) -> int:
+    """Count the pairs of a shard that can be read."""
+    return sum(len(images) for images, _ in read_blocks(path))

@@ -1,0 +1,280 @@
+"""Read shards: batches of image-text pairs in a seeded order, split by process and by worker."""
+
+import functools
+import hashlib
+import json
+import random
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from clipnb.datasets.shard_files import (
+    INSTALL,
+    advise_to_write,
+    compute_digest,
+    count_pairs,
+    format_command,
+    read_blocks,
+    read_index,
+)
+
+BUFFER = 2048  # pairs that are mixed at a time
+# Images whose captions a tokenizer is learned from. More of them no longer change its vocabulary
+# much, and they would have to fit into memory.
+MOST_CAPTIONED = 200_000
+
+Batch = tuple[Tensor, list[list[str]]]
+
+
+class ShardFolder:
+    """The pairs of a folder of shards (see `write_shards`), read in batches and never all at once.
+
+    An epoch shuffles the shards, then mixes their pairs in a buffer of `BUFFER` pairs. Both orders
+    come from the seed and the epoch alone. Each process takes every `world_size`-th shard, and each
+    of its workers a part of these, so no pair is read twice in an epoch. All processes take the
+    same number of batches. What is left over of a process's pairs is left out of that epoch: with
+    one process less than a batch, with several at most about a shard for each. Another epoch leaves
+    out others.
+
+    rank, world_size: which process this is, and of how many. By default torch.distributed says it.
+    workers: how many processes of its own this one starts to read ahead; 0: it reads by itself.
+
+    Opening compares every shard with its SHA-256. One that was cut short is read as far as it goes,
+    and a warning says its name and how many pairs are skipped. Raises FileNotFoundError if the
+    folder holds no shards or one is missing, ValueError if one has changed since it was written or
+    if there are fewer shards than processes and workers.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        rank: int | None = None,
+        world_size: int | None = None,
+        workers: int = 0,
+    ):
+        self.folder = Path(folder)
+        self.index = read_index(folder)
+        self.name: str = self.folder.name
+        self.image_size: int = self.index["image_size"]
+        self.crop: bool = self.index["crop"]
+        self.rank, self.world_size = find_place(rank, world_size)
+        self.workers = workers
+        self.counts = {
+            each["name"]: check_shard(self.folder, self.index, each) for each in self.shards
+        }
+        n_parts = self.world_size * max(1, workers)
+        if len(self.counts) < n_parts:
+            smaller = self.index | {"pairs_per_shard": max(1, len(self) // (4 * n_parts))}
+            raise ValueError(
+                f"{folder}: {len(self.counts)} shards cannot be split among {n_parts} processes or "
+                "workers; write smaller ones into another folder with "
+                f"`{format_command(self.index['dataset'], 'FOLDER', smaller)}`."
+            )
+
+    @property
+    def shards(self) -> list[dict]:
+        """What the index says of each shard: name, pairs, bytes, sha256."""
+        return self.index["shards"]
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    def __repr__(self) -> str:
+        return (
+            f"ShardFolder({self.name}: {len(self)} images of {self.image_size} px in "
+            f"{len(self.counts)} shards, from {self.index['dataset']})"
+        )
+
+    @functools.cached_property
+    def captions(self) -> list[list[str]]:
+        """The captions of the first `MOST_CAPTIONED` images, a list for each."""
+        paths = (self.folder / name for name in self.counts)
+        blocks = (about for path in paths for _, about in read_blocks(path, with_images=False))
+        captions = (own for about in blocks for own in about["captions"])
+        return list(islice(captions, MOST_CAPTIONED))
+
+    @property
+    def digest(self) -> str:
+        """A digest of what an epoch reads: the shards, and how many pairs of each."""
+        content = json.dumps([[each["sha256"] for each in self.shards], self.counts])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def count_steps(self, batch_size: int) -> int:
+        """Count the batches of an epoch. batch_size: of all processes together.
+
+        It is the same for all epochs and processes: as many as fit into the part with the fewest
+        pairs, whichever shards chance gives it. Raises ValueError if the processes do not divide
+        the batch, or if there is not one batch.
+        """
+        size = self._own_batch_size(batch_size)
+        workers = max(1, self.workers)
+        n_shards = len(self.counts) // (self.world_size * workers)  # of a part, at least
+        steps = workers * (sum(sorted(self.counts.values())[:n_shards]) // size)
+        if not steps:
+            raise ValueError(
+                f"{self.folder}: a batch of {batch_size} pairs is larger than a process's or a "
+                "worker's part of the shards; choose a smaller batch_size."
+            )
+        return steps
+
+    def iterate_epoch(
+        self, batch_size: int, n_captions: int, seed: int, epoch: int, first_step: int = 0
+    ) -> Iterator[Batch]:
+        """Iterate over the batches of an epoch that belong to this process.
+
+        batch_size: of all processes together. n_captions: how many captions are drawn of each
+        image, C. first_step: so many batches are left out, as they were taken before. Those that
+        follow are the same as without it.
+
+        Yields images uint8 (B, 3, S, S), B being this process's part of a batch, and C lists of B
+        captions. Raises ValueError if a shard has lost pairs since the folder was opened.
+        """
+        steps = self.count_steps(batch_size)
+        size = self._own_batch_size(batch_size)
+        part = EpochPart(self, size, n_captions, (seed, epoch), steps, first_step)
+        batches = iter(part)
+        if self.workers:
+            batches = iter(DataLoader(part, batch_size=None, num_workers=self.workers))
+        n_found = 0
+        for batch in batches:
+            n_found += 1
+            yield batch
+        if n_found < steps - first_step:
+            raise ValueError(
+                f"{self.folder}: a shard has lost pairs since training began. Go on with the last "
+                "state that was saved: add --resume to the same command."
+            )
+
+    def find_image_ids(self, batch_size: int, seed: int, epoch: int, step: int) -> list[str]:
+        """Find the images of one batch of an epoch, process after process, by reading them again.
+
+        batch_size, seed, epoch: as in `iterate_epoch`. step: the number of the batch, from 0 on.
+        """
+        size = self._own_batch_size(batch_size)
+        workers = max(1, self.workers)
+        first = step // workers * size  # each worker gives every `workers`-th batch
+        found = []
+        for rank in range(self.world_size):
+            part = rank * workers + step % workers
+            pairs = iterate_pairs(self, (seed, epoch), part, self.world_size * workers)
+            found += [image_id for _, _, image_id in islice(pairs, first, first + size)]
+        return found
+
+    def _own_batch_size(self, batch_size: int) -> int:
+        """Return how many pairs of a batch belong to each process."""
+        if batch_size % self.world_size:
+            raise ValueError(
+                f"{self.world_size} processes cannot share a batch of {batch_size} pairs evenly; "
+                f"choose a batch_size that {self.world_size} divides."
+            )
+        return batch_size // self.world_size
+
+
+class EpochPart(IterableDataset):
+    """What one process, or one of its workers, reads in an epoch.
+
+    A `DataLoader` takes a batch of each worker in turn, and every worker has equally many. So the
+    batches that are left out at the beginning are known for each of them.
+    """
+
+    def __init__(
+        self,
+        shards: ShardFolder,
+        size: int,
+        n_captions: int,
+        seeds: tuple[int, int],
+        steps: int,
+        first_step: int,
+    ):
+        self.shards = shards
+        self.size = size
+        self.n_captions = n_captions
+        self.seeds = seeds
+        self.steps = steps
+        self.first_step = first_step
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        worker = (worker + self.first_step) % workers  # the first worker gives the first batch
+        part = self.shards.rank * workers + worker
+        n_parts = self.shards.world_size * workers
+        pairs = iterate_pairs(self.shards, self.seeds, part, n_parts)
+        own_first = len(range(worker, self.first_step, workers))
+        for step in range(self.steps // workers):
+            rows = list(islice(pairs, self.size))
+            if len(rows) < self.size:
+                return
+            if step < own_first:
+                continue
+            # The draws of a batch depend on no batch before it.
+            generator = random.Random(str((self.seeds, part, step)))
+            n = min(self.n_captions, len(rows[0][1]))
+            drawn = [generator.sample(captions, n) for _, captions, _ in rows]  # B lists of C
+            images = torch.from_numpy(np.stack([image for image, _, _ in rows]))
+            yield images, [list(own) for own in zip(*drawn, strict=True)]
+
+
+def iterate_pairs(
+    shards: ShardFolder, seeds: tuple[int, int], part: int, n_parts: int
+) -> Iterator[tuple[np.ndarray, list[str], str]]:
+    """Iterate over the pairs of one part of the shards, in the order that the seeds give.
+
+    Yields an image, uint8 (3, S, S), its captions and its id.
+    """
+    try:
+        from webdataset.filters import shuffle
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(INSTALL, name="webdataset") from None
+    names = list(shards.counts)
+    random.Random(str(seeds)).shuffle(names)  # the same order in all processes
+    own = names[part::n_parts]
+    pairs = (
+        (image.copy(), captions, image_id)  # a view would keep its whole block in memory
+        for name in own
+        for images, about in read_blocks(shards.folder / name)
+        for image, captions, image_id in zip(
+            images, about["captions"], about["image_ids"], strict=True
+        )
+    )
+    generator = random.Random(str((seeds, part)))
+    yield from shuffle(BUFFER, initial=BUFFER, rng=generator)(pairs)
+
+
+def find_place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Return which process this is, and of how many; what is None, torch.distributed says."""
+    if rank is not None and world_size is not None:
+        return rank, world_size
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def check_shard(folder: Path, index: dict, entry: dict) -> int:
+    """Compare a shard with its entry in the index. Returns how many of its pairs can be read.
+
+    A warning names a shard that was cut short. Raises ValueError for one that has changed.
+    """
+    path = folder / entry["name"]
+    if path.stat().st_size >= entry["bytes"]:
+        if compute_digest(path) == entry["sha256"]:
+            return entry["pairs"]
+        raise ValueError(
+            f"{path} has changed since it was written; put the former file back, or "
+            f"{advise_to_write(folder, index)}, which writes it anew."
+        )
+    found = count_pairs(path)
+    lost = entry["pairs"] - found
+    if lost:
+        warnings.warn(
+            f"{path.name} in {folder} was cut short: {lost} of its {entry['pairs']} pairs are "
+            "skipped.",
+            stacklevel=2,
+        )
+    return found

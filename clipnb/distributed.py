@@ -1,0 +1,247 @@
+"""Several processes that train one model, started by torchrun: each takes a share of every batch.
+
+All processes hold the same weights and draw the same batch. Each one encodes its own rows, and
+sends their features to the others. Its loss is that of its own rows, and the mean of these losses
+over the processes is the loss of the whole batch, so the mean of the gradients is the gradient.
+
+DistributedDataParallel averages gradients too, and sends some while others are still computed. Here
+they are averaged in one message, because it wraps a model and so hides its methods, and our models
+are small. Without torchrun there is one process, and every function here does nothing.
+"""
+
+import contextlib
+import datetime
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from clipnb.recipes import Recipe
+from clipnb.runtime import get_device
+
+FAILED = 2  # the exit status
+SLOWER = 5  # seconds in which the first process tells what has failed
+LONGEST_WAIT = datetime.timedelta(hours=2)  # while the first process decodes images or evaluates
+
+
+def world_size() -> int:
+    """Return the number of processes that train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the number of this process, from 0 on."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def is_first() -> bool:
+    """Tell whether this is the first process, which alone writes, evaluates and prints."""
+    return rank() == 0
+
+
+# ---- starting and failing --------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def join_processes() -> Iterator[None]:
+    """Join the processes that torchrun has started, for the length of a block.
+
+    They talk through gloo on CPUs and through NCCL on CUDA, one card a process. All but the first
+    print nothing, and are slower to fail: torchrun ends all processes as soon as one has failed, so
+    an error that all of them meet is told once. Raises ValueError if there are more processes than
+    cards, or for Apple's MPS.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    device, place = get_device(), int(os.environ["LOCAL_RANK"])
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"several processes cannot share {device.type}; set CLIPNB_DEVICE=cpu.")
+    if device.type == "cuda":
+        n_cards = torch.cuda.device_count()
+        if place >= n_cards:
+            raise ValueError(
+                f"each process needs a card of its own; set --nproc-per-node {n_cards} or less."
+            )
+        torch.cuda.set_device(place)
+    store, own_rank, size = next(dist.rendezvous("env://"))
+    # torchrun may keep its store for a restart, with the addresses of the processes that failed.
+    store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
+    )
+    try:
+        with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
+            yield
+    except (Exception, SystemExit):
+        if not is_first():
+            time.sleep(SLOWER)
+        raise
+    dist.destroy_process_group()
+
+
+def was_restarted() -> bool:
+    """Tell whether torchrun has started this process anew, because one of them had failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+def on_first(action: Callable[[], Any]) -> Any:
+    """Call a function in the first process, and return in all of them what it returned.
+
+    Its error is raised there, and the other processes end without a word.
+    """
+    if world_size() == 1:
+        return action()
+    result, problem = None, None
+    if is_first():
+        try:
+            result = action()
+        except Exception as error:
+            problem = error
+    message = [result, problem is not None]
+    dist.broadcast_object_list(message)
+    if problem:
+        raise problem
+    if message[1]:
+        sys.exit(FAILED)
+    return message[0]
+
+
+def check_batch_size(recipe: Recipe) -> None:
+    """Raise ValueError if the processes cannot share a batch evenly."""
+    n = world_size()
+    if recipe.batch_size % n == 0:
+        return
+    even = max(n, recipe.batch_size // n * n)
+    raise ValueError(
+        f"batch_size {recipe.batch_size} cannot be shared evenly by {n} processes; choose another "
+        f"--nproc-per-node, or --set batch_size={even}."
+    )
+
+
+def check_same_data(tokens: Tensor) -> None:
+    """Raise ValueError in a process whose tokens (N, K, T) are not those of the first one."""
+    mine = (
+        tuple(tokens.shape),
+        int((tokens.flatten() * torch.arange(1, 1 + tokens.numel())).sum()),
+    )
+    if mine != on_first(lambda: mine):
+        raise ValueError(
+            f"process {rank()} has read other captions than process 0; give every machine the "
+            "same dataset."
+        )
+
+
+# ---- shares ----------------------------------------------------------------------------------
+
+
+def take_share(rows: Tensor, dim: int = 0) -> Tensor:
+    """Return the rows of a whole batch that are this process's own."""
+    return rows.tensor_split(world_size(), dim)[rank()]
+
+
+def keep_draws_alike(batches: Iterator[tuple]) -> Iterator[tuple]:
+    """Iterate over batches that all processes draw alike, whatever they draw between two of them.
+
+    What a step draws, which is dropout, comes from random numbers that each process has of its own.
+    """
+    if world_size() == 1:
+        yield from batches
+        return
+    of_batches = get_random_state()
+    torch.manual_seed(torch.initial_seed() // 2 + 1 + rank())
+    while True:
+        of_steps = get_random_state()
+        set_random_state(of_batches)
+        batch = next(batches, None)
+        of_batches = get_random_state()
+        set_random_state(of_steps)
+        if batch is None:
+            return
+        yield batch
+
+
+def get_random_state() -> list[Tensor]:
+    """Return the states of torch's generators: of the CPU, and of this process's card."""
+    state = [torch.get_rng_state()]
+    return [*state, torch.cuda.get_rng_state()] if get_device().type == "cuda" else state
+
+
+def set_random_state(state: list[Tensor]) -> None:
+    """Set torch's generators to what `get_random_state` returned."""
+    torch.set_rng_state(state[0])
+    if len(state) > 1:
+        torch.cuda.set_rng_state(state[1])
+
+
+# ---- messages --------------------------------------------------------------------------------
+
+
+class _Gather(torch.autograd.Function):
+    """The tensors of all processes, stacked. The gradient comes back from all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        """Return (R, ...) of R processes."""
+        return gather_numbers(own)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Add up the gradients (R, ...) of all processes, and return this one's part."""
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)  # what the losses of all R processes say about each feature
+        return gradient[rank()]
+
+
+def gather_numbers(own: Tensor) -> Tensor:
+    """Return the tensors of all R processes, (R, ...), without gradients."""
+    parts = own.new_empty((world_size(), *own.shape))
+    dist.all_gather(list(parts), own.contiguous())
+    return parts
+
+
+def gather_features(own: list[Tensor]) -> list[Tensor]:
+    """Return the features of the whole batch: of each tensor (b, D) the one of B rows.
+
+    They keep their gradients, and all travel in one message. One process gets its own ones back.
+    """
+    if world_size() == 1:
+        return own
+    parts = _Gather.apply(torch.stack(own))  # (R, n, b, D)
+    return list(parts.transpose(0, 1).flatten(1, 2))  # n times (B, D)
+
+
+def gather_rows(own: Tensor, dim: int = 0) -> Tensor:
+    """Return the rows of the whole batch, without gradients: the shares of all processes."""
+    return own if world_size() == 1 else torch.cat(list(gather_numbers(own)), dim)
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Replace the gradients of a model by their mean over the processes, in one message."""
+    if world_size() == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view(gradient.shape))
+
+
+def average_losses(loss: Tensor) -> Tensor:
+    """Return the mean of a scalar over the processes, which is the loss of the whole batch."""
+    return loss if world_size() == 1 else gather_numbers(loss).mean()
+
+
+def copy_weights(model: nn.Module) -> None:
+    """Copy the weights of the first process, and its batch statistics, to all others."""
+    if world_size() > 1:
+        for tensor in model.state_dict().values():
+            dist.broadcast(tensor, src=0)

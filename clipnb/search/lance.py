@@ -1,0 +1,102 @@
+"""An index as a table of LanceDB, for more vectors than memory.
+
+LanceDB is a database of vectors that runs inside a program, as SQLite does. It searches a table
+that lies on disk, exactly as here or with an index of its own (IVF-PQ, HNSW), and takes new rows.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipnb.runtime import display_path, replace_when_done
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from clipnb.retrieval import ImageIndex
+
+TABLE = "images"
+FILES = {f"{TABLE}.lance", "README.txt"}
+ROWS = 8192  # that are handed to the database at a time
+README = """\
+A table of LanceDB with {n:,} images, made by clipnb. This is how to search it from Python:
+
+    pip install lancedb
+
+    import lancedb
+
+    table = lancedb.connect("FOLDER").open_table("{table}")
+    found = table.search(vector).distance_type("cosine").limit(5).to_list()
+    for row in found:
+        print(1 - row["_distance"], row["image_id"], row["captions"], row["path"])
+
+vector is the feature of a text or an image, {D} numbers, as the same model makes it. In clipnb it
+is `index.encode("a dog in the snow").numpy()`. The digest of the weights that made this table is
+{weights}. Features have length 1, so 1 - _distance is the cosine. The search is exact. With
+hundreds of thousands of rows, table.create_index(metric="cosine") makes it faster and approximate.
+"""
+
+
+def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
+    """Write the images of an index into a folder as the table `images` of LanceDB.
+
+    A row has `image_id`, `captions` (a list, empty without any), `path` (of the file, or null) and
+    `vector`, float32 (D,) of unit length. README.txt shows how to search it. The folder is written
+    whole or not at all, and an earlier export is replaced. Returns the folder. Raises
+    FileExistsError for a folder that holds anything else, ModuleNotFoundError without the extra
+    `lancedb`.
+    """
+    try:
+        import lancedb
+        import pyarrow
+    except ModuleNotFoundError as error:
+        message = f"the LanceDB export needs {error.name}: pip install 'clipnb[lancedb]'"
+        raise ModuleNotFoundError(message, name=error.name) from None
+    folder = Path(folder)
+    check_folder(folder)
+    N, D = index.image_features.shape
+    schema = pyarrow.schema(
+        {
+            "image_id": pyarrow.string(),
+            "captions": pyarrow.list_(pyarrow.string()),
+            "path": pyarrow.string(),
+            "vector": pyarrow.list_(pyarrow.float32(), D),
+        }
+    )
+    with replace_when_done(folder, replace_folder=True) as new:
+        new.mkdir()
+        blocks = pyarrow.RecordBatchReader.from_batches(schema, iterate_rows(index, schema))
+        lancedb.connect(str(new)).create_table(TABLE, blocks)
+        readme = README.format(n=N, D=D, table=TABLE, weights=index.weights)
+        (new / "README.txt").write_text(readme, encoding="utf-8")
+    return folder
+
+
+def iterate_rows(index: "ImageIndex", schema: "pyarrow.Schema") -> Iterator["pyarrow.RecordBatch"]:
+    """Iterate over the rows of the table, `ROWS` at a time."""
+    import pyarrow
+
+    N, D = index.image_features.shape
+    for start in range(0, N, ROWS):
+        rows = range(start, min(start + ROWS, N))
+        numbers = index.image_features[start : start + ROWS].float().numpy().ravel()  # (n * D,)
+        columns = {
+            "image_id": [index.image_ids[row] for row in rows],
+            "captions": [list(index.captions[row]) if index.captions else [] for row in rows],
+            "path": [str(index.paths[row]) if index.paths else None for row in rows],
+            "vector": pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(numbers), D),
+        }
+        yield pyarrow.RecordBatch.from_pydict(columns, schema=schema)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise FileExistsError for a path that is no folder, or holds more than an earlier export."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")
+    found = {path.name for path in folder.iterdir()}
+    if found and found != FILES:
+        raise FileExistsError(
+            f"{display_path(folder)} holds other files than such an export; name a new folder."
+        )

@@ -1,0 +1,137 @@
+"""What two processes do in the tests of clipnb/distributed.py: each case of a step, in float64.
+
+It is a module of its own, because a process that is started anew has to import it.
+"""
+
+import copy
+import dataclasses
+import os
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from clipnb import RECIPES, create_model, seed_everything
+from clipnb.batches import iterate_batches
+from clipnb.datasets import CaptionDataset
+from clipnb.distributed import average_gradients, average_losses, keep_draws_alike, world_size
+from clipnb.objective import compute_loss
+from clipnb.optimizers import make_optimizer
+from clipnb.shared_norm import share_batch_norms
+from clipnb.steps import train_step, update_average
+
+N, K, T = 24, 3, 9  # images, captions of each, tokens of a caption
+TINY = dataclasses.replace(
+    RECIPES["quick"],
+    name="tiny",
+    image_encoder="tiny_cnn",
+    image_size=32,
+    stored_size=32,
+    image_width=16,
+    embed_dim=8,
+    vocab_size=60,
+    batch_size=8,
+    captions_per_image=2,
+)
+ALL_DRAWS = {
+    "stored_size": 40,
+    "min_crop_area": 0.5,
+    "flip": True,
+    "colour": 0.3,
+    "token_dropout": 0.2,
+}
+CASES = {
+    "plain": {},
+    "batch norm": {"image_encoder": "residual_cnn"},
+    "transformer": {"text_encoder": "transformer", "dropout": 0.0},
+    "text loss and smoothing": {"text_loss": 0.5, "label_smoothing": 0.1},
+    "word loss": {"word_loss": 1.0},
+    "siglip": {"loss": "siglip", "text_loss": 0.5},
+    "chunks": {"chunk_size": 3},
+    "cached chunks": {"chunk_size": 3, "cache_gradients": True, "text_loss": 0.5},
+    "rows": {"sampling": "rows", "captions_per_image": 1},
+    "all that is drawn": ALL_DRAWS,
+    "muon and an average": {"optimizer": "muon", "ema": 0.9, "image_encoder": "residual_cnn"},
+}
+
+
+def make_dataset(size):
+    """A dataset of noise, and tokens (N, K, T): a start, words of 10 to 59, an end, padding."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (N, 3, size, size), dtype=np.uint8)
+    captions = [[f"{i} {k}" for k in range(K)] for i in range(N)]
+    tokens = torch.from_numpy(rng.integers(10, 60, (N, K, T)))
+    lengths = torch.from_numpy(rng.integers(3, T + 1, (N, K, 1)))
+    position = torch.arange(T)
+    tokens[:, :, 0] = 1
+    tokens[position == lengths - 1] = 2
+    tokens[position >= lengths] = 0
+    ids = [str(i) for i in range(N)]
+    return CaptionDataset("noise", "train", images, captions, ids), tokens
+
+
+def take_three_steps(changes, device="cpu"):
+    """Take the steps of one epoch. Returns the first loss and gradients, and what came of it."""
+    recipe = dataclasses.replace(TINY, **changes)
+    dataset, tokens = make_dataset(recipe.stored_size)
+    seed_everything(0)
+    model = create_model(recipe).double().to(device)
+    share_batch_norms(model)
+    average = copy.deepcopy(model)
+    optimizer = make_optimizer(model, recipe)
+    for group in optimizer.param_groups:
+        group["lr"] *= group.get("lr_scale", 1)
+    seed_everything(0, 0)
+    results = {"losses": []}
+    batches = iterate_batches(dataset, tokens, recipe, torch.device(device))
+    for step, (images, texts) in enumerate(keep_draws_alike(batches)):
+        images = images.double()
+        if step == 0:
+            first = copy.deepcopy(model)
+            loss = compute_loss(first, images, texts, recipe)
+            loss.backward()
+            average_gradients(first)
+            results["loss"] = average_losses(loss.detach())
+            results["gradients"] = flatten(p.grad for p in first.parameters() if p.grad is not None)
+            results["statistics"] = flatten(first.buffers())
+        results["losses"].append(train_step(model, optimizer, images, texts, recipe))
+        update_average(average, model, 0.9, step)
+    assert len(results["losses"]) == N * (K if recipe.sampling == "rows" else 1) // 8
+    results["losses"] = torch.stack(results["losses"])
+    results["weights"] = flatten(model.state_dict().values())
+    results["average"] = flatten(average.state_dict().values())
+    return {name: tensor.cpu() for name, tensor in results.items()}
+
+
+def flatten(tensors):
+    """All numbers of some tensors as one vector."""
+    return torch.cat(
+        [tensor.detach().double().flatten() for tensor in tensors] or [torch.zeros(0).double()]
+    )
+
+
+def draw_dropout(device="cpu"):
+    """The rows of each batch of an epoch, and what the steps draw between them."""
+    recipe = dataclasses.replace(TINY, sampling="rows", captions_per_image=1)
+    dataset, tokens = make_dataset(32)
+    seed_everything(1, 0)
+    seen, drawn = [], []
+    for images, _ in keep_draws_alike(
+        iterate_batches(dataset, tokens, recipe, torch.device(device))
+    ):
+        seen.append(images.sum(dim=(1, 2, 3)))
+        drawn.append(torch.rand(len(seen)))  # as many numbers as no other step draws
+    return {"seen": torch.stack(seen), "drawn": torch.cat(drawn)}
+
+
+def run_cases(rank, size, folder, device="cpu"):
+    """Join the other processes, run every case, and write what came of them."""
+    os.environ["CLIPNB_PRECISION"] = "float32"
+    os.environ["CLIPNB_DEVICE"] = device
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=size)
+    assert world_size() == size
+    results = {name: take_three_steps(changes, device) for name, changes in CASES.items()}
+    results["dropout"] = draw_dropout(device)
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
