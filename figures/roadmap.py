@@ -12,9 +12,10 @@ from shapes import GREY, PALE, draw_box, draw_tick, make_card, write_text
 
 from clipnb.plots import BLACK, BLUE, GREEN
 
-WIDTH, HEIGHT = 1176, 354
+WIDTH, HEIGHT = 1050, 354
+COLUMNS = 7  # a longer way ends below its last station, in the row of the other one
 START_WIDTH = 158  # of the column of notebook 00
-STEP = (WIDTH - START_WIDTH - 12) / 8  # between the stations of a way
+STEP = (WIDTH - START_WIDTH - 12) / COLUMNS  # between the stations of a way
 PICTOGRAM = (116, 72)
 ROWS = (43, 211)  # the upper ends of the pictograms of the two ways
 LINE = 92  # from there down to the line between the stations
@@ -73,18 +74,23 @@ def draw_way(ax: Axes, way: Way, top: float, current: int, at_start: bool) -> No
     colour = GREEN if place is not None else PALE
     draw_line(ax, fork, colour)
     for i, station in enumerate(way.stations):
-        middle = first + STEP * i
+        middle = first + STEP * min(i, COLUMNS - 1)
+        upper = top if i < COLUMNS else ROWS[1]  # of the station
         passed = place is not None and i < place
         lit = i == place
         if lit:
-            draw_light(ax, middle - STEP / 2 + 3, top - 7, STEP - 6, 146)
-        station.draw(ax, middle - PICTOGRAM[0] / 2, top)
+            draw_light(ax, middle - STEP / 2 + 3, upper - 7, STEP - 6, 146)
+        station.draw(ax, middle - PICTOGRAM[0] / 2, upper)
         if not (passed or lit or at_start):
-            draw_veil(ax, middle - STEP / 2 + 4, top - 3)
+            draw_veil(ax, middle - STEP / 2 + 4, upper - 3)
         if i + 1 < len(way.stations):
             ends = [(middle, line_y), (middle + STEP, line_y)]
+            if i + 1 == COLUMNS:  # round the edge, and down
+                edge = middle + STEP / 2 + 4
+                below = ROWS[1] + LINE
+                ends = [(middle, line_y), (edge, line_y), (edge, below), (middle, below)]
             draw_line(ax, ends, GREEN if passed else PALE)
-        draw_stop(ax, middle, line_y, station, lit, passed, pale=not at_start)
+        draw_stop(ax, middle, upper + LINE, station, lit, passed, pale=not at_start)
 
 
 def draw_light(ax: Axes, x: float, y: float, width: float, height: float) -> None:
