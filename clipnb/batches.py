@@ -50,8 +50,7 @@ def iterate_batches(
     """
     N, K = tokens.shape[:2]
     B, by_row = recipe.batch_size, recipe.sampling == "rows"
-    order = torch.randperm(N * K if by_row else N)
-    for rows in order[: len(order) - len(order) % B].view(-1, B):
+    for rows in draw_rows(N, K, recipe):
         if by_row:
             indices = rows // K  # (B,) which images
             texts = tokens[indices, rows % K][:, None]  # (B, 1, T)
@@ -67,6 +66,13 @@ def iterate_batches(
         if images.ndim == 4:
             images = augment(images, recipe)
         yield images, by_caption.to(device)
+
+
+def draw_rows(N: int, K: int, recipe: Recipe) -> Tensor:
+    """Draw the rows of an epoch: int64 (steps, B), of N images or, by_row, of N*K captions."""
+    B = recipe.batch_size
+    order = torch.randperm(N * K if recipe.sampling == "rows" else N)
+    return order[: len(order) - len(order) % B].view(-1, B)
 
 
 def keep_on_card(dataset: CaptionDataset, device: torch.device) -> CaptionDataset:

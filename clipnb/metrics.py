@@ -19,10 +19,12 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     ranks int64 (N,), the best of the image's K captions among all N*K, and text-to-image ranks
     (N*K,). A rank is 1 + the number of wrong answers that score at least as high. So ties count
     against us: a model that gives everything the same score would be perfect otherwise. So does a
-    score that is not a number: it counts as higher than any other.
+    score that is NaN or infinite: a wrong answer with such a score counts as better than any right
+    one, and a right answer with such a score as the last of all.
     """
     N, K, D = text_features.shape
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
+    scores = scores.masked_fill(scores.isinf(), torch.nan)  # NaN is lower than nothing
     captions = torch.arange(N * K, device=scores.device)
     owner = captions // K  # (N*K,) the image that each caption belongs to
     images = torch.arange(N, device=scores.device)

@@ -19,14 +19,45 @@ KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
 LATER_FIELDS = ("word_loss", "freeze", "init_towers", "lora_rank", "chunk_size", "cache_gradients")
 
 
+# The smallest and the largest value of each field that is a number. A value outside is a slip.
+RANGES = {
+    "image_width": (1, 8192),
+    "image_depth": (1, 100),
+    "image_size": (4, 2048),
+    "vocab_size": (2, 1_000_000),
+    "context_length": (3, 4096),
+    "embed_dim": (1, 65_536),
+    "dropout": (0, 0.99),
+    "epochs": (1, 100_000),
+    "captions_per_image": (1, 1000),
+    "batch_size": (1, 1_000_000),
+    "chunk_size": (0, 1_000_000),
+    "learning_rate": (0, 10),
+    "muon_learning_rate": (0, 10),
+    "warmup": (0, 1),
+    "weight_decay": (0, 100),
+    "clip_norm": (1e-6, 1e6),
+    "label_smoothing": (0, 0.99),
+    "text_loss": (0, 1000),
+    "word_loss": (0, 1000),
+    "ema": (0, 0.999999),
+    "stored_size": (4, 2048),
+    "crop_size": (0, 2048),
+    "min_crop_area": (0.001, 1),
+    "colour": (0, 1),
+    "token_dropout": (0, 0.99),
+    "lora_rank": (0, 4096),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run but the seed.
 
     To change a field: `dataclasses.replace(RECIPES["quick"], epochs=3)`. Raises ValueError, with
-    the valid choices, for an unknown tokenizer, loss, sampling or optimizer, and for fields that
-    contradict each other, such as `freeze` and augmentation, and for less than one epoch. An
-    unknown encoder is refused by `create_model`.
+    the valid choices, for a value of the wrong type or outside of `RANGES`, for an unknown
+    tokenizer, loss, sampling or optimizer, and for fields that contradict each other, such as
+    `freeze` and augmentation. An unknown encoder is refused by `create_model`.
     """
 
     name: str
@@ -90,19 +121,9 @@ class Recipe:
 
     def __post_init__(self):
         for field, hint in get_type_hints(Recipe).items():
-            if get_origin(hint) is Literal and getattr(self, field) not in get_args(hint):
-                choices = ", ".join(get_args(hint))
-                self._refuse(
-                    f"{field} {getattr(self, field)!r} is unknown; choose one of {choices}."
-                )
-        if not isinstance(self.chunk_size, int) or self.chunk_size < 0:
-            self._refuse(
-                f"chunk_size is {self.chunk_size}; set it to 0, or to a number such as 128."
-            )
+            self._check_field(field, hint, getattr(self, field))
         if self.cache_gradients and not self.chunk_size:
             self._refuse("cache_gradients works chunk by chunk; set chunk_size, as to 128.")
-        if self.epochs < 1:
-            self._refuse(f"epochs is {self.epochs}; set it to 1 or more.")
         if self.tokenizer == "clip" and self.vocab_size < 49408:
             self._refuse(
                 "CLIP's tokenizer has 49,408 ids, but the token embedding has only "
@@ -127,6 +148,25 @@ class Recipe:
                 "captions_per_image to 2 or more."
             )
         self._check_adaptation()
+
+    def _check_field(self, field: str, hint: type, value: object) -> None:
+        """Refuse a value of the wrong type, outside of its range, or that is no choice."""
+        if get_origin(hint) is Literal:
+            if value not in get_args(hint):
+                choices = ", ".join(get_args(hint))
+                self._refuse(f"{field} {value!r} is unknown; choose one of {choices}.")
+        elif field in RANGES:
+            low, high = RANGES[field]
+            is_number = isinstance(value, int if hint is int else (int, float))
+            # NaN is in no range. True counts as 1 in Python, but is no number here.
+            if not is_number or isinstance(value, bool) or not low <= value <= high:
+                kind = "a whole number" if hint is int else "a number"
+                self._refuse(f"{field} is {value!r}; set it to {kind} from {low:,} to {high:,}.")
+        elif hint is bool:
+            if not isinstance(value, bool):
+                self._refuse(f"{field} is {value!r}; set it to True or False.")
+        elif not isinstance(value, str) or not value.strip() or not value.isprintable():
+            self._refuse(f"{field} is {value!r}; set it to a text.")
 
     @property
     def loaded_towers(self) -> set[str]:
@@ -156,8 +196,6 @@ class Recipe:
                 f"freeze={self.freeze!r} encodes each image only once, so the images cannot be "
                 "changed at random; set min_crop_area=1, flip=False, colour=0 and crop_size=0."
             )
-        if not isinstance(self.lora_rank, int) or self.lora_rank < 0:
-            self._refuse(f"lora_rank is {self.lora_rank}; set it to 0, or to a rank such as 4.")
         if self.lora_rank and not self.lora_towers:
             self._refuse(
                 f"lora_rank={self.lora_rank} changes loaded encoders, but freeze={self.freeze!r} "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clipnb.features import digest_weights, encode_dataset, encode_images, encode_texts
 from clipnb.preprocess import Preprocess, find_preprocess
-from clipnb.runtime import display_path, replace_when_done
+from clipnb.runtime import display_path
 from clipnb.search.nearest import find_nearest
 from clipnb.search.query import Query
 
@@ -337,47 +337,49 @@ class ImageIndex:
 
         The model is not in it, but a digest of its weights is, so that `load` can tell another
         model from this one. The index of a `PhotoFolder` is in the cache already. Raises ValueError
-        for it.
+        for it, and FileExistsError if `path` is a folder, or a file that is no such index.
         """
         if self.images is None or self.captions is None:
             raise ValueError(
                 "this index has no images or captions of its own to save. The index of a folder is "
                 "kept in the cache: ImageIndex.build(model, tokenizer, PhotoFolder(path)) opens it."
             )
-        with replace_when_done(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                image_features=self.image_features,
-                text_features=self.text_features,
-                images=self.images,
-                image_ids=np.array(self.image_ids),
-                captions=np.array(self.captions),
-                weights_digest=np.array(self.weights),
-            )
+        from clipnb.search.index_files import refuse_foreign_file, write_index_file
+
+        refuse_foreign_file(path)
+        write_index_file(
+            path,
+            {
+                "weights_digest": np.array(self.weights),
+                "image_features": self.image_features,
+                "text_features": self.text_features,
+                "images": self.images,
+                "image_ids": self.image_ids,
+                "captions": [list(own) for own in self.captions],
+            },
+        )
 
     @classmethod
     def load(cls, path: str | Path, model: nn.Module, tokenizer: "Tokenizer") -> "ImageIndex":
         """Read what `save` wrote; `model` must be the one it was built with.
 
-        Raises FileNotFoundError if there is no index, ValueError if another model made it.
+        Raises FileNotFoundError if there is no index, ValueError if another model made it, or if
+        the file is damaged or something else.
         """
-        if not Path(path).exists():
-            raise FileNotFoundError(
-                f"no index at {display_path(path)}; make one with "
-                "ImageIndex.build(model, tokenizer, dataset).save(path)."
+        from clipnb.search.index_files import read_index_file
+
+        parts = read_index_file(path)
+        if str(parts["weights_digest"]) != digest_weights(model):
+            raise ValueError(
+                f"{display_path(path)} was built with another model: its features cannot be "
+                "compared with this one's. Build it again with ImageIndex.build."
             )
-        with np.load(path) as data:
-            if str(data.get("weights_digest", "")) != digest_weights(model):
-                raise ValueError(
-                    f"{display_path(path)} was built with another model: its features cannot be "
-                    "compared with this one's. Build it again with ImageIndex.build."
-                )
-            return cls(
-                model,
-                tokenizer,
-                torch.from_numpy(data["image_features"]),
-                torch.from_numpy(data["text_features"]),
-                data["images"],
-                data["image_ids"].tolist(),
-                data["captions"].tolist(),
-            )
+        return cls(
+            model,
+            tokenizer,
+            torch.from_numpy(parts["image_features"]),
+            torch.from_numpy(parts["text_features"]),
+            parts["images"],
+            parts["image_ids"],
+            parts["captions"],
+        )

@@ -3,15 +3,23 @@
 import dataclasses
 import hashlib
 import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from clipnb.datasets import versioned_name
+from clipnb.disk import refuse_folder
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
 from clipnb.selection import check_unknown_name, is_file, split_published_name
 from clipnb.towers.libraries import LIBRARIES
 
+NEXT = "next"  # the folder in a finished run's folder in which its successor is trained
+NAME = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]{1,100}')
 LARGE_FILE = 10_000_000  # bytes; such a file takes a while to read
 
 
@@ -26,16 +34,74 @@ def run_folder(recipe: Recipe, seed: int = 0, init: str | Path | None = None) ->
 
 
 def name_folder(recipe: Recipe, seed: int, start: dict | None) -> Path:
-    """Return the folder of a run. start: what `describe_init` returned, or None."""
+    """Return the folder of a run. start: what `describe_init` returned, or None.
+
+    Raises ValueError for a name or a seed that cannot be part of a folder's name.
+    """
+    check_name(recipe.name, seed)
     name = f"{versioned_name(recipe.dataset)}-{recipe.name}-{seed}-{recipe.digest()}"
     if start is not None:
         name += f"-from-{start['weights']}"
     return cache_dir() / "runs" / name
 
 
+def check_name(name: str, seed: int) -> None:
+    """Raise ValueError if the name of a recipe, or a seed, cannot be part of a folder's name."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError(f"the seed is {seed!r}; it has to be a whole number.")
+    if not NAME.fullmatch(name) or name != name.strip(" ."):
+        raise ValueError(
+            f"the recipe's name {name!r} cannot be part of a folder's name: it may have at most "
+            r'100 letters, none of / \ : * ? " < > |, and no dot or space at its ends. Rename it: '
+            "dataclasses.replace(recipe, name=...)."
+        )
+
+
 def is_finished(folder: str | Path) -> bool:
     """Tell whether a folder holds a finished run. Its metrics are written last."""
     return all((Path(folder) / name).exists() for name in ("metrics.json", "model.safetensors"))
+
+
+def find_work_folder(folder: Path) -> Path:
+    """Return the folder in which a run is trained: its own, or `next` in it if it is finished.
+
+    So a finished run stays until its successor is finished.
+    """
+    install_next(folder)
+    return folder / NEXT if is_finished(folder) else folder
+
+
+def has_no_successor(folder: Path) -> bool:
+    """Tell whether a folder holds a finished run, and none that is to take its place."""
+    return is_finished(folder) and not (folder / NEXT).exists()
+
+
+def clear_work_folder(work: Path) -> None:
+    """Remove what an earlier training left in a folder, because a new one begins.
+
+    Raises FileExistsError, and removes nothing, if `next` is somebody else's.
+    """
+    if work.name == NEXT and work.exists():
+        if not (work / "recipe.json").exists():
+            refuse_folder(work)
+        shutil.rmtree(work)
+    (work / "state.pt").unlink(missing_ok=True)  # an earlier run may have other tokens
+
+
+def install_next(folder: Path) -> None:
+    """Put a successor that is finished into the place of the run in a folder.
+
+    Its metrics are moved last. If a process is killed in between, they are still in `next`, and the
+    next call goes on. So weights and metrics that belong together are always found together.
+    """
+    new = folder / NEXT
+    if not (new / "metrics.json").exists():
+        return
+    with suppress(FileNotFoundError):  # another process does the same at this moment
+        for path in sorted(new.iterdir(), key=lambda path: path.name == "metrics.json"):
+            os.replace(path, folder / path.name)
+    with suppress(OSError):
+        new.rmdir()
 
 
 # ---- finding ---------------------------------------------------------------------------------
@@ -67,9 +133,7 @@ def find_run(run: str | Path) -> Path:
     found = [folder for folder in runs if folder.name == name]
     found = found or [folder for folder in runs if folder.name.startswith(f"{name}-")]
     if not found:
-        found = [
-            folder for folder in runs if read_start(folder).get("recipe", {}).get("name") == name
-        ]
+        found = [folder for folder in runs if find_recipe_name(folder) == name]
     if not found:
         check_unknown_name(name)
         raise FileNotFoundError(f"there is no finished run {name!r}. {describe_runs(runs)}")
@@ -108,6 +172,7 @@ def read_recipe(folder: str | Path) -> tuple[Recipe, int]:
         )
     stored = read_start(folder)
     try:
+        check_name(stored["recipe"]["name"], stored["seed"])
         return Recipe(**stored["recipe"]), stored["seed"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -117,8 +182,41 @@ def read_recipe(folder: str | Path) -> tuple[Recipe, int]:
 
 
 def read_start(folder: str | Path) -> dict:
-    """Read `recipe.json` as it stands: the seed, the fields of the recipe, perhaps `init`."""
-    return json.loads((Path(folder) / "recipe.json").read_text(encoding="utf-8"))
+    """Read `recipe.json` as it stands: the seed, the fields of the recipe, perhaps `init`.
+
+    Raises ValueError if it is damaged.
+    """
+    path = Path(folder) / "recipe.json"
+    with name_damage(path, "Nothing was loaded; delete the folder and train again."):
+        start = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(start, dict) or not isinstance(start.get("recipe"), dict):
+            raise ValueError("it holds no recipe")
+        return start
+
+
+def find_recipe_name(folder: Path) -> str | None:
+    """Return the name of the recipe of a run, or None if its recipe.json is damaged."""
+    try:
+        return read_start(folder)["recipe"].get("name")
+    except ValueError:
+        return None
+
+
+@contextmanager
+def name_damage(path: Path, advice: str) -> Iterator[None]:
+    """Turn any error of a reader in the block into a ValueError that names the file.
+
+    advice: a sentence that says what to do. A file that is missing counts as damaged too.
+    """
+    try:
+        yield
+    except (PermissionError, MemoryError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # readers of damaged files raise nearly anything
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            raise ValueError(f"{display_path(path)} is missing. {advice}") from error
+        raise ValueError(f"{display_path(path)} is damaged ({reason}). {advice}") from error
 
 
 def check_same_run(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from clipnb.disk import explain_write_errors
 from clipnb.distributed import is_first, on_first
 from clipnb.runtime import display_path
 
@@ -29,7 +30,8 @@ def lock_folder(folder: str | Path, wait: bool = False) -> Iterator[None]:
 
     def take() -> None:
         nonlocal file
-        file = take_lock(path, folder, wait)
+        with explain_write_errors(path):
+            file = take_lock(path, folder, wait)
 
     on_first(take)
     try:

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,16 +13,21 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from clipnb.datasets import CaptionDataset, load_dataset
+from clipnb import run_data
+from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_dataset
+from clipnb.datasets.folders import read_dataset_folder
+from clipnb.datasets.shard_files import read_index
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
 from clipnb.preprocess import find_preprocess
-from clipnb.recipes import Recipe
+from clipnb.recipes import KNOWN_DATASETS, Recipe
 from clipnb.run_folders import (
     check_same_run,
     find_init,
+    install_next,
     is_finished,
+    name_damage,
     name_folder,
     read_recipe,
     read_start,
@@ -85,9 +91,42 @@ def describe_few_images(run: Run, dev_set: CaptionDataset) -> dict:
 
 
 def load_run_dataset(run: Run, split: str, root: str | Path | None = None) -> CaptionDataset:
-    """Load a split of the dataset of a run, its images made square as its model takes them."""
+    """Load a split of the dataset of a run, its images made square as its model takes them.
+
+    Warns if the run was trained on other data than lies there now.
+    """
     preprocess = find_preprocess(run.model)
-    return load_dataset(run.recipe.dataset, split, preprocess.size, root, preprocess.crop)
+    dataset = load_dataset(run.recipe.dataset, split, preprocess.size, root, preprocess.crop)
+    if warning := run_data.find_differences(run.folder, dataset):
+        warnings.warn(f"{run}: {warning}", stacklevel=2)
+    return dataset
+
+
+def warn_of_other_data(run: Run, root: str | Path | None = None) -> None:
+    """Warn if a folder of the reader's own holds other training images than a run has seen.
+
+    No image is decoded. A folder that is not here is no reason to warn: the run can be used.
+    """
+    noted = run_data.read_data(run.folder)
+    name = run.recipe.dataset
+    if not noted or name in KNOWN_DATASETS or noted.get("dataset") != name:
+        return
+    try:
+        if shards := find_shards(name, root):
+            content = read_index(shards)["content"]
+            differences = run_data.compare_content(noted["train"], "train", content)
+        else:
+            ids = read_dataset_folder(dataset_folder(name, root)).splits["train"]
+            differences = run_data.compare_ids(noted["train"], "train", ids)
+    except (OSError, ValueError, KeyError):
+        return
+    if differences:
+        command = format_command(run.folder, run.recipe, run.seed)
+        warnings.warn(
+            f"{run} was trained on other images: {differences}. To train on those of now: "
+            f"`{command}`.",
+            stacklevel=3,
+        )
 
 
 # ---- writing ---------------------------------------------------------------------------------
@@ -143,8 +182,9 @@ def save_state(
         "metrics": run.metrics,
         "partial": partial,
     }
-    with replace_when_done(run.folder / "state.pt") as temporary:
-        torch.save(state, temporary)
+    # Into an open file: if the disk is full, that says so, and torch alone would not.
+    with replace_when_done(run.folder / "state.pt") as temporary, open(temporary, "wb") as file:
+        torch.save(state, file)
 
 
 def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
@@ -160,14 +200,16 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict 
     """Restore model, average, optimizer, history and metrics as `save_state` has written them.
 
     Frozen parameters are not in the file. They are in the model already, as `init` gave them.
-    Returns what `save_state` was given as `partial`.
+    Returns what `save_state` was given as `partial`. Raises ValueError if the file is damaged.
     """
-    state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
-    model.load_state_dict(model.state_dict() | state["model"])
-    run.model.load_state_dict(run.model.state_dict() | state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    run.history = state["history"]
-    run.metrics = state["metrics"]
+    advice = "Its epochs are lost; train the run again, without resume (--resume)."
+    with name_damage(run.folder / "state.pt", advice):
+        state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
+        model.load_state_dict(model.state_dict() | state["model"])
+        run.model.load_state_dict(run.model.state_dict() | state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        run.history = state["history"]
+        run.metrics = state["metrics"]
     return state.get("partial")
 
 
@@ -175,7 +217,9 @@ def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     """Load the tokenizer of the run in a folder: CLIP's, or the one it was trained with."""
     if recipe.tokenizer == "clip":
         return clip_tokenizer(recipe.context_length)
-    return load_tokenizer(folder / "tokenizer.json", recipe.context_length)
+    path = folder / "tokenizer.json"
+    with name_damage(path, "Nothing was loaded; train the run again, without resuming it."):
+        return load_tokenizer(path, recipe.context_length)
 
 
 def load_run(
@@ -191,31 +235,53 @@ def load_run(
     version of clipnb wrote it.
     """
     folder = Path(folder)
+    install_next(folder)
     found, found_seed = read_recipe(folder)
     if recipe:
         check_same_run(folder, recipe, seed, init)
     start = read_start(folder).get("init")
     if not is_finished(folder):
-        init = find_init(folder)
-        command = f"python -m clipnb train {format_options(found, found_seed, init)} --resume"
-        if folder.resolve() != name_folder(found, found_seed, start).resolve():
-            place = f"folder={str(folder.resolve())!r}"
-            command = f"clipnb.train(recipe, {found_seed}, {place}, resume=True, init={init!r})"
+        command = format_command(folder, found, found_seed, resume=True)
         raise FileNotFoundError(
             f"the run in {display_path(folder)} is unfinished. Go on with it: `{command}`."
         )
+    advice = f"Train it again: `{format_command(folder, found, found_seed)}`."
     tokenizer = load_run_tokenizer(folder, found)
     model = create_model(found)
+    with name_damage(folder / "model.safetensors", advice):
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
     try:
-        model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(
             f"the weights in {display_path(folder)} do not fit the encoders of this version of "
             "clipnb. Nothing was loaded; delete the folder and train again."
         ) from error
-    with open(folder / "history.csv", newline="") as file:
+    with (
+        name_damage(folder / "history.csv", advice),
+        open(folder / "history.csv", newline="", encoding="utf-8") as file,
+    ):
         rows = list(csv.DictReader(file))
-    history = [{key: float(value) for key, value in row.items()} for row in rows]
-    metrics = json.loads((folder / "metrics.json").read_text())
+        history = [{key: float(value) for key, value in row.items()} for row in rows]
+        if not history:
+            raise ValueError("it holds no epoch")
+    with name_damage(folder / "metrics.json", advice):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if not isinstance(metrics, dict) or not isinstance(metrics.get("dev"), dict):
+            raise ValueError("it holds no metrics")
     model = model.to(get_device()).eval()
     return Run(model, tokenizer, found, found_seed, folder, history, metrics, start)
+
+
+def format_command(folder: Path, recipe: Recipe, seed: int, resume: bool = False) -> str:
+    """Return the command, or the Python call, that trains the run of a folder, or goes on with it.
+
+    It has every option that differs from the standard recipe. The recipe is in the folder.
+    """
+    init = find_init(folder)
+    start = read_start(folder).get("init")
+    if folder.resolve() == name_folder(recipe, seed, start).resolve():
+        options = format_options(recipe, seed, init)
+        return f"python -m clipnb train {options}{' --resume' if resume else ''}"
+    place = f"folder={str(folder.resolve())!r}"
+    return f"clipnb.train(recipe, {seed}, {place}, resume={resume}, init={init!r})"

@@ -1,125 +1,39 @@
-"""All that depends on the machine: folders, device, precision, seeds and progress bars."""
+"""All that depends on the machine: device, precision, seeds and progress bars.
+
+Its folders are in places.py and the writing of files in disk.py; both can be imported from here.
+"""
 
 import contextlib
 import ctypes
 import os
 import platform
 import random
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOT = (
-    Path(__file__).resolve().parent.parent
-)  # the repository, unless clipnb is installed as a copy
+from clipnb.disk import replace_when_done, write_file
+from clipnb.places import ROOT, cache_dir, data_dir, display_path, is_repository, results_dir
+
+# fmt: off
+__all__ = [
+    "NOTEBOOK_ENV", "ROOT", "autocast", "cache_dir", "cpu_name", "data_dir", "describe_machine",
+    "display_path", "get_device", "has_bf16", "is_repository", "keep_freed_memory",
+    "list_versions", "may_use_bf16", "memory_format", "progress", "replace_when_done",
+    "results_dir", "seed_everything", "write_file",
+]
+# fmt: on
+
 # Tests and committed notebooks run with these settings, so that both give the same text everywhere.
 NOTEBOOK_ENV = {
     "TQDM_DISABLE": "1",
     "CLIPNB_PRECISION": "float32",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
-
-
-def data_dir() -> Path:
-    """Return the folder that contains the dataset folders.
-
-    It is `CLIPNB_DATA`, or `data/` in the repository, or the user's data folder if clipnb is
-    installed elsewhere.
-    """
-    return _find_folder("CLIPNB_DATA", "data", "data")
-
-
-def cache_dir() -> Path:
-    """Return the folder for what clipnb makes: decoded images, drawn scenes, runs. Make it.
-
-    It is `CLIPNB_CACHE`, or `data/cache` in the repository, or the user's cache folder if clipnb
-    is installed elsewhere.
-    """
-    folder = _find_folder("CLIPNB_CACHE", "data/cache", "cache")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def results_dir() -> Path:
-    """Return the folder of the records: one small JSON file per reported run or claim.
-
-    It is `CLIPNB_RESULTS`, or `results/` in the repository, or `results/` in the data folder if
-    clipnb is installed elsewhere.
-    """
-    if is_repository() or os.environ.get("CLIPNB_RESULTS"):
-        return _find_folder("CLIPNB_RESULTS", "results", "data")
-    return data_dir() / "results"
-
-
-def is_repository() -> bool:
-    """Tell whether this clipnb lies in its repository, or was installed elsewhere as a copy."""
-    return (ROOT / "data" / "README.md").exists()
-
-
-def _find_folder(variable: str, in_repository: str, kind: str) -> Path:
-    """Return the folder that `variable` names, else the repository's, else the user's own."""
-    if named := os.environ.get(variable):
-        return Path(named).expanduser()
-    if is_repository():
-        return ROOT / in_repository
-    import platformdirs
-
-    folders = {"data": platformdirs.user_data_path, "cache": platformdirs.user_cache_path}
-    return folders[kind]("clipnb", appauthor=False)
-
-
-def display_path(path: str | Path) -> str:
-    """Return a path as text to print, relative to the repository if it lies inside.
-
-    Such a text reads the same on every machine.
-    """
-    path = Path(path).resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
-
-
-@contextlib.contextmanager
-def replace_when_done(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which replaces `path` when the block ends well.
-
-    `path` may be a file or a folder. After an error, Ctrl-C included, the temporary path is gone
-    and `path` is as it was: nothing is ever half written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield holder / path.name
-        _move_into_place(holder / path.name, path, old=holder / ".old")
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-
-
-def _move_into_place(new: Path, path: Path, old: Path) -> None:
-    """Move `new` to `path`; what stood there is moved to `old`, and back if that fails."""
-    while True:
-        if path.is_dir():  # os.replace moves a folder only onto an empty one
-            os.replace(path, old)
-        try:
-            os.replace(new, path)
-            return
-        except BaseException as error:
-            if old.exists():
-                os.replace(old, path)
-            elif isinstance(error, OSError) and path.is_dir():
-                continue  # another process made the same folder at this very moment
-            raise
-
-
-def write_file(path: str | Path, content: str | bytes) -> None:
-    """Write text (as UTF-8) or bytes, whole or not at all."""
-    with replace_when_done(path) as temporary:
-        temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def get_device() -> torch.device:

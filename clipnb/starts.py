@@ -66,7 +66,9 @@ def open_start(init: str | Path, recipe: Recipe | None = None) -> Start:
     if name is None:
         folder = run_folders.find_run(init)
         own, _ = run_folders.read_recipe(folder)
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        advice = "Train that run again, or start from another one."
+        with run_folders.name_damage(folder / "model.safetensors", advice):
+            weights = safetensors.torch.load_file(folder / "model.safetensors")
         return Start(folder.name, weights, load_run_tokenizer(folder, own), own)
     if name[0] in LIBRARIES:
         weights = load_library_weights(str(init), recipe)

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from clipnb import distributed, run_folders, runs, starts, streaming
+from clipnb import distributed, run_data, run_folders, runs, starts, streaming
 from clipnb.batches import iterate_batches, keep_on_card, steps_per_epoch
 from clipnb.datasets import CaptionDataset, find_shards, load_dataset
 from clipnb.datasets.shards import ShardFolder
+from clipnb.divergence import check_losses, check_weights
 from clipnb.features import encode_dataset, tokenize
 from clipnb.frozen import EncodedDataset, encode_frozen, evaluate_encoded
 from clipnb.metrics import retrieval_metrics
@@ -100,7 +101,8 @@ def train(
     says how uncertain the result is.
 
     folder: where the run is kept, by default `run_folder(recipe, seed, init)`. resume: go on where
-    an interrupted run in that folder stopped; the result is the same as without the interruption.
+    an interrupted run in that folder stopped; the result is the same as without the interruption. A
+    finished run in the folder stays until the new one is finished.
     root: the folder that contains the dataset's. train_set, dev_set: use these datasets instead of
     the recipe's. The state is saved after each epoch, so Ctrl-C costs one epoch at most. If the
     recipe's dataset or `train_set` is a folder of shards (see `clipnb.datasets.shards`), it is also
@@ -118,18 +120,20 @@ def train(
     every batch. The first one alone writes and evaluates. All must see the same folder.
 
     Raises ValueError if the folder holds a run of another recipe, seed or start, if a batch is
-    larger than the training set or cannot be shared, if the weights of `init` do not fit, or if the
-    recipe adapts trained weights and there is no `init`. Raises RuntimeError if another process is
-    training into the folder.
+    larger than the training set or cannot be shared, if the weights of `init` do not fit, if the
+    recipe adapts trained weights and there is no `init`, or if a run that is resumed was begun on
+    other data. Raises RuntimeError if another process is training into the folder, and at the first
+    loss that is NaN or infinite.
     """
-    check_recipe(recipe, init)
+    check_recipe(recipe, seed, init)
     folder = Path(folder or run_folders.run_folder(recipe, seed, init))
     with lock_folder(folder):
         return train_in_folder(folder, recipe, seed, resume, root, train_set, dev_set, init)
 
 
-def check_recipe(recipe: Recipe, init: str | Path | None) -> None:
+def check_recipe(recipe: Recipe, seed: int, init: str | Path | None) -> None:
     """Raise ValueError for what can be told to be wrong before anything is read."""
+    run_folders.check_name(recipe.name, seed)
     distributed.check_batch_size(recipe)
     check_encoders(recipe)
     starts.check_init(recipe, init)
@@ -141,12 +145,14 @@ def train_in_folder(
     seed: int,
     resume: bool,
     root: str | Path | None,
-    train_set: CaptionDataset | None,
+    train_set: CaptionDataset | ShardFolder | None,
     dev_set: CaptionDataset | None,
     init: str | Path | None,
 ) -> Run:
     """Train a recipe into a folder that is locked. The arguments are those of `train`."""
     run_folders.check_same_run(folder, recipe, seed, init)
+    if resume and distributed.on_first(lambda: run_folders.has_no_successor(folder)):
+        return runs.load_run(folder)
     # Before the images are decoded, which takes long, and before the seed: it may draw.
     start = None if init is None else starts.open_start(init, recipe)
     tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
@@ -161,51 +167,57 @@ def train_in_folder(
 
     keep_freed_memory()
     seed_everything(seed)
-    resumed = distributed.on_first(lambda: resume and (folder / "state.pt").exists())
+    work = distributed.on_first(lambda: run_folders.find_work_folder(folder))
+    resumed = distributed.on_first(lambda: resume and (work / "state.pt").exists())
     if resumed:
-        tokenizer = runs.load_run_tokenizer(folder, recipe)
+        run_data.check_same_data(work, train_set, dev_set)
+        tokenizer = runs.load_run_tokenizer(work, recipe)
     elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
     if isinstance(train_set, ShardFolder):
-        train_set, tokens = ShardBatches(train_set, tokenizer, seed), None
+        source, tokens = ShardBatches(train_set, tokenizer, seed), None
     else:
+        source = train_set
         tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
         distributed.check_same_data(tokens)
     model = make_model(recipe, start)
     del start  # a published model takes much memory
     optimizer = make_optimizer(model, recipe)
     judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
-    run = Run(judged, tokenizer, recipe, seed, folder)
+    run = Run(judged, tokenizer, recipe, seed, work)
     run.init = None if init is None else run_folders.describe_init(init)
     if recipe.freeze != "none" or recipe.lora_rank:
         run.metrics["learned_parameters"] = count_learned(model)
 
     def begin() -> None:
-        (folder / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
+        (work / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
         if not resumed:
-            (folder / "state.pt").unlink(missing_ok=True)  # an earlier run may have other tokens
+            run_folders.clear_work_folder(work)
             runs.save_start(run)
+            run_data.save_data(work, train_set, dev_set)
 
     def finish() -> None:
         if len(dev_set) < runs.FEW_DEV_IMAGES:
             run.metrics |= runs.describe_few_images(run, dev_set)
             warnings.warn(run.metrics["warning"], stacklevel=5)
-        write_file(folder / "metrics.json", json.dumps(run.metrics, indent=1))
+        write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
+        run_folders.install_next(folder)
 
     distributed.on_first(begin)
     losses = []  # of the epoch that was interrupted, if it was
     if resumed:
         partial = runs.load_state(run, model, optimizer)
-        if isinstance(train_set, ShardBatches):
-            losses = train_set.resume(len(run.history), partial)
+        if isinstance(source, ShardBatches):
+            losses = source.resume(len(run.history), partial)
     distributed.copy_weights(model)
     try:
-        train_epochs(run, model, optimizer, train_set, dev_set, tokens, losses)
+        train_epochs(run, model, optimizer, source, dev_set, tokens, losses)
     except KeyboardInterrupt:
         if distributed.is_first():
             print(
                 f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in "
-                f"{display_path(folder)}; resume=True (--resume) goes on from there."
+                f"{display_path(work)}; resume=True (--resume) goes on from there: "
+                f"{runs.format_command(folder, recipe, seed, resume=True)}"
             )
         raise
     distributed.on_first(finish)
@@ -314,11 +326,16 @@ def train_epochs(
         runs.save_epoch(run, model, optimizer)
         bar.set_postfix(format_epoch(run.history[-1]))
 
+    # A graphics card would wait for the processor at each look at a loss.
+    check_every = 1 if model.logit_scale.device.type == "cpu" else 50
+    n_captions = 1 if tokens is None else tokens.shape[1]
     quiet = {} if distributed.is_first() else {"disable": True}
     with progress(total=recipe.epochs * steps, initial=done, unit="step", **quiet) as bar:
         start = time.perf_counter()
         for step, loss in enumerate(losses, start=done):
             epoch_losses.append(loss)
+            if len(epoch_losses) % check_every == 0 or len(epoch_losses) == steps:
+                check_losses(run, epoch_losses, train_set, n_captions)
             if recipe.ema:
                 update_average(run.model, model, recipe.ema, step)
             bar.update()
@@ -338,6 +355,7 @@ def end_epoch(run: Run, loss: float, seconds: float, steps: int, dev_set: Captio
 
     loss: the epoch's mean training loss. seconds: its training time. steps: its number of steps.
     """
+    check_weights(run)
     dev = evaluate(run.model, run.tokenizer, dev_set)
     run.history.append(
         {
@@ -382,11 +400,16 @@ def load_or_train(
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     folder = run_folders.run_folder(recipe, seed, init)
-    if run_folders.is_finished(folder):
-        return runs.load_run(folder, recipe, seed, init)
-    check_recipe(recipe, init)
+    if distributed.on_first(lambda: run_folders.is_finished(folder)):
+        run = runs.load_run(folder, recipe, seed, init)
+        if train_set is None:
+            runs.warn_of_other_data(run, root)
+        return run
+    check_recipe(recipe, seed, init)
     with lock_folder(folder, wait=True):
-        if run_folders.is_finished(folder):  # another process has just trained it
+        if distributed.on_first(
+            lambda: run_folders.is_finished(folder)
+        ):  # another process has just trained it
             return runs.load_run(folder, recipe, seed, init)
         return train_in_folder(folder, recipe, seed, True, root, train_set, dev_set, init)
 

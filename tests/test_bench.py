@@ -16,6 +16,7 @@ from PIL import Image
 
 from clipnb import RECIPES, bench, create_model, datasets, normalize_images, records
 from clipnb.bench import baselines, comparisons, costs, jpegs, loops, processes, timing
+from clipnb.datasets import decoded
 from clipnb.records import count_parameters
 from clipnb.tokenizer import clip_tokenizer
 from clipnb.training import train_step
@@ -253,13 +254,13 @@ def test_an_import_is_timed_in_a_program_that_runs():
 
 def test_first_use_decodes_and_second_use_does_not(photos, monkeypatch):
     calls = []
-    decode_into = datasets.decode_into
+    decode_into = decoded.decode_into
 
     def decode_and_count(*arguments):
         calls.append(arguments)
         decode_into(*arguments)
 
-    monkeypatch.setattr(datasets, "decode_into", decode_and_count)
+    monkeypatch.setattr(decoded, "decode_into", decode_and_count)
     datasets.load_dataset("photos", "train", 32)  # what is in the cache already must not count
     result = costs.measure_decoding(image_sizes=(32,))
     assert len(calls) == 2

@@ -45,7 +45,7 @@ def test_the_cache_is_used_until_an_image_changes(small, small_root, monkeypatch
         return np.zeros((image_size, image_size, 3), np.uint8)
 
     before = small("dev")
-    monkeypatch.setattr(clipnb.datasets, "read_image", count_and_read)
+    monkeypatch.setattr(clipnb.datasets.decoded, "read_image", count_and_read)
     assert (small("dev").images == before.images).all()
     assert decoded == []
 
@@ -81,7 +81,7 @@ def test_a_broken_image_is_skipped_and_your_own_folder_is_not_written_to(own_roo
     names = load_dataset("holiday", "train", 16, root=own_root).image_ids
     broken = own_root / "holiday" / "Images" / names[2]
     broken.write_bytes(broken.read_bytes()[:200])
-    message = rf"holiday leaves out 1 unreadable image file \({names[2]}: Truncated"
+    message = rf"holiday leaves out 1 unreadable image file \({names[2]}: .*Truncated"
     for _ in ("decoded now", "from the cache"):
         with pytest.warns(UserWarning, match=message):
             dataset = load_dataset("holiday", "train", 16, root=own_root)

@@ -3,22 +3,33 @@
 import csv
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from distributed_parts import CASES, TINY, draw_dropout, run_cases, take_three_steps
+from distributed_parts import (
+    CASES,
+    TINY,
+    K,
+    draw_dropout,
+    make_dataset,
+    run_cases,
+    take_three_steps,
+)
 
 from clipnb import RECIPES, load_run, train
 from clipnb.batches import keep_on_card, take_images
 from clipnb.bench import scale
-from clipnb.datasets import CaptionDataset
+from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.distributed import check_batch_size, on_first, take_share, world_size
+from clipnb.divergence import find_image_ids
 from clipnb.run_lock import lock_folder
 from clipnb.shared_norm import share_batch_norms
 
@@ -60,6 +71,18 @@ def test_dropout_is_a_process_s_own_and_changes_no_batch(two):
     assert not set(first.tolist()) & set(second.tolist())
 
 
+def test_the_images_that_are_named_are_those_of_both_processes(two):
+    """Of the steps of `draw_dropout`: a step's whole batch, as each process would name it."""
+    recipe = dataclasses.replace(TINY, sampling="rows", captions_per_image=1)
+    dataset, _ = make_dataset(32)
+    sums = (torch.from_numpy(dataset.images).double() / 127.5 - 1).sum(dim=(1, 2, 3))  # (N,)
+    run = SimpleNamespace(recipe=recipe, seed=1, history=[])
+    seen = torch.cat([results["dropout"]["seen"] for results in two], dim=1)  # (steps, B)
+    for step in range(len(seen)):
+        named = [int(name) for name in find_image_ids(run, dataset, K, step)]
+        torch.testing.assert_close(sums[named], seen[step].double(), rtol=0, atol=0.01)
+
+
 def test_one_process_has_it_all():
     rows = torch.arange(6)
     assert world_size() == 1
@@ -96,10 +119,10 @@ SETTINGS = {
 }
 
 
-def start_torchrun(cache, *options, processes=2, **changes):
+def start_torchrun(cache, *options, processes=2, program=("-m", "clipnb"), then=(), **changes):
     """Start `clipnb train` on `small` in several processes, and return the launcher."""
     settings = [f"--set={name}={value}" for name, value in (SETTINGS | changes).items()]
-    command = [*TORCHRUN, f"--nproc-per-node={processes}", *options, "-m", "clipnb", "train"]
+    command = [*TORCHRUN, f"--nproc-per-node={processes}", *options, *program, "train", *then]
     environment = {
         **os.environ,
         "CLIPNB_CACHE": str(cache),
@@ -127,7 +150,11 @@ def read_history(cache):
     folder = find_folder(cache)
     if folder is None or not (folder / "history.csv").exists():
         return []
-    with open(folder / "history.csv", newline="") as file:
+    return read_columns(folder / "history.csv")
+
+
+def read_columns(path):
+    with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     names = ("epoch", "loss", "logit_scale", "dev_mean_recall")
     return [[float(row[name]) for name in names] for row in rows]
@@ -181,6 +208,58 @@ def test_a_killed_process_starts_again_from_the_last_epoch(run_of_two, tmp_path)
     assert read_history(tmp_path) == read_history(run_of_two[0])
     metrics = [load_run(find_folder(cache)).metrics for cache in (tmp_path, run_of_two[0])]
     assert metrics[0]["dev"] == metrics[1]["dev"]
+
+
+DIVERGING = """
+import clipnb.steps
+from clipnb.cli import main
+from clipnb.distributed import rank
+
+compute_loss, steps = clipnb.steps.compute_loss, []
+
+
+def diverge(*arguments):
+    steps.append(1)
+    loss = compute_loss(*arguments)
+    return loss * float("nan") if rank() == 1 and len(steps) == NUMBER else loss
+
+
+clipnb.steps.compute_loss = diverge
+main()
+"""
+
+
+def test_a_loss_that_one_process_spoils_stops_both_and_the_finished_run_stays(
+    run_of_two, small_root, tmp_path
+):
+    """A second training of a finished run diverges in the second process, and goes on later."""
+    cache = tmp_path / "cache"
+    shutil.copytree(run_of_two[0], cache)
+    folder = find_folder(cache)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    per_epoch = 48 // SETTINGS["batch_size"]
+    program = tmp_path / "diverging.py"
+    program.write_text(DIVERGING.replace("NUMBER", str(per_epoch + 2)))
+    launcher = start_torchrun(cache, program=[str(program)])
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    told = [line for line in said.splitlines() if "the training diverged" in line]
+    assert len(told) == 1, f"one process says it for both: {said}"
+    assert f"at step {per_epoch + 2} (epoch 2) the loss was nan" in told[0]
+    recipe = dataclasses.replace(RECIPES["quick"], dataset="small", **SETTINGS)
+    dataset = load_dataset("small", "train", recipe.stored_size, small_root)
+    run = SimpleNamespace(recipe=recipe, seed=0, history=[{}])  # one epoch is over
+    named = find_image_ids(run, dataset, len(dataset.captions[0]), step=1)
+    assert f"the images {', '.join(named[:5])}, …" in told[0]
+    assert len(read_columns(folder / "next" / "history.csv")) == 1
+    for name, content in before.items():
+        assert (folder / name).read_bytes() == content, "the finished run is as it was"
+
+    launcher = start_torchrun(cache, then=["--resume"])
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, said
+    assert not (folder / "next").exists()
+    assert read_history(cache) == read_history(run_of_two[0])
 
 
 def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_path):

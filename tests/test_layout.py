@@ -15,6 +15,8 @@ from clipnb.runtime import ROOT
 # The order of the layers, from the bottom up. A module may import modules of its own line, as long
 # as there is no circle, and of the lines above it here. `wing.*` stands for all modules of a wing.
 LAYERS = [
+    "places",
+    "disk",
     "runtime",
     "tokenizer losses local_losses metrics recipes markdown",
     "distributed shared_norm run_lock",
@@ -27,11 +29,12 @@ LAYERS = [
     "datasets.*",
     "features batches",
     "selection run_folders pretrained.files pretrained.torchscript pretrained.sources",
+    "run_data",
     "runs",
     "pretrained.*",
     "search.*",
     "accelerate",
-    "starts frozen records zero_shot retrieval streaming steps training plan",
+    "starts frozen records zero_shot retrieval streaming steps divergence training plan",
     "plots widgets.*",
     "experiments.*",
     "claims.*",
@@ -153,7 +156,7 @@ def test_importing_clipnb_loads_no_library():
 
 def test_importing_retrieval_loads_no_dataset_and_no_training():
     ours = {name for name in loaded_after("import clipnb.retrieval") if name.startswith("clipnb.")}
-    names = ["retrieval", "features", "preprocess", "runtime"]
+    names = ["retrieval", "features", "preprocess", "runtime", "disk", "places"]
     names += ["search", "search.nearest", "search.query"]
     assert ours == {f"clipnb.{name}" for name in names}
 

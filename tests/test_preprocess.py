@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 
 from clipnb import CLIP, ImageIndex, PhotoFolder, load_dataset, train_tokenizer
-from clipnb.datasets import shrink_while_decoding
+from clipnb.datasets.pixels import shrink_while_decoding
 from clipnb.encoders import BagOfWords, ViT
 from clipnb.features import encode_images
 from clipnb.preprocess import (

@@ -23,7 +23,7 @@ OLDER_DIGESTS = {  # as they stand in the names of runs that were trained before
         ({"loss": "hinge"}, "loss 'hinge' is unknown; choose one of clip, siglip"),
         ({"sampling": "columns"}, "choose one of images, rows"),
         ({"tokenizer": "words"}, "choose one of captions, clip"),
-        ({"epochs": 0}, "epochs is 0; set it to 1 or more"),
+        ({"epochs": 0}, "epochs is 0; set it to a whole number from 1 to 100,000"),
         ({"optimizer": "sgd"}, "choose one of adamw, muon"),
         (
             {"image_encoder": "vit", "image_size": 64, "crop_size": 48},
@@ -49,8 +49,8 @@ def test_an_impossible_recipe_is_refused_with_the_choices(recipe, changes, messa
         ({"freeze": "both", "colour": 0.1}, "encodes each image only once"),
         ({"freeze": "image", "min_crop_area": 0.5}, "encodes each image only once"),
         ({"freeze": "image", "crop_size": 48}, "encodes each image only once"),
-        ({"lora_rank": 2.5}, "lora_rank is 2.5; set it to 0, or to a rank such as 4"),
-        ({"lora_rank": -1}, "lora_rank is -1; set it to 0, or to a rank such as 4"),
+        ({"lora_rank": 2.5}, "lora_rank is 2.5; set it to a whole number from 0 to 4,096"),
+        ({"lora_rank": -1}, "lora_rank is -1; set it to a whole number from 0 to 4,096"),
         ({"lora_rank": 4, "freeze": "both"}, "set freeze='none' or lora_rank=0"),
         (
             {"lora_rank": 4, "freeze": "image", "init_towers": "image"},

@@ -55,17 +55,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
 def test_a_run_that_is_begun_anew_forgets_the_old_one(train_small, small, recipe, tmp_path):
     """A run is finished, begun anew with other captions, and stopped at once.
 
-    Then resuming must not find the old state, and `load_run` must not find the old weights.
+    Then `load_run` still finds the finished run, and resuming must not find its state.
     """
     recipe = dataclasses.replace(recipe, epochs=1)
-    train_small(recipe, tmp_path / "run")
+    before = train_small(recipe, tmp_path / "run")
     other_captions = [[f"number {i}"] * 5 for i in range(48)]
     other = dataclasses.replace(small("train", 40), captions=other_captions)
     with interrupt_at_step(1):
         train_small(recipe, tmp_path / "run", train_set=other)
-    with pytest.raises(FileNotFoundError, match="unfinished"):
-        load_run(tmp_path / "run")
+    kept = load_run(tmp_path / "run")
+    assert torch.equal(flatten_weights(kept), flatten_weights(before))
+    assert kept.metrics == before.metrics
     resumed = train_small(recipe, tmp_path / "run", train_set=other, resume=True)
+    assert not (tmp_path / "run" / "next").exists(), "the successor is finished and in its place"
     fresh = train_small(recipe, tmp_path / "fresh", train_set=other)
     assert torch.equal(flatten_weights(resumed), flatten_weights(fresh))
     assert resumed.tokenizer.encode("number") == fresh.tokenizer.encode("number")

@@ -26,6 +26,7 @@ def test_a_run_on_disk_is_loaded_as_it_was(small, recipe):
         "metrics.json",
         "state.pt",
         "tokenizer.json",
+        "data.json",
     }
     again = load_or_train(recipe, seed=5)
     assert torch.equal(flatten_weights(run), flatten_weights(again))

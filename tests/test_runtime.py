@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from clipnb import progress, runtime
+from clipnb import places, progress, runtime
 from clipnb.runtime import ROOT, display_path, get_device, has_bf16, replace_when_done
 
 # ---- files are written whole or not at all ---------------------------------------------------
@@ -22,7 +22,7 @@ def write_folder(path, text):
 def test_a_folder_takes_the_place_of_another(tmp_path):
     run = tmp_path / "run"
     write_folder(run, "old")
-    with replace_when_done(run) as temporary:
+    with replace_when_done(run, replace_folder=True) as temporary:
         write_folder(temporary, "new")
         assert (run / "file").read_text() == "old", "until the block ends"
     assert (run / "file").read_text() == "new"
@@ -43,7 +43,7 @@ def test_an_error_in_the_block_changes_nothing(tmp_path, error):
 def test_an_error_while_replacing_brings_the_old_folder_back(tmp_path):
     run = tmp_path / "run"
     write_folder(run, "old")
-    with pytest.raises(FileNotFoundError), replace_when_done(run):
+    with pytest.raises(FileNotFoundError), replace_when_done(run, replace_folder=True):
         pass  # nothing was written: there is nothing to put in its place
     assert (run / "file").read_text() == "old"
     assert os.listdir(tmp_path) == ["run"]
@@ -147,7 +147,7 @@ def test_a_folder_is_where_its_variable_says(variable, tmp_path, monkeypatch):
 def test_an_installed_copy_uses_the_users_own_folders(tmp_path, monkeypatch):
     for variable in FOLDERS:
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(runtime, "ROOT", tmp_path / "site-packages")
+    monkeypatch.setattr(places, "ROOT", tmp_path / "site-packages")
     monkeypatch.setattr("platformdirs.user_data_path", lambda name, **_: tmp_path / "data" / name)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name, **_: tmp_path / "cache" / name)
     assert runtime.data_dir() == tmp_path / "data" / "clipnb"

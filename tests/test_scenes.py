@@ -292,7 +292,7 @@ class BreakingPool:
     They do in a script without `if __name__ == "__main__":`.
     """
 
-    def __init__(self, workers):
+    def __init__(self, workers, initializer=None):
         pass
 
     def map(self, function, jobs):
@@ -303,7 +303,7 @@ class BreakingPool:
         pass
 
 
-def no_pool(workers):
+def no_pool(workers, initializer=None):
     raise OSError("no semaphores here")
 
 

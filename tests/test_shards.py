@@ -13,11 +13,12 @@ import torch
 from run_parts import flatten_weights, list_losses
 
 import clipnb.training
-from clipnb import seed_everything, train
+from clipnb import load_run, seed_everything, train
 from clipnb.bench.streaming import compare_shards_with_memory, measure_mapped_memory
 from clipnb.datasets import CaptionDataset, shard_files
 from clipnb.datasets.shard_files import write_shards
 from clipnb.datasets.shards import ShardFolder
+from clipnb.runs import load_run_dataset
 from clipnb.streaming import ShardBatches
 from clipnb.tokenizer import train_tokenizer
 from clipnb.training import iterate_batches, make_tokenizer, tokenize, train_step
@@ -361,6 +362,83 @@ def test_an_epoch_of_other_shards_begins_anew(sharded, recipe, tmp_path, monkeyp
     assert len(run.history) == 1
 
 
+@few_dev_images
+def test_a_successor_that_stops_in_an_epoch_goes_on_in_next(sharded, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 2)
+    recipe = dataclasses.replace(recipe, dataset=str(sharded), batch_size=8, epochs=1)
+    first = train(recipe, 3, tmp_path / "run")
+    with interrupt_at_step(4):
+        train(recipe, 3, tmp_path / "run")
+    assert (tmp_path / "run" / "next" / "state.pt").exists()
+    assert torch.equal(flatten_weights(load_run(tmp_path / "run")), flatten_weights(first))
+    taken = []
+
+    def count_step(*arguments):
+        taken.append(1)
+        return train_step(*arguments)
+
+    monkeypatch.setattr(clipnb.training, "train_step", count_step)
+    resumed = train(recipe, 3, tmp_path / "run", resume=True)
+    assert len(taken) == 4  # of six, two of which were saved
+    assert torch.equal(flatten_weights(resumed), flatten_weights(first))
+    assert not (tmp_path / "run" / "next").exists()
+
+
+@few_dev_images
+def test_a_run_knows_the_shards_that_it_was_trained_on(sharded, small, recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, dataset=str(sharded), batch_size=8, epochs=2)
+    with interrupt_at_step(8):
+        train(recipe, 0, tmp_path / "run")
+    for path in sharded.iterdir():
+        path.unlink()
+    dataset = small("train", 40)
+    write_shards(dataset, sharded, pairs_per_shard=12)  # the same pairs
+    run = train(recipe, 0, tmp_path / "run", resume=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_run_dataset(run, "train")
+        load_run_dataset(run, "dev")
+    with interrupt_at_step(8):
+        train(recipe, 0, tmp_path / "run")
+    for path in sharded.iterdir():
+        path.unlink()
+    changed = [["something else"] * 5, *dataset.captions[1:]]
+    write_shards(dataclasses.replace(dataset, captions=changed), sharded, pairs_per_shard=10)
+    with pytest.raises(ValueError, match="the images or captions of train have changed"):
+        train(recipe, 0, tmp_path / "run", resume=True)
+
+
+def test_the_images_of_a_diverged_step_are_those_of_its_batch(sharded, small, recipe, tmp_path):
+    dataset = small("train", 40)
+    recipe = dataclasses.replace(recipe, dataset=str(sharded), batch_size=8, stored_size=40)
+    seen = []
+
+    def note(model, optimizer, images, tokens, recipe):
+        seen.append(images)
+        return torch.tensor(torch.inf if len(seen) == 4 else 1.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clipnb.training, "train_step", note)
+        with pytest.raises(RuntimeError, match=r"at step 4 \(epoch 1\)") as error:
+            train(recipe, 0, tmp_path / "run")
+    named = str(error.value).split("the images ")[1].split(", …")[0].split(", ")
+    found = ShardFolder(sharded).find_image_ids(8, 0, 0, step=3)
+    assert named == found[:5]
+    batches = list(ShardFolder(sharded).iterate_epoch(8, 1, 0, 0))
+    for image_id, image in zip(found, batches[3][0], strict=True):
+        assert (image.numpy() == dataset.images[dataset.image_ids.index(image_id)]).all()
+
+
+def test_the_images_of_a_batch_are_found_in_the_parts_of_all_processes(folder, dataset):
+    parts = [ShardFolder(folder, rank, 2, workers=2) for rank in (0, 1)]
+    epochs = [list(part.iterate_epoch(8, 1, 5, 1)) for part in parts]
+    for step in range(len(epochs[0])):
+        found = parts[1].find_image_ids(8, 5, 1, step)
+        images = torch.cat([epoch[step][0] for epoch in epochs])
+        for image_id, image in zip(found, images, strict=True):
+            assert (image.numpy() == dataset.images[dataset.image_ids.index(image_id)]).all()
+
+
 def test_a_recipe_that_shards_cannot_feed_is_refused(sharded, recipe, tmp_path):
     sized = dataclasses.replace(recipe, dataset=str(sharded), stored_size=64)
     with pytest.raises(ValueError, match=r"holds images of 40 px.*--image-size 64`\.$"):
@@ -407,8 +485,9 @@ def test_shards_are_compared_with_memory(small, recipe):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_images_that_are_mapped_take_no_memory_of_the_process(recipe):
-    recipe = dataclasses.replace(recipe, stored_size=224, batch_size=16)
+    recipe = dataclasses.replace(recipe, stored_size=448, batch_size=16)
     result = measure_mapped_memory(recipe, n_images=300, steps=1)
-    assert result["array, bytes"] == 300 * 3 * 224 * 224
-    # An image has 150,528 bytes. What each costs beyond is its captions and their tokens.
-    assert result["own memory for each further image, bytes"] < 50_000
+    assert result["array, bytes"] == 300 * 3 * 448 * 448
+    # An image has 602,112 bytes. What each costs beyond is its captions and their tokens. Two runs
+    # of the same program differ by 10 MB, which is 40,000 bytes for each of the 270 images.
+    assert result["own memory for each further image, bytes"] < 200_000

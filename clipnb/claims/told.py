@@ -2,7 +2,7 @@
 
 from clipnb.claims.protocols import protocol_path
 from clipnb.claims.showing import format_effect, format_verdict
-from clipnb.claims.so_far import find_verdict
+from clipnb.claims.so_far import judge_record
 from clipnb.claims.verdicts import UNFINISHED
 from clipnb.records import read_json
 
@@ -18,7 +18,7 @@ def tell_seeds(record: dict) -> str:
 
 def tell_verdict(record: dict) -> str:
     """Tell the verdict by the seeds on record: "✔ supported (by 3 of 5 seeds)"."""
-    return f"{format_verdict(find_verdict(record))} (by {tell_seeds(record)})"
+    return f"{format_verdict(judge_record(record)['verdict'])} (by {tell_seeds(record)})"
 
 
 def summarize_claim(record: dict) -> str:

@@ -173,7 +173,8 @@ def handle_runs(arguments: Namespace) -> None:
 def summarize_run(folder: Path) -> dict:
     """Return the name of the run in a folder, what was trained, how good it is, and its date.
 
-    state: "finished", "unfinished", or "of another version" if this clipnb cannot read it.
+    state: "finished", "unfinished", or "damaged or of another version" if it
+    cannot be read.
     """
     from clipnb.run_folders import is_finished, read_recipe
 
@@ -183,15 +184,16 @@ def summarize_run(folder: Path) -> dict:
     try:
         recipe, seed = read_recipe(folder)
         metrics = json.loads(path.read_text(encoding="utf-8")) if finished else {}
-    except ValueError:
-        return {"name": folder.name, "state": "of another version", "date": date}
+        mean_recall = metrics.get("dev", {}).get("mean_recall")
+    except (ValueError, AttributeError):
+        return {"name": folder.name, "state": "damaged or of another version", "date": date}
     return {
         "name": folder.name,
         "state": "finished" if finished else "unfinished",
         "dataset": recipe.dataset,
         "recipe": recipe.name,
         "seed": seed,
-        "dev_mean_recall": metrics.get("dev", {}).get("mean_recall"),
+        "dev_mean_recall": mean_recall,
         "date": date,
     }
 

@@ -1,30 +1,31 @@
 """Image-text pairs: a folder of images and captions becomes one array and a list of captions.
 
-Every image is decoded once, made square and kept in a memory-mapped array in the cache.
-Decoding JPEGs again in each epoch would take longer than training.
+What a folder holds is read in folders.py, its pixels in decoded.py.
 """
 
 import contextlib
-import hashlib
-import json
-import os
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipnb.datasets.decoded import load_decoded_images, read_image
+from clipnb.datasets.pixels import convert_to_rgb
 from clipnb.datasets.shard_files import holds_shards, read_index
-from clipnb.preprocess import Preprocess
-from clipnb.runtime import cache_dir, data_dir, progress, replace_when_done
+from clipnb.runtime import cache_dir, data_dir
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from clipnb.datasets.folders import DatasetFolder
+
+# fmt: off
+__all__ = [
+    "CaptionDataset", "convert_to_rgb", "dataset_folder", "find_shards", "load_dataset",
+    "load_decoded_images", "read_image", "versioned_name", "warn_of_left_out",
+]
+# fmt: on
 
 
 @dataclass
@@ -95,7 +96,8 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
     if not folder.exists():
         from clipnb.scenes import write_scenes
 
-        write_scenes(folder)
+        with contextlib.suppress(FileExistsError):  # another process has drawn them meanwhile
+            write_scenes(folder)
     return folder
 
 
@@ -132,6 +134,11 @@ def load_dataset(
         raise ValueError(f"{name} has no split {split!r}; it has {', '.join(folder.splits)}.")
     names = folder.splits[split]
     if not names:
+        if folder.split_source == "splits/ folder":
+            raise ValueError(
+                f"the split {split!r} of {name} is empty: splits/{split}.txt lists no image that "
+                "is here with a caption. Write their names into it, one a line."
+            )
         raise ValueError(
             f"the split {split!r} of {name} is empty; without split lists a dataset needs three "
             "images to have all three splits."
@@ -163,158 +170,3 @@ def warn_of_left_out(name: str, folder: "DatasetFolder", skipped: list[str]) -> 
         phrases.append(describe_names(skipped, "unreadable image file", str(reason)))
     if phrases:  # the same warning comes once, whatever number of splits is loaded
         warnings.warn(f"{name} leaves out {'; '.join(phrases)}.", stacklevel=1)
-
-
-def load_decoded_images(
-    name: str,
-    split: str,
-    names: list[str],
-    paths: list[Path],
-    image_size: int,
-    crop: bool = False,
-) -> tuple[list[str], np.ndarray]:
-    """Load images from the cache, or decode them into it now.
-
-    Returns the names of the readable ones, and a memory-mapped array uint8 (N, 3, S, S). The
-    cache's name holds a digest of every file's path, size and date, so changed images are decoded
-    anew. crop: as in `load_dataset`.
-    """
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    digest = hashlib.sha256(repr(stats).encode()).hexdigest()[:12]
-    shape = f"{image_size}-crop" if crop else str(image_size)
-    target = cache_dir() / "decoded" / f"{Path(name).name}-{split}-{shape}-{digest}"
-    if not target.exists() or not set(read_names(target)) <= set(names):  # or named otherwise
-        with replace_when_done(target) as folder:
-            folder.mkdir()
-            decode_into(folder, names, paths, image_size, f"{name} {split}: decoding", crop)
-    kept = read_names(target)
-    images = np.load(target / "images.npy", mmap_mode="r")
-    return kept, images[: len(kept)]
-
-
-def read_names(folder: Path) -> list[str]:
-    """Read the names of the images that `decode_into` could read."""
-    return json.loads((folder / "names.json").read_text(encoding="utf-8"))
-
-
-def decode_into(
-    folder: Path,
-    names: list[str],
-    paths: list[Path],
-    image_size: int,
-    title: str,
-    crop: bool = False,
-) -> None:
-    """Decode images into `folder`: `images.npy`, and the names of the readable ones.
-
-    Raises ValueError if none can be read.
-    """
-    warn_of_small_images(paths, image_size, title, crop)
-    shape = (len(paths), 3, image_size, image_size)
-    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
-    kept = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
-        decoded = pool.map(lambda path: read_image(path, image_size, crop), paths)
-        pairs = zip(names, decoded, strict=True)
-        for name, image in progress(pairs, total=len(names), desc=title):
-            if not isinstance(image, Exception):
-                images[len(kept)] = image.transpose(2, 0, 1)  # (S, S, 3) to (3, S, S)
-                kept.append(name)
-    if not kept:
-        problem = read_image(paths[0], image_size)  # the exception
-        raise ValueError(f"none of the {len(names)} images could be read; the first: {problem}.")
-    images.flush()
-    (folder / "names.json").write_text(json.dumps(kept), encoding="utf-8")
-
-
-def warn_of_small_images(
-    paths: list[Path], image_size: int, title: str, crop: bool = False
-) -> None:
-    """Warn if the first readable image is smaller than asked for."""
-    from PIL import Image
-
-    for path in paths:
-        with contextlib.suppress(Exception), Image.open(path) as image:
-            side = min(image.size) if crop else max(image.size)
-            if side < image_size:
-                size = " x ".join(map(str, image.size))
-                warnings.warn(
-                    f"{title} to {image_size} pixels a side, but {Path(path).name} has only "
-                    f"{size}: the images are enlarged, which costs time and adds no detail.",
-                    stacklevel=2,
-                )
-            return
-
-
-def read_image(path: Path, image_size: int, crop: bool = False) -> np.ndarray | Exception:
-    """Read an image as uint8 (S, S, 3), upright, and white where it is transparent.
-
-    crop: as in `load_dataset`. Returns the exception instead of raising it if the file cannot be
-    read: a broken file must cost one image, never the run.
-    """
-    from PIL import Image, ImageOps
-
-    from clipnb.datasets.image_files import enable_heic
-
-    enable_heic()
-    preprocess = Preprocess(image_size, crop=crop)
-    try:
-        with Image.open(path) as image:
-            shrink_while_decoding(image, preprocess.least_side, exact=crop)
-            ImageOps.exif_transpose(image, in_place=True)  # phones store images on their side
-            return np.asarray(preprocess.resize(convert_to_rgb(image)))
-    except Exception as error:
-        return error
-
-
-def shrink_while_decoding(image: "Image.Image", least_side: int, exact: bool = False) -> None:
-    """Let the JPEG decoder shrink an opened image by 2, 4 or 8, no side below `least_side`.
-
-    Other decoders cannot. exact: only by a number that divides both sides. The decoder rounds up
-    otherwise, which stretches an image by up to 7 pixels of the file.
-    """
-    width, height = image.size
-    size = (least_side, least_side)
-    if exact:
-        factors = [by for by in (2, 4, 8) if width % by == height % by == 0]
-        factors = [by for by in factors if min(width, height) // by >= least_side]
-        factor = max(factors, default=1)
-        size = (width // factor, height // factor)
-    image.draft("RGB", size)
-
-
-def convert_to_rgb(image: "Image.Image") -> "Image.Image":
-    """Convert an image of any kind to RGB.
-
-    What is transparent becomes white: Pillow alone would show the colours that were hidden. 16 bits
-    of grey become 8: Pillow alone would make all but the darkest of them white. So do 32 bits and
-    fractions. Of an animation this is the first frame.
-    """
-    from PIL import Image
-
-    if image.mode.startswith("I;16"):
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
-    if image.mode in ("I", "F"):
-        return scale_grey(image).convert("RGB")
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        return page.convert("RGB")
-    return image.convert("RGB")
-
-
-def scale_grey(image: "Image.Image") -> "Image.Image":
-    """Scale an image of 32-bit integers or of fractions to 8 bits of grey.
-
-    White is the end of the smallest usual range that holds all values: 1 for fractions, 255, or
-    65,535. Values outside of these ranges are stretched from the lowest to the highest.
-    """
-    from PIL import Image
-
-    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
-    low, high = values.min(), values.max()
-    ranges = [255, 65535] if image.mode == "I" else [1, 255, 65535]
-    white = next((end for end in ranges if low >= 0 and high <= end), None)
-    if white is None:
-        values, white = values - low, high - low
-    return Image.fromarray((values * (255 / white)).astype(np.uint8))

@@ -140,13 +140,14 @@ def read_captions(path: Path) -> list[tuple[str, str]]:
 def read_token_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Read the lines `name.jpg#0<tab>caption` of the official caption file."""
     for number, line in enumerate(read_lines(path), 1):
-        match = re.fullmatch(r"(.+)#\d+\s*\t(.*)", line)
+        # The lines are stripped, so one without a caption has lost its tab.
+        match = re.fullmatch(r"(.+)#\d+(?:\s*\t(.*))?", line)
         if match is None and line:
             raise ValueError(
                 f"{path}:{number}: expected `name.jpg#0<tab>caption`, got {line[:80]!r}"
             )
         if match:
-            yield match[1], match[2]
+            yield match[1], match[2] or ""
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -276,7 +277,15 @@ def split_row(line: str, layout: Layout) -> list[str]:
     Kaggle quotes captions that hold a comma, and doubles the quotes in them.
     """
     delimiter, last = layout.delimiter, layout.n_columns - 1
-    cells = next(csv.reader([line], delimiter=delimiter)) if '"' in line else line.split(delimiter)
+    cells = line.split(delimiter)
+    if '"' in line:
+        # A cell is quoted if it begins and ends with a quote. A caption that only begins with a
+        # quoted word keeps its quotes.
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            if "end of data" in str(error):  # a quote that is never closed
+                cells = next(csv.reader([line], delimiter=delimiter))
     if len(cells) > last and last in layout.captions:
         cells = [*cells[:last], delimiter.join(cells[last:])]
     if delimiter == "\t":  # empty cells at the end were stripped with the line

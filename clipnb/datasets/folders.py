@@ -27,6 +27,12 @@ from clipnb.datasets.splits import read_splits, refuse_many_unknown
 CAPTIONS_PER_IMAGE = 5
 # Flickr8k's authors left this name in the caption file. It is no reason for a warning.
 KNOWN_WITHOUT_IMAGE = {"2258277193_586949ec62.jpg.1"}
+# Its three captions that say nothing: "A", "a" and "broken image".
+KNOWN_WITH_JUNK = {
+    "2428275562_4bde2bc5ea.jpg",
+    "2755314937_1e974bf2b5.jpg",
+    "3640443200_b8066f37f6.jpg",
+}
 EXAMPLES = 3  # so many names stand in a message
 
 
@@ -63,8 +69,8 @@ def read_dataset_folder(folder: str | Path, seed: int = 0) -> DatasetFolder:
     A name with a caption but without an image is dropped. So are images without a caption, and
     captions that say nothing (`is_junk`). Then every image gets the same number of captions K,
     which is the largest number that any image has, but at most 5. An image with fewer repeats its
-    own in turn. Without split lists the images are shuffled with `seed` and cut 80/10/10. The cut
-    is by image, so that no image is in two splits.
+    own in turn. Without split lists a hash of `seed` and an image's name says which split the image
+    belongs to, about 80/10/10 (see `make_seeded_splits`).
 
     Raises FileNotFoundError if there is no dataset, and ValueError with file and line if a file
     cannot be understood.
@@ -72,7 +78,9 @@ def read_dataset_folder(folder: str | Path, seed: int = 0) -> DatasetFolder:
     folder = Path(folder)
     images = find_images(folder)
     if not images.paths:
-        raise make_not_found_error(folder, f"no images in {folder}{_name_formats(images)}")
+        read = "JPEG (.jpg), PNG, WebP, GIF, TIFF, BMP and AVIF are read"
+        problem = f"no images in {folder} ({read}){_name_formats(images)}"
+        raise make_not_found_error(folder, problem)
     lines, source = read_caption_lines(folder)
     if not lines:
         raise make_not_found_error(folder, _explain_missing_captions(folder))
@@ -88,7 +96,8 @@ def read_dataset_folder(folder: str | Path, seed: int = 0) -> DatasetFolder:
     )
     if not captions:
         raise ValueError(
-            f"{source}: there is no caption for any image in {folder}{_name_formats(images)}"
+            f"{source}: there is no caption for any image in {folder}"
+            f"{_name_junk(dropped['junk caption'])}{_name_formats(images)}"
         )
     captions = _even_out(dict(sorted(captions.items())))
     splits, split_source = read_splits(folder, captions, seed)
@@ -162,13 +171,15 @@ def find_meanings(lines: Sequence[Line], images: ImageNames) -> dict[tuple[str, 
 def describe_left_out(dropped: dict[str, list[str]]) -> list[str]:
     """Describe what a dataset leaves out, a phrase for each reason: how many, and the first names.
 
-    Captions that say nothing are no loss and are not mentioned.
+    Of captions that say nothing (`is_junk`) the images are named.
     """
+    junk = [name for name in dict.fromkeys(dropped["junk caption"]) if name not in KNOWN_WITH_JUNK]
     no_image = [name for name in dropped["no image"] if name not in KNOWN_WITHOUT_IMAGE]
     several, formats = dropped["several images"], dropped["unsupported format"]
     whole_name = "give the folder and the suffix too, as in 2019/beach.jpg"
     phrases = [
         describe_names(dropped["no caption"], "image without a caption"),
+        describe_names(junk, "image with a caption that says nothing"),
         describe_names(no_image, "captioned name without an image file"),
         describe_names(several, "captioned name that fits several images", whole_name),
         describe_names(formats, "image in an unreadable format", _advise_on_formats(formats)),
@@ -211,6 +222,12 @@ def _name_formats(images: ImageFiles) -> str:
         formats, "image in an unreadable format", _advise_on_formats(formats)
     )
     return f"; there are also {described}" if described else ""
+
+
+def _name_junk(names: Sequence[str]) -> str:
+    """Say which captions do not count, as the end of a message; "" if there are none."""
+    described = describe_names(list(dict.fromkeys(names)), "image with a caption that says nothing")
+    return f"; there are {described}: a caption needs a word of letters" if described else ""
 
 
 def _explain_missing_captions(folder: Path) -> str:

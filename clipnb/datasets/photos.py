@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from clipnb.datasets import convert_to_rgb, shrink_while_decoding
 from clipnb.datasets.image_files import (
     ALL_SUFFIXES,
     HEIC_SUFFIXES,
@@ -20,6 +19,7 @@ from clipnb.datasets.image_files import (
     get_suffix,
     list_files,
 )
+from clipnb.datasets.pixels import convert_to_rgb, shrink_while_decoding
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -151,6 +151,21 @@ class ShardFolder:
                 "state that was saved: add --resume to the same command."
             )
 
+    def find_image_ids(self, batch_size: int, seed: int, epoch: int, step: int) -> list[str]:
+        """Find the images of one batch of an epoch, process after process, by reading them again.
+
+        batch_size, seed, epoch: as in `iterate_epoch`. step: the number of the batch, from 0 on.
+        """
+        size = self._own_batch_size(batch_size)
+        workers = max(1, self.workers)
+        first = step // workers * size  # each worker gives every `workers`-th batch
+        found = []
+        for rank in range(self.world_size):
+            part = rank * workers + step % workers
+            pairs = iterate_pairs(self, (seed, epoch), part, self.world_size * workers)
+            found += [image_id for _, _, image_id in islice(pairs, first, first + size)]
+        return found
+
     def _own_batch_size(self, batch_size: int) -> int:
         """Return how many pairs of a batch belong to each process."""
         if batch_size % self.world_size:
@@ -201,17 +216,17 @@ class EpochPart(IterableDataset):
             # The draws of a batch depend on no batch before it.
             generator = random.Random(str((self.seeds, part, step)))
             n = min(self.n_captions, len(rows[0][1]))
-            drawn = [generator.sample(captions, n) for _, captions in rows]  # B lists of C
-            images = torch.from_numpy(np.stack([image for image, _ in rows]))
+            drawn = [generator.sample(captions, n) for _, captions, _ in rows]  # B lists of C
+            images = torch.from_numpy(np.stack([image for image, _, _ in rows]))
             yield images, [list(own) for own in zip(*drawn, strict=True)]
 
 
 def iterate_pairs(
     shards: ShardFolder, seeds: tuple[int, int], part: int, n_parts: int
-) -> Iterator[tuple[np.ndarray, list[str]]]:
+) -> Iterator[tuple[np.ndarray, list[str], str]]:
     """Iterate over the pairs of one part of the shards, in the order that the seeds give.
 
-    Yields an image, uint8 (3, S, S), and its captions.
+    Yields an image, uint8 (3, S, S), its captions and its id.
     """
     try:
         from webdataset.filters import shuffle
@@ -221,10 +236,12 @@ def iterate_pairs(
     random.Random(str(seeds)).shuffle(names)  # the same order in all processes
     own = names[part::n_parts]
     pairs = (
-        (image.copy(), captions)  # a view would keep its whole block in memory
+        (image.copy(), captions, image_id)  # a view would keep its whole block in memory
         for name in own
         for images, about in read_blocks(shards.folder / name)
-        for image, captions in zip(images, about["captions"], strict=True)
+        for image, captions, image_id in zip(
+            images, about["captions"], about["image_ids"], strict=True
+        )
     )
     generator = random.Random(str((seeds, part)))
     yield from shuffle(BUFFER, initial=BUFFER, rng=generator)(pairs)

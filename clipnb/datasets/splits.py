@@ -1,6 +1,7 @@
 """Which images are for training, which for choosing (dev) and which for the final test."""
 
-import random
+import hashlib
+import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -100,11 +101,33 @@ def find_split_folders(names: Collection[str]) -> dict[str, list[str]]:
 
 
 def make_seeded_splits(names: Collection[str], seed: int = 0) -> dict[str, list[str]]:
-    """Split image names into train, dev and test, 80/10/10, the same on every machine."""
-    names = sorted(names)
-    random.Random(seed).shuffle(names)
-    n = max(1, round(len(names) / 10)) if len(names) >= 3 else 0
-    return {"train": names[2 * n :], "dev": names[:n], "test": names[n : 2 * n]}
+    """Split image names into train, dev and test, about 80/10/10, the same on every machine.
+
+    A hash of its name alone says where an image belongs. So an image that is added or removed moves
+    no other one: what was trained on never gets into test. In a small folder chance may leave a
+    split empty. Then, if there are three images, it gets the nearest one of the largest split.
+    """
+    if len(names) < len(OFFICIAL_SPLITS):
+        return {"train": sorted(names), "dev": [], "test": []}
+    places = {name: hash_name(name, seed) for name in sorted(names)}
+    splits = {
+        "train": [name for name in places if places[name] >= 0.2],
+        "dev": [name for name in places if places[name] < 0.1],
+        "test": [name for name in places if 0.1 <= places[name] < 0.2],
+    }
+    for empty in [split for split in OFFICIAL_SPLITS if not splits[split]]:
+        fullest = max(splits, key=lambda split: len(splits[split]))
+        nearest = (max if empty == "train" else min)(splits[fullest], key=places.get)
+        splits[fullest].remove(nearest)
+        splits[empty].append(nearest)
+    return splits
+
+
+def hash_name(name: str, seed: int) -> float:
+    """Return a number in [0, 1) that looks random, and depends on a name and a seed alone."""
+    name = unicodedata.normalize("NFC", name)  # systems write accents in two ways
+    content = f"{seed}:{name}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(content).digest()[:6]) / 2**48
 
 
 def refuse_many_unknown(

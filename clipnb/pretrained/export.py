@@ -82,7 +82,7 @@ def save_open_clip(model: nn.Module, tokenizer: Tokenizer, folder: str | Path) -
     folder = Path(folder).expanduser()
     check_folder(folder, OPEN_CLIP_FILES, OPEN_CLIP_README)
     text = json.dumps(describe_for_open_clip(model), indent=2)
-    with replace_when_done(folder) as new:
+    with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
         (new / "open_clip_config.json").write_text(text, encoding="utf-8")
         save_file(weights, new / "open_clip_model.safetensors")
@@ -130,7 +130,7 @@ def save_hugging_face(model: nn.Module, tokenizer: Tokenizer, folder: str | Path
     check_vocabulary(tokenizer)
     folder = Path(folder).expanduser()
     check_folder(folder, HUGGING_FACE_FILES, HUGGING_FACE_README)
-    with replace_when_done(folder) as new:
+    with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
         copy.save_pretrained(new)
         processor = create_processor(model, tokenizer)

@@ -6,7 +6,9 @@ pixels with the same version of Pillow.
 """
 
 import json
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -75,7 +77,7 @@ def write_scenes(
     """Draw the dataset into `folder`: Images/, captions.txt, splits/ and labels.json.
 
     data/README.md describes this layout. The folder appears when all of it is there, so an
-    interrupted call leaves nothing behind.
+    interrupted call leaves nothing behind. Raises FileExistsError for a folder with anything in it.
 
     counts: images per split, by default `COUNTS`. size: pixels a side. workers: the number of
     processes, by default two on a machine with two cores or more.
@@ -124,9 +126,22 @@ def _run_jobs(jobs: list[Job], workers: int) -> Iterator[list[SavedScene]]:
 def _open_pool(workers: int) -> ProcessPoolExecutor | None:
     """Start worker processes; return None on a system without processes or semaphores."""
     try:
-        return ProcessPoolExecutor(workers)
+        return ProcessPoolExecutor(workers, initializer=_end_with_parent)
     except (ImportError, NotImplementedError, OSError):
         return None
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that started it is gone, however that ended.
+
+    It waits for jobs in a pipe that the other workers hold open too, so it would wait forever.
+    """
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _draw_scenes(job: Job) -> list[SavedScene]:

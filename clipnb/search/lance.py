@@ -63,7 +63,7 @@ def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
             "vector": pyarrow.list_(pyarrow.float32(), D),
         }
     )
-    with replace_when_done(folder) as new:
+    with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
         blocks = pyarrow.RecordBatchReader.from_batches(schema, iterate_rows(index, schema))
         lancedb.connect(str(new)).create_table(TABLE, blocks)

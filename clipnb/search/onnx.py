@@ -105,7 +105,7 @@ def export_onnx(
     size = preprocess.size
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     tokens = torch.full((2, 5), tokenizer.eos)
-    with replace_when_done(folder) as new, evaluation_mode(model):
+    with replace_when_done(folder, replace_folder=True) as new, evaluation_mode(model):
         new.mkdir()
         # The names of the axes are those whose length is free.
         export_tower(

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import shutil
 import sqlite3
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipnb.runtime import replace_when_done
+from clipnb.disk import check_space, replace_when_done
 from clipnb.search.database import DamagedIndexError
 
 MODELS_KEPT = 3  # a course trains many, and each has a vector for every image
@@ -71,20 +72,30 @@ def write_features(
         rows.setdefault(digest, []).append(row)
     command = "SELECT digest, vector FROM vectors WHERE weights = ? AND vector IS NOT NULL"
     found = database.execute(command, [key])
-    features = None
-    with replace_when_done(path) as temporary:
+    header = b""
+    # Through a file and not a memory map: a full disk would end the process without a word.
+    with replace_when_done(path) as temporary, open(temporary, "wb") as file:
         while batch := found.fetchmany(VECTORS_AT_ONCE):
             vectors = join_vectors([vector for _, vector in batch])  # (B, D)
-            if features is None:
+            if not header:
                 shape = (len(digests), vectors.shape[1])
-                features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+                header = make_header(shape)
+                check_space(path, 4 * shape[0] * shape[1])
+                file.write(header)
             for (digest, _), vector in zip(batch, vectors, strict=True):
                 for row in rows.pop(digest, []):
-                    features[row] = vector
+                    file.seek(len(header) + row * vector.nbytes)
+                    file.write(vector.tobytes())
         if rows:
             raise DamagedIndexError("a vector is missing")
-        features.flush()
-        del features  # Windows does not rename a file that is still mapped
+
+
+def make_header(shape: tuple[int, int]) -> bytes:
+    """Return the beginning of an .npy file of float32."""
+    header = io.BytesIO()
+    settings = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, settings)
+    return header.getvalue()
 
 
 def join_vectors(vectors: list[bytes]) -> np.ndarray:

@@ -316,7 +316,7 @@ class RetrievalWidget(ipywidgets.VBox):
 def make_placeholder(index: ImageIndex) -> str:
     """Return what stands in the box while it is empty."""
     example = "a dog on the beach"
-    if index.captions is not None:
+    if index.captions:
         example = index.captions[0][0].strip(" .")
     return f"for example: {example}"
 

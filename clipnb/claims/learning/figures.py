@@ -13,7 +13,7 @@ from clipnb.claims.learning.learning_curves import (
     images_to_reach,
 )
 from clipnb.claims.showing import format_verdict
-from clipnb.claims.so_far import find_verdict
+from clipnb.claims.so_far import judge_record
 from clipnb.claims.verdicts import read_interval
 from clipnb.plots import BLACK, BLUE, ORANGE, RED
 from clipnb.records import read_json
@@ -133,7 +133,7 @@ def tell_verdict(record: dict) -> str:
     """Tell the verdict of a record by the seeds that it has, such as "✔ supported (3 seeds)"."""
     n_seeds = len(record["seeds"])
     seeds = "seed" if n_seeds == 1 else "seeds"
-    return f"{format_verdict(find_verdict(record))} ({n_seeds} {seeds})"
+    return f"{format_verdict(judge_record(record)['verdict'])} ({n_seeds} {seeds})"
 
 
 def find_level(record: dict, fast: str, slow: str, seed: int = 0, share: float = 1.0) -> float:

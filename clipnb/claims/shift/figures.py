@@ -12,7 +12,7 @@ from clipnb.claims.shift.robustness import LABELS_MANY, WORDS_MANY, WORDS_ONE
 from clipnb.claims.shift.sources import SOURCES, TASKS
 from clipnb.claims.shift.sources_photos import TASK_WORDS
 from clipnb.claims.shift.styled import SHIFTED_STYLES, fit_line, logit
-from clipnb.claims.so_far import find_verdict
+from clipnb.claims.so_far import judge_record
 from clipnb.claims.told import tell_verdict
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 
@@ -281,7 +281,7 @@ def plot_claims(records: Sequence[dict], ax: "Axes") -> None:
     ax.axvspan(-1, 1, color=GREY, alpha=0.14, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, record in enumerate(records):
-        colour = COLOURS[find_verdict(record)]
+        colour = COLOURS[judge_record(record)["verdict"]]
         mean, low, high = scale_effect(record)
         ax.plot([low, high], [row, row], color=colour, linewidth=2.5, solid_capstyle="butt")
         fill = "white" if record["kind"] == "equivalence" else colour

@@ -1,0 +1,61 @@
+"""From what a file holds to RGB: scaled grey, transparency on white, smaller JPEGs."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def shrink_while_decoding(image: "Image.Image", least_side: int, exact: bool = False) -> None:
+    """Let the JPEG decoder shrink an opened image by 2, 4 or 8, no side below `least_side`.
+
+    Other decoders cannot. exact: only by a number that divides both sides. The decoder rounds up
+    otherwise, which stretches an image by up to 7 pixels of the file.
+    """
+    width, height = image.size
+    size = (least_side, least_side)
+    if exact:
+        factors = [by for by in (2, 4, 8) if width % by == height % by == 0]
+        factors = [by for by in factors if min(width, height) // by >= least_side]
+        factor = max(factors, default=1)
+        size = (width // factor, height // factor)
+    image.draft("RGB", size)
+
+
+def convert_to_rgb(image: "Image.Image") -> "Image.Image":
+    """Convert an image of any kind to RGB.
+
+    What is transparent becomes white: Pillow alone would show the colours that were hidden. 16 bits
+    of grey become 8: Pillow alone would make all but the darkest of them white. So do 32 bits and
+    fractions. Of an animation this is the first frame.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+    if image.mode in ("I", "F"):
+        return scale_grey(image).convert("RGB")
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(image.convert("RGBA"))
+        return page.convert("RGB")
+    return image.convert("RGB")
+
+
+def scale_grey(image: "Image.Image") -> "Image.Image":
+    """Scale an image of 32-bit integers or of fractions to 8 bits of grey.
+
+    White is the end of the smallest usual range that holds all values: 1 for fractions, 255, or
+    65,535. Values outside of these ranges are stretched from the lowest to the highest.
+    """
+    from PIL import Image
+
+    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    ranges = [255, 65535] if image.mode == "I" else [1, 255, 65535]
+    white = next((end for end in ranges if low >= 0 and high <= end), None)
+    if white is None:
+        values, white = values - low, high - low
+    return Image.fromarray((values * (255 / white)).astype(np.uint8))
