@@ -18,6 +18,7 @@ def find_lower_bounds():
     """Return {library: lower bound} of all that the course needs."""
     extras = PROJECT["optional-dependencies"]
     needed = PROJECT["dependencies"] + extras["experiments"] + extras["widgets"] + extras["course"]
+    needed += extras["shards"]
     matches = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in needed]
     return {match[1]: match[2] for match in matches if match}
 
