@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -203,20 +203,22 @@ def find_recipe_name(folder: Path) -> str | None:
 
 
 @contextmanager
-def name_damage(path: Path, advice: str) -> Iterator[None]:
+def name_damage(path: Path, advice: str | Callable[[], str]) -> Iterator[None]:
     """Turn any error of a reader in the block into a ValueError that names the file.
 
-    advice: a sentence that says what to do. A file that is missing counts as damaged too.
+    advice: a sentence that says what to do, or a function that writes it where it is needed. A file
+    that is missing counts as damaged too.
     """
     try:
         yield
     except (PermissionError, MemoryError, ModuleNotFoundError):
         raise
     except Exception as error:  # readers of damaged files raise nearly anything
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        told = advice() if callable(advice) else advice
         if isinstance(error, FileNotFoundError):
-            raise ValueError(f"{display_path(path)} is missing. {advice}") from error
-        raise ValueError(f"{display_path(path)} is damaged ({reason}). {advice}") from error
+            raise ValueError(f"{display_path(path)} is missing. {told}") from error
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ValueError(f"{display_path(path)} is damaged ({reason}). {told}") from error
 
 
 def check_same_run(

@@ -245,10 +245,13 @@ def load_run(
         raise FileNotFoundError(
             f"the run in {display_path(folder)} is unfinished. Go on with it: `{command}`."
         )
-    advice = f"Train it again: `{format_command(folder, found, found_seed)}`."
+
+    def advise() -> str:
+        return f"Train it again: `{format_command(folder, found, found_seed)}`."
+
     tokenizer = load_run_tokenizer(folder, found)
     model = create_model(found)
-    with name_damage(folder / "model.safetensors", advice):
+    with name_damage(folder / "model.safetensors", advise):
         weights = safetensors.torch.load_file(folder / "model.safetensors")
     try:
         model.load_state_dict(weights)
@@ -258,14 +261,14 @@ def load_run(
             "clipnb. Nothing was loaded; delete the folder and train again."
         ) from error
     with (
-        name_damage(folder / "history.csv", advice),
+        name_damage(folder / "history.csv", advise),
         open(folder / "history.csv", newline="", encoding="utf-8") as file,
     ):
         rows = list(csv.DictReader(file))
         history = [{key: float(value) for key, value in row.items()} for row in rows]
         if not history:
             raise ValueError("it holds no epoch")
-    with name_damage(folder / "metrics.json", advice):
+    with name_damage(folder / "metrics.json", advise):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         if not isinstance(metrics, dict) or not isinstance(metrics.get("dev"), dict):
             raise ValueError("it holds no metrics")

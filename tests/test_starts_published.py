@@ -93,7 +93,7 @@ def test_the_same_shapes_under_another_name_are_refused(published, base, monkeyp
     scaled = dataclasses.replace(published.model.preprocess, mean=(0.1, 0.2, 0.3))
     published.model.preprocess = scaled
     with pytest.raises(ValueError, match="tiny/openai takes images scaled otherwise"):
-        train(published.recipe, 0, tmp_path / "run", init="tiny/openai")
+        train(dataclasses.replace(published.recipe, name="mine"), 0, init="tiny/openai")
 
 
 def test_files_are_told_apart_by_their_content(published, tmp_path):

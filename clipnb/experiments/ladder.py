@@ -82,12 +82,12 @@ def ladder_recipes() -> list[tuple[str, Recipe]]:
     Each recipe is the one before with one change. Those that are in RECIPES have their own names
     there, so that they are trained once and not twice.
     """
-    known = {replace(recipe, name=""): recipe for recipe in RECIPES.values()}
+    known = {replace(recipe, name="any"): recipe for recipe in RECIPES.values()}
     recipe = replace(RECIPES["baseline"], epochs=RECIPES["two_minutes"].epochs)
     rungs = []
     for number, step in enumerate(STEPS):
         recipe = replace(recipe, name=f"rung_{number}", **step.fields)
-        rungs.append((step.what, known.get(replace(recipe, name=""), recipe)))
+        rungs.append((step.what, known.get(replace(recipe, name="any"), recipe)))
     return rungs
 
 
