@@ -36,7 +36,7 @@ RANGES = {
     "muon_learning_rate": (0, 10),
     "warmup": (0, 1),
     "weight_decay": (0, 100),
-    "clip_norm": (1e-6, 1e6),
+    "clip_norm": (1e-6, 1e9),
     "label_smoothing": (0, 0.99),
     "text_loss": (0, 1000),
     "word_loss": (0, 1000),
