@@ -1,12 +1,16 @@
 """What the tests of whole runs share: fixtures that train, and what is compared of two runs."""
 
+import contextlib
 import dataclasses
+import itertools
 
 import pytest
 import torch
 
+import clipnb.training
 from clipnb import load_or_train, train
 from clipnb.features import digest_weights
+from clipnb.training import train_step
 
 
 @pytest.fixture
@@ -77,3 +81,19 @@ def list_kept(run, other):
     """List the parts that two runs have in common, bit for bit."""
     mine, theirs = list_digests(run.model), list_digests(other.model)
     return {name for name in mine if mine[name] == theirs[name]}
+
+
+@contextlib.contextmanager
+def interrupt_at_step(number):
+    """Interrupt training as Ctrl-C does, when it takes its step of that number in the block."""
+    numbers = itertools.count(1)
+
+    def step_or_stop(*arguments):
+        if next(numbers) == number:
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clipnb.training, "train_step", step_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield

@@ -259,7 +259,7 @@ def test_the_record_of_the_full_budget_is_found_or_its_making_told(
 ):
     monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
     assert figures.load_full_budget() is None
-    assert "record_full_budget()" in capsys.readouterr().out
+    assert "`clipnb experiment full_budget`" in capsys.readouterr().out
     write_record(tmp_path / "full_budget" / "flickr8k.json", full)
     assert figures.load_full_budget() == round_floats(full)
     assert capsys.readouterr().out == ""

@@ -1,35 +1,16 @@
 """An interrupted run that is resumed equals a run that was never interrupted."""
 
-import contextlib
 import dataclasses
-import itertools
 
 import pytest
 import torch
-from run_parts import flatten_weights, list_losses
+from run_parts import flatten_weights, interrupt_at_step, list_losses
 
 import clipnb.training
 from clipnb import load_run, seed_everything
 from clipnb.features import digest_weights
-from clipnb.training import train_step
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
-
-
-@contextlib.contextmanager
-def interrupt_at_step(number):
-    """Interrupt training as Ctrl-C does, when it takes its step of that number in the block."""
-    numbers = itertools.count(1)
-
-    def step_or_stop(*arguments):
-        if next(numbers) == number:
-            raise KeyboardInterrupt
-        return train_step(*arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clipnb.training, "train_step", step_or_stop)
-        with pytest.raises(KeyboardInterrupt):
-            yield
 
 
 @pytest.mark.parametrize(

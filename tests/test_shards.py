@@ -1,6 +1,5 @@
 """Shards: written whole, read once each epoch, split among processes, resumed, and damaged."""
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -10,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from run_parts import flatten_weights, list_losses
+from run_parts import flatten_weights, interrupt_at_step, list_losses
 
 import clipnb.training
 from clipnb import load_run, seed_everything, train
@@ -291,22 +290,6 @@ def sharded(small, small_root, tmp_path, monkeypatch):
     folder = tmp_path / "small_shards"
     write_shards(small("train", 40), folder, pairs_per_shard=10)
     return folder
-
-
-@contextlib.contextmanager
-def interrupt_at_step(number):
-    """Interrupt training as Ctrl-C does, when it takes its step of that number in the block."""
-    numbers = itertools.count(1)
-
-    def step_or_stop(*arguments):
-        if next(numbers) == number:
-            raise KeyboardInterrupt
-        return train_step(*arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clipnb.training, "train_step", step_or_stop)
-        with pytest.raises(KeyboardInterrupt):
-            yield
 
 
 @few_dev_images

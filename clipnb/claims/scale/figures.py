@@ -331,8 +331,7 @@ def load_full_budget() -> dict | None:
         return read_json(path)
     print(
         f"The runs at the full budget are not on record ({display_path(path)}). With Flickr8k and "
-        "about nine hours of two cores this makes them: python -c "
-        '"from clipnb.experiments.full_budget import record_full_budget; record_full_budget()"'
+        "about nine hours of two cores this makes them: `clipnb experiment full_budget`."
     )
     return None
 
