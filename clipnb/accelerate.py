@@ -4,6 +4,7 @@ Both libraries read the ONNX files of the two towers. What they gain depends on 
 `clipnb bench pretrained` measures it.
 """
 
+import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -176,9 +177,7 @@ def make_examples(model: nn.Module) -> dict[str, tuple[Tensor, dict[int, str]]]:
 
 def open_openvino(path: Path, precision: str) -> Session:
     """Open an ONNX file with OpenVINO, which computes in the given precision."""
-    import openvino
-
-    core = openvino.Core()
+    core = start_openvino()
     options = {
         # By default it would choose bfloat16 also where that is slower.
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
@@ -192,6 +191,19 @@ def open_openvino(path: Path, precision: str) -> Session:
         return compiled(inputs)[0]
 
     return run
+
+
+@functools.cache
+def start_openvino():
+    """Start OpenVINO, once in a process. Returns its `openvino.Core`.
+
+    Each one gives the thread a stack for signals and puts the former one back when it goes. Of two,
+    the first to go frees the stack that the second then puts back. The next signal, such as Ctrl-C
+    or the end of a child, would kill the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def open_onnxruntime(path: Path, precision: str = "float32") -> Session:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import subprocess
 import sys
 
 import numpy as np
@@ -46,15 +47,21 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def accelerated(model, tmp_path_factory):
-    """A function that opens the model in a backend. The ONNX files are written once."""
+def towers(model, tmp_path_factory):
+    """The folder with the ONNX files of the model. They are written once."""
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("towers")
     accelerate.write_towers(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def accelerated(model, towers):
+    """A function that opens the model in a backend."""
 
     def get(backend, precision="float32"):
         pytest.importorskip(backend)
-        return accelerate.open_towers(model, folder, backend, precision)
+        return accelerate.open_towers(model, towers, backend, precision)
 
     return get
 
@@ -238,3 +245,26 @@ def test_results_stay_when_the_next_batch_comes(accelerated):
     before = first.clone()
     found.encode_image(255 - make_images(2))
     assert np.array_equal(first.numpy(), before.numpy())
+
+
+DROP_TWO_MODELS = """
+import gc, signal, sys
+from pathlib import Path
+from clipnb.accelerate import open_openvino
+signal.signal(signal.SIGTERM, lambda *arguments: None)
+sessions = [open_openvino(Path(sys.argv[1]), "float32") for _ in range(2)]
+while sessions:
+    sessions.pop(0)
+    gc.collect()
+signal.raise_signal(signal.SIGTERM)
+print("still here")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_process_survives_a_signal_after_two_models_are_gone(towers):
+    """Two instances of OpenVINO would leave a stack for signals that is freed already."""
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-c", DROP_TWO_MODELS, towers / "encode_text.onnx"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.split("\n")[0] == "still here", result.stderr
