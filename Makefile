@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # These empty files mark an install that went through. A newer pyproject.toml installs again.
 READY := .venv/installed
+# Two files at a time, and each of them in one process: the cells of a notebook belong together.
+# The order stays, so that the browser test finds notebook 04's run.
+PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 LINTERS := .venv/linters
 
 .PHONY: help lab test test-fast lint format notebooks figures clean
@@ -15,12 +18,12 @@ lab: $(READY)  ## read the course in JupyterLab
 	$(BIN)/jupyter-lab --ServerApp.root_dir=. notebooks/00_see_it_work.ipynb
 
 test: $(READY)  ## run all tests and all notebooks (half an hour)
-	$(BIN)/python -m pytest --nbval
+	$(BIN)/python -m pytest --nbval $(PARALLEL)
 
 test-fast: $(READY)  ## run the tests without notebooks and browser (4 minutes)
-	$(BIN)/python -m pytest tests --ignore-glob='tests/test_*browser*.py' \
-		--ignore=tests/test_own_data.py --ignore=tests/test_exercises.py \
-		--ignore=tests/test_parity.py
+	$(BIN)/python -m pytest tests $(PARALLEL) \
+		--ignore-glob='tests/test_*browser*.py' --ignore=tests/test_own_data.py \
+		--ignore=tests/test_exercises.py --ignore=tests/test_parity.py
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks
 	$(BIN)/ruff check

@@ -2,6 +2,11 @@
 
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Set before torch is imported. Two processes with two threads each, on two cores, would spend
+    # most of their time waiting for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from clipnb.runtime import NOTEBOOK_ENV, ROOT
 
 os.environ.update(NOTEBOOK_ENV)

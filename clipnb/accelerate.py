@@ -8,7 +8,7 @@ import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from clipnb.features import digest_weights, evaluation_mode
 from clipnb.preprocess import find_preprocess
 from clipnb.runtime import may_use_bf16
 from clipnb.search.onnx import Tower, export_tower, require_onnx
+
+if TYPE_CHECKING:
+    import openvino
 
 METHODS = ("encode_image", "encode_text")
 # Takes an array, returns the features (B, D) as one.
@@ -194,7 +197,7 @@ def open_openvino(path: Path, precision: str) -> Session:
 
 
 @functools.cache
-def start_openvino():
+def start_openvino() -> "openvino.Core":
     """Start OpenVINO, once in a process. Returns its `openvino.Core`.
 
     Each one gives the thread a stack for signals and puts the former one back when it goes. Of two,

@@ -1,12 +1,13 @@
-"""Two processes with one thread each against one with two: `python -m clipnb bench scale`.
+"""What scaling out costs and gains on this machine: `python -m clipnb bench scale`.
 
-All three processes are there from the beginning and work in turns, so that whatever else the
-machine does slows both ways alike.
+Two processes with one thread each are compared with one that has two. All three are there from the
+beginning and work in turns, so that whatever else the machine does slows both ways alike.
 """
 
 import dataclasses
 import os
 import queue
+import sys
 import tempfile
 
 import torch
@@ -15,6 +16,8 @@ from torch import multiprocessing
 
 from clipnb.bench.jpegs import temporary_photos
 from clipnb.bench.loops import iterate_endlessly, make_loop, make_model, use_photos
+from clipnb.bench.memory import measure_step_memory
+from clipnb.bench.streaming import compare_shards_with_memory, measure_mapped_memory
 from clipnb.bench.timing import summarize_ratios, time_steps, time_warm_step
 from clipnb.datasets import load_dataset
 from clipnb.recipes import RECIPES, Recipe
@@ -30,12 +33,21 @@ LONGEST_WAIT = 600  # seconds for an answer
 
 
 def run_scale_benchmark() -> str:
-    """Measure, print the ratios, and write `results/bench/scale-<cpu>.json`. Returns its path."""
+    """Measure, print the findings, and write `results/bench/scale-<cpu>.json`. Returns its path."""
     with temporary_photos():
-        results = {recipe.name: compare_processes(recipe) for recipe in SIZED}
-    path, _ = record_benchmark({"two processes": results}, "scale-")
-    for name, finding in results.items():
+        processes = {recipe.name: compare_processes(recipe) for recipe in SIZED}
+    shards = {"quick": compare_shards_with_memory()}
+    results = {
+        "two processes": processes,
+        "shards": shards,
+        "memory of a step, bytes": measure_step_memory(),
+        "mapped images": measure_mapped_memory() if sys.platform == "linux" else None,
+    }
+    path, _ = record_benchmark(results, "scale-")
+    for name, finding in processes.items():
         print(f"{finding['ratio']:8.3f}  two processes against one, {name} at 64 px")
+    for name, finding in shards.items():
+        print(f"{finding['ratio']:8.3f}  shards against images in memory, {name}")
     return path
 
 
