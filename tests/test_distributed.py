@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -405,3 +406,18 @@ def test_two_processes_are_compared_with_one(small):
     assert 0 < result["lowest"] <= result["ratio"] <= result["highest"]
     assert result["ours"] > 0
     assert result["unit"] == "pairs per second"
+
+
+def test_the_record_of_the_benchmark_holds_every_measurement(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
+    ratio = {"ratio": 0.95, "lowest": 0.9, "highest": 1.0}
+    for name in ("compare_processes", "compare_shards_with_memory"):
+        monkeypatch.setattr(scale, name, lambda *arguments: ratio)
+    monkeypatch.setattr(scale, "measure_step_memory", lambda: {"at once": {256: 10**6}})
+    monkeypatch.setattr(scale, "measure_mapped_memory", lambda: {"images": 100_000})
+    record = json.loads(Path(scale.run_scale_benchmark()).read_text())
+    assert record["two processes"] == {"quick": ratio, "baseline": ratio}
+    assert record["shards"] == {"quick": ratio}
+    assert record["memory of a step, bytes"] == {"at once": {"256": 10**6}}
+    assert record["mapped images"] == ({"images": 100_000} if sys.platform == "linux" else None)
+    assert capsys.readouterr().out.count("0.950") == 3
