@@ -22,7 +22,7 @@ test: $(READY)  ## run all tests and all notebooks (half an hour)
 
 test-fast: $(READY)  ## run the tests without notebooks and browser (4 minutes)
 	$(BIN)/python -m pytest tests $(PARALLEL) \
-		--ignore-glob='tests/test_*browser*.py' --ignore=tests/test_own_data.py \
+		--ignore-glob='tests/test_*browser*.py' --ignore-glob='tests/test_own_data*.py' \
 		--ignore=tests/test_exercises.py --ignore=tests/test_parity.py
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks
