@@ -20,7 +20,7 @@ lab: $(READY)  ## read the course in JupyterLab
 test: $(READY)  ## run all tests and all notebooks (half an hour)
 	$(BIN)/python -m pytest --nbval $(PARALLEL)
 
-test-fast: $(READY)  ## run the tests without notebooks and browser (4 minutes)
+test-fast: $(READY)  ## run the tests without notebooks and browser (10 minutes)
 	$(BIN)/python -m pytest tests $(PARALLEL) \
 		--ignore-glob='tests/test_*browser*.py' --ignore-glob='tests/test_own_data*.py' \
 		--ignore=tests/test_exercises.py --ignore=tests/test_parity.py
