@@ -4,8 +4,11 @@ BIN := .venv/bin
 # These empty files mark an install that went through. A newer pyproject.toml installs again.
 READY := .venv/installed
 LINTERS := .venv/linters
+# The tests of `make test` that try to break something; `make test-hard` counts them too.
+HARD := $(patsubst %,tests/test_%.py,bad_inputs faults properties download weight_files \
+	store_damage store_failures store_interruptions)
 
-.PHONY: help lab test test-fast lint format notebooks figures clean
+.PHONY: help lab test test-fast test-hard lint format notebooks figures clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +24,9 @@ test-fast: $(READY)  ## run the tests without notebooks and browser (4 minutes)
 	$(BIN)/python -m pytest tests --ignore-glob='tests/test_*browser*.py' \
 		--ignore=tests/test_own_data.py --ignore=tests/test_exercises.py \
 		--ignore=tests/test_parity.py
+
+test-hard: $(READY)  ## try hard to break it, and write tests/README.md (under 30 minutes)
+	$(BIN)/python -m pytest --record tests/hard $(HARD)
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks
 	$(BIN)/ruff check
