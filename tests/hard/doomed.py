@@ -16,6 +16,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import torch
+
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = ["clipnb.cli", "clipnb.commands.runs", "clipnb.training", "clipnb.retrieval"]
 PRELOADED += ["clipnb.search.store", "clipnb.datasets.shard_files", "clipnb.datasets.download"]
@@ -178,7 +180,8 @@ def count(home):
 def list_tree(folder):
     """Return {path: SHA-256} of all files below a folder, hidden and temporary ones included.
 
-    Of a database the rows count: the order in which SQLite lays them out may differ.
+    Of a database the rows count, however SQLite lays them out, and of a state of training the
+    values, however pickle writes a text that occurs twice.
     """
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): digest(path) for path in files}
@@ -186,10 +189,23 @@ def list_tree(folder):
 
 def digest(path):
     content = path.read_bytes()
+    if path.suffix == ".pt":
+        content = describe(torch.load(path, weights_only=True)).encode()
     if content.startswith(b"SQLite format 3\0"):
         with closing(sqlite3.connect(path)) as database:
             content = "\n".join(sorted(database.iterdump())).encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def describe(value):
+    """Describe a state of training: its tensors by all their bytes."""
+    if isinstance(value, dict):
+        return "\n".join(f"{key!r}: {describe(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(describe, value))}]"
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype} {list(value.shape)} {value.numpy().tobytes().hex()}"
+    return repr(value)
 
 
 if __name__ == "__main__":
