@@ -101,8 +101,8 @@ def fetch(url: str, path: Path) -> None:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         problem = _try_to_receive(url, part)
         if not problem:
+            find_tag_file(part).unlink(missing_ok=True)  # first, so that a kill leaves none behind
             os.replace(part, path)
-            find_tag_file(part).unlink(missing_ok=True)
             return
     raise DownloadError(
         f"{url}: {problem}, {TRIES} times. {get_size(part) / 1e6:.1f} MB are kept in {part}; run "

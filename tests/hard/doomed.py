@@ -69,7 +69,7 @@ def count_touches(home, reads, at, signal):
 
     def touch():
         os.write(counter, b".")
-        if at is not None and os.fstat(counter).st_size == at:
+        if at is not None and os.fstat(counter).st_size >= at:  # two threads at once
             os.kill(owner, signal)
 
     def notice(event, arguments):
