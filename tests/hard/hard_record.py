@@ -97,10 +97,12 @@ def render(record):
         lines += [f"- `{name}`" for name in failed]
         lines += ["\nWhat the other tests tried:\n"]
     else:
-        lines += [f"All {n_passed:,} tests passed: nothing was lost, and nothing was wrong.\n"]
+        lines += [f"All {n_passed:,} tests passed: nothing was lost.\n"]
+    if missing := [what for what in TRIED if count_tried(record, what) == 0]:
+        lines += [f"Not tried in this record: {', '.join(missing)}.\n"]
     lines += ["| how many | what |", "|---:|---|"]
     for what, words in TRIED.items():
-        n = sum(part["tried"].get(what, 0) for part in record.values())
+        n = count_tried(record, what)
         lines += [f"| {n:,} | {words} |"] if n else []
     lines += ["\nThe test files, and when each was last run:\n"]
     lines += ["| tests | passed | failed | skipped | minutes | version, date |"]
@@ -113,6 +115,10 @@ def render(record):
     machines = sorted({describe(part["machine"]) for part in record.values()})
     lines += ["\nThe machine: " + "; ".join(machines) + "."]
     return "\n".join(lines) + "\n"
+
+
+def count_tried(record, what):
+    return sum(part["tried"].get(what, 0) for part in record.values())
 
 
 def describe(machine):
