@@ -5,7 +5,7 @@ import sys
 from clipnb.runtime import ROOT
 
 sys.path.append(str(ROOT / "tests" / "hard"))
-from hard_record import README, TRIED, count_tried, read_record, render
+from hard_record import README, count_tried, read_record, render
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "system": "Linux x86_64", "python": "3.11.7"}
 PART = {
