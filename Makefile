@@ -7,8 +7,11 @@ READY := .venv/installed
 # The order stays, so that the browser test finds notebook 04's run.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 LINTERS := .venv/linters
+# The tests of `make test` that try to break something; `make test-hard` counts them too.
+HARD := $(patsubst %,tests/test_%.py,bad_inputs faults properties download weight_files \
+	store_damage store_failures store_interruptions)
 
-.PHONY: help lab test test-fast lint format notebooks figures clean
+.PHONY: help lab test test-fast test-hard lint format notebooks figures clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +27,9 @@ test-fast: $(READY)  ## run the tests without notebooks and browser (10 minutes)
 	$(BIN)/python -m pytest tests $(PARALLEL) \
 		--ignore-glob='tests/test_*browser*.py' --ignore-glob='tests/test_own_data*.py' \
 		--ignore=tests/test_exercises.py --ignore=tests/test_parity.py
+
+test-hard: $(READY)  ## try hard to break it, and write tests/README.md (under 30 minutes)
+	$(BIN)/python -m pytest --record tests/hard $(HARD)
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks
 	$(BIN)/ruff check

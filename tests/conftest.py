@@ -5,8 +5,10 @@ An import that nothing here uses brings in a fixture, which pytest finds in this
 
 import dataclasses
 import os
+import random
 import socket
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,17 @@ from clipnb.towers import published
 
 # These modules are no test files. Without this line a failed assert in them would show no values.
 pytest.register_assert_rewrite("browser_parts", "page_visit", "pretrained_parts", "store_parts")
+
+
+def pytest_collection_modifyitems(items):
+    """With CLIPNB_TEST_ORDER=SEED the files come in a random order, and so do the tests of each."""
+    if seed := os.environ.get("CLIPNB_TEST_ORDER"):
+        rng = random.Random(seed)
+        files = [list(tests) for _, tests in groupby(items, lambda item: item.path)]
+        rng.shuffle(files)
+        for tests in files:
+            rng.shuffle(tests)
+        items[:] = [item for tests in files for item in tests]
 
 
 @pytest.fixture(scope="session")

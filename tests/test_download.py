@@ -3,6 +3,7 @@
 import errno
 import io
 import random
+import shutil
 import socket
 import struct
 import threading
@@ -372,3 +373,35 @@ def test_no_member_may_leave_the_target(server, tmp_path, member):
     with pytest.raises(DownloadError, match="outside of its folder|is a link"):
         download_flickr8k(tmp_path / "data" / "flickr8k", server.url)
     assert list_files(tmp_path) == []
+
+
+def set_in_directory(content, place, value):
+    """Change bytes of the first entry in the directory at the end of a zip archive."""
+    start = content.index(b"PK\1\2") + place
+    return content[:start] + value + content[start + len(value) :]
+
+
+@pytest.mark.parametrize(
+    "place, value, message",
+    [
+        (8, b"\1\0", "is encrypted"),
+        (24, (2**32 - 2).to_bytes(4, "little"), "would take 4 GB"),  # it holds 100 bytes
+        (16, b"\0\0\0\0", "is damaged .Bad CRC-32"),
+        (24, b"\12\0\0\0", "is damaged"),  # it holds more than it claims
+    ],
+    ids=["encrypted", "a bomb", "a wrong CRC-32", "a hidden bomb"],
+)
+def test_an_archive_that_is_not_what_it_should_be(server, tmp_path, place, value, message):
+    archive = zip_bytes([("Flicker8k_Dataset/0_x.jpg", "x" * 100)])
+    server.files["/Flickr8k_Dataset.zip"] = set_in_directory(archive, place, value)
+    with pytest.raises(DownloadError, match=message):
+        download_flickr8k(tmp_path / "flickr8k", server.url)
+    assert list_files(tmp_path) == []
+
+
+def test_space_is_checked_before_anything_is_unpacked(server, tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(DownloadError, match="the disk is full"):
+        download_flickr8k(tmp_path, server.url)
+    assert list_files(tmp_path) == ["Flickr8k_Dataset.zip"]

@@ -78,7 +78,7 @@ def list_leftovers(folder):
     return [path.name for path in folder.rglob(".*")]
 
 
-def test_every_write_of_a_first_training_fails_once(tiny, tmp_path, monkeypatch):
+def test_every_write_of_a_first_training_fails_once(tiny, tmp_path, monkeypatch, record_property):
     cache = tmp_path / "cache"
     expected = flatten_weights(train(tiny))
     faults = Faults(monkeypatch, cache)
@@ -95,9 +95,10 @@ def test_every_write_of_a_first_training_fails_once(tiny, tmp_path, monkeypatch)
         assert list_leftovers(cache) == [], f"after write {failing}"
         run = train(tiny, resume=True)  # the disk has space again
         assert torch.equal(flatten_weights(run), expected), f"after write {failing}"
+    record_property("failed writes", n_writes)
 
 
-def test_every_write_of_a_second_training_fails_once(tiny, tmp_path, monkeypatch):
+def test_every_write_of_a_second_training_fails_once(tiny, tmp_path, monkeypatch, record_property):
     """The finished run stays, with metrics that belong to its weights, until the new one is."""
     cache = tmp_path / "cache"
     first = train(tiny)
@@ -117,6 +118,7 @@ def test_every_write_of_a_second_training_fails_once(tiny, tmp_path, monkeypatch
         assert kept.metrics["dev"] == metrics
         train(tiny, resume=True)
         assert list_leftovers(cache) == [], f"after write {failing}"
+    record_property("failed writes", n_writes)
 
 
 def test_another_training_is_put_in_place_as_a_whole(tiny, monkeypatch):

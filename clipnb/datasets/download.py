@@ -23,6 +23,8 @@ ARCHIVES = {  # the folder that each archive becomes
 TRIES = 4  # for each archive
 PAUSE = 2.0  # seconds before the second try; doubled before each further one
 TIMEOUT = 30.0  # seconds without any data
+MOST_UNPACKED = 4_000_000_000  # bytes; Flickr8k's larger archive holds 1.1 GB
+ENCRYPTED = 1  # a bit among the flags of a member
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 DISK_ERRORS = DISK_FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
 WORTH_ANOTHER_TRY = {408, 416, 429}  # HTTP errors; those of 500 and above are too
@@ -99,8 +101,8 @@ def fetch(url: str, path: Path) -> None:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         problem = _try_to_receive(url, part)
         if not problem:
+            find_tag_file(part).unlink(missing_ok=True)  # first, so that a kill leaves none behind
             os.replace(part, path)
-            find_tag_file(part).unlink(missing_ok=True)
             return
     raise DownloadError(
         f"{url}: {problem}, {TRIES} times. {get_size(part) / 1e6:.1f} MB are kept in {part}; run "
@@ -232,6 +234,7 @@ def _unpack_members(archive: Path, folder: Path) -> None:
         temporary.mkdir()
         # All paths are checked before anything is written.
         members = [(info, split_member_path(archive, info)) for info in packed.infolist()]
+        check_size(archive, packed.infolist(), folder)
         for info, parts in progress(members, desc=f"unpacking {archive.name}"):
             if parts[0] == folder.name:
                 parts = parts[1:]
@@ -243,10 +246,27 @@ def _unpack_members(archive: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, file)
 
 
+def check_size(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
+    """Raise DownloadError if an archive claims to hold far more than it should.
+
+    No member can give more than it claims: `zipfile` stops there, and the CRC-32 is wrong. Raises
+    OSError if there is too little space.
+    """
+    n_bytes = sum(info.file_size for info in members)
+    if n_bytes > MOST_UNPACKED:
+        raise DownloadError(
+            f"{archive.name} would take {n_bytes / 1e9:,.0f} GB: this is not the archive it should "
+            "be. It has been deleted, and nothing of it was unpacked."
+        )
+    if n_bytes > shutil.disk_usage(folder.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
 def split_member_path(archive: Path, info: zipfile.ZipInfo) -> list[str]:
     """Split the path of a zip member into its parts.
 
-    Raises DownloadError if the path is absolute, has a drive letter or "..", or is a symbolic link.
+    Raises DownloadError if the path is absolute, has a drive letter or "..", if it is a symbolic
+    link, or if the member is encrypted.
     """
     # The name as stored, because systems differ in what a backslash means.
     name = info.orig_filename.replace("\\", "/")
@@ -255,6 +275,8 @@ def split_member_path(archive: Path, info: zipfile.ZipInfo) -> list[str]:
         problem = "would be written outside of its folder"
     elif stat.S_ISLNK(info.external_attr >> 16):
         problem = "is a link"
+    elif info.flag_bits & ENCRYPTED:
+        problem = "is encrypted"
     else:
         return parts
     raise DownloadError(

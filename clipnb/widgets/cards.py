@@ -92,8 +92,9 @@ class Pictures:
     def __init__(self, format_image: Callable[[str], str]):
         self.format_image = format_image
         self.widgets: OrderedDict[str, ipywidgets.HTML] = OrderedDict()
-        self.layout = ipywidgets.Layout()  # one for all
-        self.style = ipywidgets.HTML().style
+        model = ipywidgets.HTML()
+        self.layout, self.style = model.layout, model.style  # one for all
+        model.close()
 
     def get(self, image_id: str) -> ipywidgets.HTML:
         """Return the widget of an image. It is made when the image is first asked for."""

@@ -1,0 +1,26 @@
+"""Closing a widget with all its parts, so that their memory is free again."""
+
+import ipywidgets
+
+
+def close_parts(owner: ipywidgets.Widget) -> None:
+    """Close all widgets that a widget is made of: what it shows, hides, or keeps for later.
+
+    ipywidgets closes the outermost one alone. It keeps the others as long as Python runs, and with
+    them the outermost one, which their handlers call.
+    """
+    found, waiting = {}, [owner]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in found:
+            continue
+        found[id(part)] = part
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, ipywidgets.Widget) or type(part).__module__.startswith(__package__):
+            waiting += getattr(part, "__dict__", {}).values()  # traits, such as children, too
+    for part in found.values():
+        if isinstance(part, ipywidgets.Widget) and part is not owner:
+            part.close()
