@@ -8,7 +8,7 @@ import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -194,7 +194,7 @@ def open_openvino(path: Path, precision: str) -> Session:
 
 
 @functools.cache
-def start_openvino():
+def start_openvino() -> Any:
     """Start OpenVINO, once in a process. Returns its `openvino.Core`.
 
     Each one gives the thread a stack for signals and puts the former one back when it goes. Of two,
