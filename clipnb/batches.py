@@ -19,6 +19,11 @@ def steps_per_epoch(dataset: CaptionDataset, recipe: Recipe) -> int:
     """Return the number of whole batches in an epoch. Raises ValueError if there is none."""
     if not isinstance(dataset, CaptionDataset) and hasattr(dataset, "count_steps"):  # shards
         return dataset.count_steps(recipe.batch_size)
+    if len(dataset) < 2:
+        raise ValueError(
+            f"{dataset.name} has {len(dataset)} training images; at least 2 are needed, so that a "
+            "caption can be compared with a wrong image."
+        )
     n_captions = len(dataset.captions[0]) if recipe.sampling == "rows" else 1
     rows = len(dataset) * n_captions
     if recipe.batch_size > rows:

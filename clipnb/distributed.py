@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.recipes import Recipe
@@ -217,9 +218,16 @@ def gather_features(own: list[Tensor]) -> list[Tensor]:
     return list(parts.transpose(0, 1).flatten(1, 2))  # n times (B, D)
 
 
-def gather_rows(own: Tensor, dim: int = 0) -> Tensor:
-    """Return the rows of the whole batch, without gradients: the shares of all processes."""
-    return own if world_size() == 1 else torch.cat(list(gather_numbers(own)), dim)
+def gather_tokens(own: Tensor) -> Tensor:
+    """Return the tokens of the whole batch (C, B, T), of the shares (C, b, t) of all processes.
+
+    With shards each process trims its own share, so the lengths t differ. Zeros fill them up.
+    """
+    if world_size() == 1:
+        return own
+    length = torch.tensor(own.shape[-1], device=own.device)
+    missing = int(gather_numbers(length).max() - length)
+    return torch.cat(list(gather_numbers(F.pad(own, (0, missing)))), dim=1)
 
 
 def average_gradients(model: nn.Module) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from clipnb.distributed import gather_features, gather_rows, rank, take_share, world_size
+from clipnb.distributed import gather_features, gather_tokens, rank, take_share, world_size
 from clipnb.local_losses import local_clip_loss, local_siglip_loss
 from clipnb.losses import clip_loss, shared_text_loss, siglip_loss
 from clipnb.model import CLIP
@@ -48,7 +48,7 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
         text_losses = [compare(i, i % len(sets) + 1) for i in sets]
         loss = loss + recipe.text_loss * torch.stack(text_losses).mean()
     if recipe.word_loss:
-        all_tokens = gather_rows(tokens, dim=1)
+        all_tokens = gather_tokens(tokens)
         loss = loss + recipe.word_loss * compute_word_loss(model, whole[0], all_tokens, scale)
     return loss
 

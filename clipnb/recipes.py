@@ -1,5 +1,6 @@
 """Recipes: everything that decides a training run but the seed, in one frozen object."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -121,7 +122,9 @@ class Recipe:
 
     def __post_init__(self):
         for field, hint in get_type_hints(Recipe).items():
-            self._check_field(field, hint, getattr(self, field))
+            value = take_plain_value(getattr(self, field), hint)
+            self._check_field(field, hint, value)
+            object.__setattr__(self, field, value)  # the recipe is frozen from here on
         if self.cache_gradients and not self.chunk_size:
             self._refuse("cache_gradients works chunk by chunk; set chunk_size, as to 128.")
         if self.tokenizer == "clip" and self.vocab_size < 49408:
@@ -212,6 +215,19 @@ class Recipe:
             if field.name in LATER_FIELDS and fields[field.name] == field.default:
                 del fields[field.name]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:8]
+
+
+def take_plain_value(value: object, hint: type) -> object:
+    """Return a scalar of NumPy or torch as the value of Python that it is.
+
+    An int is made a float where one belongs: 0 and 0.0 are one recipe, and its run has one name.
+    """
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    with contextlib.suppress(OverflowError):  # such an integer is out of every range
+        return float(value) if hint is float and is_whole else value
+    return value
 
 
 # What the notebooks run: about a minute on two cores.

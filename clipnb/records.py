@@ -3,7 +3,9 @@
 import dataclasses
 import datetime
 import json
+import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clipnb.disk import explain_write_errors
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
 from clipnb.recipes import Recipe
@@ -114,7 +117,8 @@ def record_trial(run: Run) -> str:
     """Append a run's recipe and its result on dev, never on test. Return the path as text.
 
     The file is `results/trials/<dataset>.jsonl`. A search keeps a line of every trial, the losers
-    too: the best of many trials alone would look better than it is.
+    too: the best of many trials alone would look better than it is. A line is added in one write,
+    so two processes may add theirs at once.
     """
     trial = {
         "recipe": dataclasses.asdict(run.recipe),
@@ -127,9 +131,18 @@ def record_trial(run: Run) -> str:
     }
     path = results_dir() / "trials" / f"{run.recipe.dataset}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(round_floats(trial)) + "\n")
+    line = json.dumps(round_floats(trial)).encode() + b"\n"
+    with explain_write_errors(path), open(path, "ab", buffering=0) as file:
+        file.write(line if ends_a_line(path) else b"\n" + line)
     return display_path(path)
+
+
+def ends_a_line(path: Path) -> bool:
+    """Tell whether a file is empty or ends with a whole line: a kill leaves a part of one."""
+    with open(path, "rb") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+        return file.read(1) in (b"", b"\n")
 
 
 def make_file_name(recipe: Recipe) -> str:
@@ -167,11 +180,24 @@ def load_records(dataset: str | None = None) -> list[dict]:
 
 
 def load_trials(dataset: str) -> list[dict]:
-    """Load the trials of a search on a dataset, oldest first. There may be none."""
+    """Load the trials of a search on a dataset, oldest first. There may be none.
+
+    A line that is not whole, because its writer was killed, is left out with a warning.
+    """
     path = results_dir() / "trials" / f"{dataset}.jsonl"
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    trials = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        try:
+            trials += [json.loads(line)] if line.strip() else []
+        except ValueError:
+            warnings.warn(
+                f"{display_path(path)}:{number} is not a whole trial and is left out; delete the "
+                "line.",
+                stacklevel=2,
+            )
+    return trials
 
 
 def read_json(path: Path) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -163,15 +163,17 @@ class ImageIndex:
             query = self._read_file(query)
         if hasattr(query, "convert"):
             query = self._resize(query)
-        query = query if torch.is_tensor(query) else torch.tensor(np.asarray(query))
+        D = self.image_features.shape[1]
+        kinds = f"a query is a text, an image (3, H, W) or a vector ({D},)"
+        if not torch.is_tensor(query):
+            numbers = np.asarray(query)
+            if numbers.dtype.kind not in "fiub":  # texts, or None
+                raise ValueError(f"{kinds}; this is a {type(query).__name__}.")
+            query = torch.tensor(numbers)
         if query.ndim == 3 and len(query) == 3:
             return encode_images(self.model, self._resize_array(query)[None])[0]
         if query.shape != self.image_features.shape[1:]:
-            D = self.image_features.shape[1]
-            raise ValueError(
-                f"a query is a text, an image (3, H, W) or a vector ({D},); this is an array "
-                f"{tuple(query.shape)}."
-            )
+            raise ValueError(f"{kinds}; this is an array {tuple(query.shape)}.")
         return F.normalize(query.float().cpu(), dim=0)
 
     def _encode_text(self, text: str) -> Tensor:
@@ -251,8 +253,10 @@ class ImageIndex:
         """Find the k images nearest to a query (see `encode`), best first.
 
         There are fewer than k if the index holds fewer, and none if the query is a text that is
-        empty or without a known token.
+        empty or without a known token. Raises ValueError if k is no whole number.
         """
+        if not isinstance(k, SupportsIndex):
+            raise ValueError(f"k is {k!r}; set it to a whole number of images.")
         feature = self.encode(query)
         if feature is None or k < 1:
             return []

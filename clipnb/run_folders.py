@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import operator
 import os
 import re
 import shutil
@@ -10,15 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import SupportsIndex
 
 from clipnb.datasets import versioned_name
-from clipnb.disk import refuse_folder
+from clipnb.disk import HOLDER
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
 from clipnb.selection import check_unknown_name, is_file, split_published_name
 from clipnb.towers.libraries import LIBRARIES
 
 NEXT = "next"  # the folder in a finished run's folder in which its successor is trained
+# What a run writes into its folder. Everything else there is somebody else's.
+FILES = {
+    "recipe.json",  # written first
+    "tokenizer.json",
+    "data.json",
+    "history.csv",
+    "state.pt",
+    "model.safetensors",
+    "metrics.json",  # written last
+}
 NAME = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]{1,100}')
 LARGE_FILE = 10_000_000  # bytes; such a file takes a while to read
 
@@ -47,14 +59,23 @@ def name_folder(recipe: Recipe, seed: int, start: dict | None) -> Path:
 
 def check_name(name: str, seed: int) -> None:
     """Raise ValueError if the name of a recipe, or a seed, cannot be part of a folder's name."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f"the seed is {seed!r}; it has to be a whole number.")
+    check_seed(seed)
     if not NAME.fullmatch(name) or name != name.strip(" ."):
         raise ValueError(
             f"the recipe's name {name!r} cannot be part of a folder's name: it may have at most "
             r'100 letters, none of / \ : * ? " < > |, and no dot or space at its ends. Rename it: '
             "dataclasses.replace(recipe, name=...)."
         )
+
+
+def check_seed(seed: SupportsIndex) -> int:
+    """Return a seed as an int, also one of NumPy. Raises ValueError if it is no whole number."""
+    try:
+        if not isinstance(seed, bool):
+            return operator.index(seed)
+    except TypeError:
+        pass
+    raise ValueError(f"the seed is {seed!r}; it has to be a whole number.")
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -65,10 +86,40 @@ def is_finished(folder: str | Path) -> bool:
 def find_work_folder(folder: Path) -> Path:
     """Return the folder in which a run is trained: its own, or `next` in it if it is finished.
 
-    So a finished run stays until its successor is finished.
+    So a finished run stays until its successor is finished. Raises FileExistsError if `next` is not
+    a run's.
     """
     install_next(folder)
-    return folder / NEXT if is_finished(folder) else folder
+    if not is_finished(folder):
+        return folder
+    work = folder / NEXT
+    if os.path.lexists(work) and not is_work_folder(work):
+        raise FileExistsError(
+            f"{display_path(work)} is not of clipnb, which needs this name to train the run again. "
+            "Nothing of it was touched; move it elsewhere."
+        )
+    return work
+
+
+def is_work_folder(path: Path) -> bool:
+    """Tell whether a path is a folder with files of a run and nothing else, or with nothing.
+
+    Names alone do not say it: others call a file metrics.json too.
+    """
+    if path.is_symlink() or not path.is_dir():
+        return False
+    names = {name for name in os.listdir(path) if not HOLDER.fullmatch(name)}
+    own_keys = {"recipe.json": "recipe", "metrics.json": "dev"}
+    is_ours = any(_has_key(path / name, key) for name, key in own_keys.items())
+    return not names or (names <= FILES and is_ours)
+
+
+def _has_key(path: Path, key: str) -> bool:
+    """Tell whether a file is JSON that has a dict under a key."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8"))[key], dict)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def has_no_successor(folder: Path) -> bool:
@@ -77,13 +128,8 @@ def has_no_successor(folder: Path) -> bool:
 
 
 def clear_work_folder(work: Path) -> None:
-    """Remove what an earlier training left in a folder, because a new one begins.
-
-    Raises FileExistsError, and removes nothing, if `next` is somebody else's.
-    """
+    """Remove what an earlier training left in `find_work_folder`, because a new one begins."""
     if work.name == NEXT and work.exists():
-        if not (work / "recipe.json").exists():
-            refuse_folder(work)
         shutil.rmtree(work)
     (work / "state.pt").unlink(missing_ok=True)  # an earlier run may have other tokens
 
@@ -95,7 +141,7 @@ def install_next(folder: Path) -> None:
     next call goes on. So weights and metrics that belong together are always found together.
     """
     new = folder / NEXT
-    if not (new / "metrics.json").exists():
+    if not (new / "metrics.json").exists() or not is_work_folder(new):
         return
     with suppress(FileNotFoundError):  # another process does the same at this moment
         for path in sorted(new.iterdir(), key=lambda path: path.name == "metrics.json"):
@@ -187,7 +233,8 @@ def read_start(folder: str | Path) -> dict:
     Raises ValueError if it is damaged.
     """
     path = Path(folder) / "recipe.json"
-    with name_damage(path, "Nothing was loaded; delete the folder and train again."):
+    advice = "Nothing was loaded; if the folder is a run of clipnb, delete it and train again."
+    with name_damage(path, advice):
         start = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(start, dict) or not isinstance(start.get("recipe"), dict):
             raise ValueError("it holds no recipe")
@@ -224,8 +271,17 @@ def name_damage(path: Path, advice: str | Callable[[], str]) -> Iterator[None]:
 def check_same_run(
     folder: str | Path, recipe: Recipe, seed: int, init: str | Path | None = None
 ) -> None:
-    """Raise ValueError, naming both, if a folder holds a run of another recipe, seed or start."""
+    """Raise ValueError, naming both, if a folder holds a run of another recipe, seed or start.
+
+    Raises FileExistsError if it is no folder, or holds files that a run would write, but no run.
+    """
+    taken = find_taken_names(Path(folder))
     if not (Path(folder) / "recipe.json").exists():
+        if taken:
+            raise FileExistsError(
+                f"{display_path(folder)} holds no run, but {', '.join(taken)}, which a run would "
+                "write over. Nothing was touched; choose another folder."
+            )
         return
     found, found_seed = read_recipe(folder)
     asked_for = dataclasses.asdict(recipe) | {"seed": seed, "init": None}
@@ -247,6 +303,18 @@ def check_same_run(
         f"{display_path(folder)} holds the recipe {found.name!r}, not {recipe.name!r} as asked "
         f"for ({differences}). Nothing was loaded; choose another folder, or delete that one."
     )
+
+
+def find_taken_names(folder: Path) -> list[str]:
+    """List the files in a folder that have the names of a run's. It need not exist.
+
+    Raises FileExistsError if it is no folder.
+    """
+    if folder.is_dir():
+        return sorted(FILES & set(os.listdir(folder)))
+    if os.path.lexists(folder):
+        raise FileExistsError(f"{display_path(folder)} is no folder. Choose another place.")
+    return []
 
 
 # ---- what a run starts from ------------------------------------------------------------------

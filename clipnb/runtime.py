@@ -5,6 +5,7 @@ Its folders are in places.py and the writing of files in disk.py; both can be im
 
 import contextlib
 import ctypes
+import operator
 import os
 import platform
 import random
@@ -108,6 +109,7 @@ def seed_everything(*seeds: int) -> None:
 
     Tuples that are close to each other give unrelated random numbers.
     """
+    seeds = tuple(operator.index(seed) for seed in seeds)  # np.int64(0) is 0
     seed = random.Random(str(seeds)).getrandbits(63)
     random.seed(seed)
     torch.manual_seed(seed)

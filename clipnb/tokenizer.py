@@ -18,6 +18,9 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from tokenizers import Tokenizer as BytePairEncoder
 from torch import Tensor
 
+from clipnb.disk import write_file
+from clipnb.places import display_path
+
 SOS, EOS = "<start_of_text>", "<end_of_text>"
 CLIP_EOS = 49_407  # the last id of CLIP's vocabulary, which is told by it
 # CLIP's merges happen inside these pieces: words, contractions, single digits, punctuation.
@@ -124,11 +127,17 @@ class Tokenizer:
         """Write vocabulary and merges as one JSON file.
 
         Other programs can read it with the library tokenizers. They join accents with their
-        letters and lower-case a text, and leave out the other repairs of `clean_text`.
+        letters and lower-case a text, and leave out the other repairs of `clean_text`. The file
+        replaces an earlier one. Raises FileExistsError if something else is there.
         """
         bpe = BytePairEncoder.from_str(self.bpe.to_str())
         bpe.normalizer = make_normalizer()
-        bpe.save(str(path))
+        if Path(path).is_file() and not holds_tokenizer(path):
+            raise FileExistsError(
+                f"{display_path(path)} is there already and is no tokenizer; choose another name, "
+                "or delete it first."
+            )
+        write_file(path, bpe.to_str(pretty=True))
 
 
 def check_text(text: str) -> str:
@@ -246,8 +255,10 @@ def train_tokenizer(
 
     Bytes that no caption holds have no id and are dropped. So where the captions are plain English,
     a text in another script has no tokens. Raises ValueError if `vocab_size` does not even hold
-    the special tokens and the single characters.
+    the special tokens and the single characters, TypeError for a single string.
     """
+    if isinstance(captions, str):
+        raise TypeError("a tokenizer is learned from a list of captions, not from one string.")
     captions = [check_text(caption) for caption in captions]
     specials = ["<pad>", SOS, EOS]
 
@@ -280,5 +291,24 @@ def train_tokenizer(
 
 
 def load_tokenizer(path: str | Path, context_length: int = 77) -> Tokenizer:
-    """Read what `Tokenizer.save` wrote."""
-    return Tokenizer(BytePairEncoder.from_file(str(path)), context_length)
+    """Read what `Tokenizer.save` wrote.
+
+    Raises OSError if there is no such file, ValueError if it holds no tokenizer.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return Tokenizer(BytePairEncoder.from_buffer(content), context_length)
+    except Exception as error:  # the library raises nothing more special
+        raise ValueError(
+            f"{display_path(path)} holds no tokenizer ({error}). Nothing was loaded; write it anew "
+            "with `tokenizer.save(path)`."
+        ) from error
+
+
+def holds_tokenizer(path: str | Path) -> bool:
+    """Tell whether a file can be replaced by a tokenizer: it holds one, or nothing."""
+    content = Path(path).read_bytes()
+    try:
+        return not content or bool(BytePairEncoder.from_buffer(content))
+    except Exception:
+        return False

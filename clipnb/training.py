@@ -125,6 +125,7 @@ def train(
     other data. Raises RuntimeError if another process is training into the folder, and at the first
     loss that is NaN or infinite.
     """
+    seed = run_folders.check_seed(seed)
     check_recipe(recipe, seed, init)
     folder = Path(folder or run_folders.run_folder(recipe, seed, init))
     with lock_folder(folder):
@@ -161,9 +162,14 @@ def train_in_folder(
         train_set = ShardFolder(shards)
     if isinstance(train_set, ShardFolder):
         streaming.check_shards(train_set, recipe)
-    train_set = train_set or load_split(recipe, "train", recipe.stored_size, root)
-    dev_set = dev_set or load_split(recipe, "dev", recipe.image_size, root)
-    steps_per_epoch(train_set, recipe)  # too large a batch is refused before anything is written
+    if train_set is None:
+        train_set = load_split(recipe, "train", recipe.stored_size, root)
+    if dev_set is None:
+        dev_set = load_split(recipe, "dev", recipe.image_size, root)
+    # What cannot be trained or judged is refused before anything is written.
+    steps_per_epoch(train_set, recipe)
+    if not len(dev_set):
+        raise ValueError("the dev set holds no images; at least one is needed to judge an epoch.")
 
     keep_freed_memory()
     seed_everything(seed)
@@ -399,6 +405,7 @@ def load_or_train(
     ValueError for an unknown name.
     """
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    seed = run_folders.check_seed(seed)
     folder = run_folders.run_folder(recipe, seed, init)
     if distributed.on_first(lambda: run_folders.is_finished(folder)):
         run = runs.load_run(folder, recipe, seed, init)

@@ -14,11 +14,20 @@ import torch.distributed as dist
 from clipnb import RECIPES, create_model, seed_everything
 from clipnb.batches import iterate_batches
 from clipnb.datasets import CaptionDataset
-from clipnb.distributed import average_gradients, average_losses, keep_draws_alike, world_size
+from clipnb.distributed import (
+    average_gradients,
+    average_losses,
+    keep_draws_alike,
+    take_share,
+    world_size,
+)
+from clipnb.frozen import encode_frozen
 from clipnb.objective import compute_loss
 from clipnb.optimizers import make_optimizer
 from clipnb.shared_norm import share_batch_norms
 from clipnb.steps import train_step, update_average
+from clipnb.tokenizer import trim_padding
+from clipnb.tuning import add_lora, freeze_towers, hold_still
 
 N, K, T = 24, 3, 9  # images, captions of each, tokens of a caption
 TINY = dataclasses.replace(
@@ -51,6 +60,11 @@ CASES = {
     "cached chunks": {"chunk_size": 3, "cache_gradients": True, "text_loss": 0.5},
     "rows": {"sampling": "rows", "captions_per_image": 1},
     "all that is drawn": ALL_DRAWS,
+    "frozen image encoder": {"freeze": "image", "image_encoder": "residual_cnn"},
+    "frozen encoders": {"freeze": "both"},
+    "frozen text encoder and words": {"freeze": "text", "word_loss": 1.0},
+    "low rank": {"lora_rank": 2, "image_encoder": "residual_cnn"},
+    "low rank in cached chunks": {"lora_rank": 2, "chunk_size": 3, "cache_gradients": True},
     "muon and an average": {"optimizer": "muon", "ema": 0.9, "image_encoder": "residual_cnn"},
 }
 
@@ -75,8 +89,16 @@ def take_three_steps(changes, device="cpu"):
     recipe = dataclasses.replace(TINY, **changes)
     dataset, tokens = make_dataset(recipe.stored_size)
     seed_everything(0)
-    model = create_model(recipe).double().to(device)
+    model = create_model(recipe)
+    freeze_towers(model, recipe, set(model.state_dict()))
+    model = model.double().to(device)
+    if recipe.lora_rank:
+        add_lora(model, recipe.lora_rank, recipe.lora_towers)
     share_batch_norms(model)
+    if recipe.freeze != "none":
+        # In float32, which encoders of images take, and exact enough because it is done once.
+        dataset = encode_frozen(model.float(), dataset, tokens, recipe)
+        model, tokens = model.double(), dataset.texts
     average = copy.deepcopy(model)
     optimizer = make_optimizer(model, recipe)
     for group in optimizer.param_groups:
@@ -85,7 +107,8 @@ def take_three_steps(changes, device="cpu"):
     results = {"losses": []}
     batches = iterate_batches(dataset, tokens, recipe, torch.device(device))
     for step, (images, texts) in enumerate(keep_draws_alike(batches)):
-        images = images.double()
+        images, texts = (x.double() if x.is_floating_point() else x for x in (images, texts))
+        hold_still(model, recipe)
         if step == 0:
             first = copy.deepcopy(model)
             loss = compute_loss(first, images, texts, recipe)
@@ -101,6 +124,27 @@ def take_three_steps(changes, device="cpu"):
     results["weights"] = flatten(model.state_dict().values())
     results["average"] = flatten(average.state_dict().values())
     return {name: tensor.cpu() for name, tensor in results.items()}
+
+
+def compute_word_losses():
+    """The losses of the words of batches whose shares are as long as their own captions.
+
+    Shards are read so. First the one half of a batch has the longer captions, then the other.
+    """
+    seed_everything(0)
+    recipe = dataclasses.replace(TINY, word_loss=1.0)
+    model = create_model(recipe).double().eval()
+    dataset, tokens = make_dataset(32)
+    images = torch.from_numpy(dataset.images[:8]).double() / 127.5 - 1
+    losses = []
+    for long in (slice(0, 4), slice(4, 8)):
+        texts = tokens[:8].transpose(0, 1).clone()  # (K, B, T)
+        texts[:, :, 3:] = 0
+        texts[:, long, 3:] = 7
+        own = trim_padding(take_share(texts, dim=1))
+        loss = compute_loss(model, take_share(images), own, recipe)
+        losses.append(average_losses(loss.detach()))
+    return {"losses": torch.stack(losses)}
 
 
 def flatten(tensors):
@@ -133,5 +177,6 @@ def run_cases(rank, size, folder, device="cpu"):
     assert world_size() == size
     results = {name: take_three_steps(changes, device) for name, changes in CASES.items()}
     results["dropout"] = draw_dropout(device)
+    results["lengths"] = compute_word_losses()
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()

@@ -21,6 +21,7 @@ from clipnb import (
     load_dataset,
     load_run,
     run_folder,
+    seed_everything,
     train,
 )
 from clipnb.commands.options import parse_field
@@ -111,7 +112,23 @@ def test_a_seed_is_a_whole_number(seed, own_cache):
     check_message(error, "seed", repr(seed))
 
 
+def test_a_seed_of_numpy_is_the_number_that_it_is(own_cache):
+    assert run_folder(QUICK, np.int64(3)) == run_folder(QUICK, 3)
+    seed_everything(np.int64(3), 1)
+    drawn = torch.rand(3)
+    seed_everything(3, 1)
+    assert torch.equal(drawn, torch.rand(3))
+
+
 # ---- dataset folders -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, -1, "16", 16.0, None, math.nan])
+def test_a_size_of_images_is_a_whole_number(size):
+    with pytest.raises(ValueError) as error:
+        load_dataset("own", "dev", size)
+    check_message(error, "image_size", repr(size), "whole number of pixels")
+
 
 ROWS = "".join(f"{i}.png,picture number {i}\n" for i in range(6))
 FILES = {  # {case: (files that are written, words of the message)}

@@ -55,7 +55,7 @@ def test_train_evaluate_search(clipnb, small_root):
         assert len(caption.split()) > 1
 
 
-def test_ctrl_c_then_resume(clipnb, monkeypatch):
+def test_ctrl_c_then_resume(clipnb, monkeypatch, capsys):
     from clipnb import training
 
     train_step, calls = training.train_step, []
@@ -80,6 +80,10 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch):
     monkeypatch.setattr(training, "train_step", count)
     assert clipnb("train --recipe tiny --resume")[0] == 0
     assert len(calls) == 4 + 3, "an epoch has three steps: the second epoch again, not the first"
+    with pytest.raises(SystemExit):
+        cli.main()  # once more
+    assert len(calls) == 4 + 3, "a finished run is loaded"
+    assert "This run is finished: leave --resume out" in capsys.readouterr().err
 
 
 def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):

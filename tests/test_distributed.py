@@ -19,6 +19,7 @@ from distributed_parts import (
     CASES,
     TINY,
     K,
+    compute_word_losses,
     draw_dropout,
     make_dataset,
     run_cases,
@@ -62,6 +63,13 @@ def test_two_processes_take_the_steps_of_one(two, case, monkeypatch):
         assert torch.equal(two[0][case][name], two[1][case][name]), "no process drifts away"
     if CASES[case].get("image_encoder") == "residual_cnn":
         assert len(one["statistics"]) > 100, "those of batch norm are compared too"
+
+
+def test_captions_of_other_lengths_in_another_process_are_no_matter(two, monkeypatch):
+    monkeypatch.setenv("CLIPNB_PRECISION", "float32")
+    one = compute_word_losses()["losses"]
+    for results in two:
+        torch.testing.assert_close(results["lengths"]["losses"], one, rtol=0, atol=1e-6)
 
 
 def test_dropout_is_a_process_s_own_and_changes_no_batch(two):

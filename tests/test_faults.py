@@ -4,6 +4,7 @@ import builtins
 import dataclasses
 import errno
 import io
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,8 @@ from run_parts import flatten_weights
 from clipnb import RECIPES, load_run, run_folder, train
 from clipnb.datasets import load_dataset
 from clipnb.disk import check_space, checksum_file, is_alive, replace_when_done, write_file
-from clipnb.run_folders import install_next, is_finished
+from clipnb.records import load_trials, record_trial
+from clipnb.run_folders import FILES, install_next, is_finished
 from clipnb.scenes import write_scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 8 dev images")
@@ -157,11 +159,101 @@ def test_what_does_not_belong_to_clipnb_stays_in_a_run(tiny):
     (folder / "notes.txt").write_text("mine")
     train(tiny)
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+FOREIGN = {
+    "other files": {"thoughts.txt": "mine"},
+    "a photo and metrics": {"photo.jpg": "mine", "metrics.json": '{"dev": {}}'},
+    "metrics of something else": {"metrics.json": '{"accuracy": 1}'},
+    "a recipe for a cake": {"recipe.json": '{"eggs": 2}'},
+    "a list": {"metrics.json": "[1]"},
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_foreign_folder_with_the_name_of_a_successor_is_left_alone(case, tiny):
+    folder = run_folder(tiny)
+    train(tiny)
+    before = (folder / "metrics.json").read_bytes()
     (folder / "next").mkdir()
-    (folder / "next" / "thoughts.txt").write_text("mine too")
-    with pytest.raises(FileExistsError, match="nothing of it was touched"):
+    for name, content in FOREIGN[case].items():
+        (folder / "next" / name).write_text(content)
+    load_run(folder)
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match="next is not of clipnb.* move it elsewhere"):
+            train(tiny, resume=resume)
+    found = {path.name: path.read_text() for path in (folder / "next").iterdir()}
+    assert found == FOREIGN[case]
+    assert (folder / "metrics.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_or_a_link_with_the_name_of_a_successor_is_left_alone(kind, tiny, tmp_path):
+    folder = run_folder(tiny)
+    train(tiny)
+    successor = folder / "next"
+    if kind == "file":
+        successor.write_text("mine")
+    else:
+        successor.symlink_to(train(tiny, folder=tmp_path / "other").folder)
+    load_run(folder)
+    with pytest.raises(FileExistsError, match="is not of clipnb"):
         train(tiny)
-    assert (folder / "next" / "thoughts.txt").read_text() == "mine too"
+    assert os.path.lexists(successor)
+
+
+@pytest.mark.parametrize("name", sorted(FILES - {"recipe.json"}))
+def test_files_that_a_run_would_write_over_are_refused_by_name(name, tiny, tmp_path):
+    """A folder from elsewhere may hold a tokenizer.json and a model.safetensors too."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"other holds no run, but {name}"):
+        train(tiny, folder=tmp_path / "other")
+    assert [path.read_text() for path in (tmp_path / "other").iterdir()] == ["mine"]
+
+
+def test_a_run_into_a_file_is_refused(tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match="file is no folder"):
+        train(tiny, folder=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_empty_datasets_are_refused_and_not_replaced(tiny, small_data, tmp_path):
+    sets = {
+        "train_set": load_dataset("own", "train", 16),
+        "dev_set": load_dataset("own", "dev", 16),
+    }
+    for name, words in {
+        "train_set": "has 0 training images; at least 2",
+        "dev_set": "holds no images",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            train(tiny, folder=tmp_path / "run", **sets | {name: sets[name].subset([])})
+    with pytest.raises(ValueError, match="has 1 training images; at least 2"):
+        train(tiny, folder=tmp_path / "run", train_set=sets["train_set"].subset([0]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_torn_line_of_the_trials_costs_no_other(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("clipnb.records.results_dir", lambda: tmp_path)
+    run = train(tiny)
+    path = tmp_path / "trials" / "own.jsonl"
+    record_trial(run)
+    whole = path.read_bytes()
+    for torn in (whole[:-1], whole[: len(whole) // 2], whole[:1]):
+        path.write_bytes(whole + torn)
+        record_trial(run)
+        lines = path.read_bytes().split(b"\n")
+        assert lines[1] == torn.strip() and lines[0] == lines[2]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            trials = load_trials("own")
+        assert trials[0] == trials[-1] == json.loads(whole)
+        is_whole = torn == whole[:-1]
+        assert len(trials) == 2 + is_whole and len(caught) == 1 - is_whole
+        if caught:
+            assert "own.jsonl:2 is not a whole trial" in str(caught[0].message)
 
 
 def test_a_diverged_training_says_where_and_keeps_the_last_good_epoch(tiny, monkeypatch):

@@ -6,6 +6,7 @@ from own_folder import draw, read, write
 from PIL import Image
 
 from clipnb import load_dataset
+from clipnb.datasets import convert_to_rgb
 from clipnb.datasets.folders import describe_left_out, read_dataset_folder
 from clipnb.datasets.image_files import ImageNames, find_images
 
@@ -226,3 +227,14 @@ def test_raw_files_are_named_with_what_to_do(tmp_path):
     assert read(tmp_path)[1] == [
         "1 image in an unreadable format (b.CR2: save them as JPEG or PNG)"
     ]
+
+
+def test_16_bits_of_either_order_of_bytes_are_scaled(tmp_path):
+    """A TIFF may hold the larger byte first, as those of many scanners do."""
+    ramp = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    for mode, kind in (("I;16", "<u2"), ("I;16B", ">u2")):
+        Image.frombytes(mode, (16, 16), ramp.astype(kind).tobytes()).save(tmp_path / "ramp.tif")
+        with Image.open(tmp_path / "ramp.tif") as image:
+            assert image.mode == mode
+            found = np.asarray(convert_to_rgb(image))
+        assert (found == (ramp >> 8)[..., None]).all()

@@ -1,8 +1,11 @@
 """Recipes: a recipe that contradicts itself is refused, and the message names the choices."""
 
 import dataclasses
+import json
 
+import numpy as np
 import pytest
+import torch
 
 from clipnb import RECIPES, fit_to_dataset
 
@@ -68,6 +71,33 @@ def test_frozen_text_allows_augmentation_and_lora_of_the_image_encoder(recipe):
     assert recipe.flip and recipe.min_crop_area < 1
     assert (recipe.frozen_towers, recipe.lora_towers) == ({"text"}, {"image"})
     assert dataclasses.replace(recipe, lora_rank=0).lora_towers == set()
+
+
+@pytest.mark.parametrize(
+    "field, value, plain",
+    [
+        ("batch_size", np.int64(64), 64),
+        ("epochs", np.uint8(3), 3),
+        ("epochs", torch.tensor(3), 3),
+        ("learning_rate", np.float32(0.5), 0.5),
+        ("weight_decay", np.float64(2), 2.0),
+        ("weight_decay", 0, 0.0),
+        ("flip", np.bool_(True), True),
+        ("name", np.str_("other"), "other"),
+    ],
+)
+def test_numbers_of_numpy_are_the_numbers_that_they_are(field, value, plain):
+    recipe = dataclasses.replace(RECIPES["quick"], **{field: value})
+    expected = dataclasses.replace(RECIPES["quick"], **{field: plain})
+    assert type(getattr(recipe, field)) is type(plain)
+    assert json.dumps(dataclasses.asdict(recipe)) == json.dumps(dataclasses.asdict(expected))
+    assert recipe.digest() == expected.digest()
+
+
+@pytest.mark.parametrize("value", [np.float64(64), np.array([64]), np.nan, np.bool_(True)])
+def test_what_is_no_whole_number_is_refused_of_numpy_too(value):
+    with pytest.raises(ValueError, match="batch_size is .* set it to a whole number from 1"):
+        dataclasses.replace(RECIPES["quick"], batch_size=value)
 
 
 def test_the_runs_of_older_recipes_keep_their_names():

@@ -83,6 +83,21 @@ def test_a_vector_of_the_wrong_length_is_named(index):
         index.search(np.ones(3))
 
 
+@pytest.mark.parametrize("query", [None, ["a dog"], b"a dog", {"a": "dog"}, object()])
+def test_what_is_no_query_is_told(index, query):
+    with pytest.raises(
+        ValueError, match=f"a query is a text, .*; this is a {type(query).__name__}"
+    ):
+        index.search(query)
+
+
+@pytest.mark.parametrize("k", [None, "2", 2.0, float("nan")])
+def test_k_is_a_whole_number(index, k):
+    with pytest.raises(ValueError, match="k is .*; set it to a whole number of images"):
+        index.search("a dog", k)
+    assert len(index.search("a dog", np.int64(2))) == 2
+
+
 def test_an_image_with_its_channels_last_is_refused(index):
     with pytest.raises(ValueError, match=r"an image \(3, H, W\).*array \(32, 32, 3\)"):
         index.search(np.zeros((32, 32, 3), np.uint8))

@@ -307,3 +307,43 @@ def test_half_a_character_is_replaced(dog_tokenizer):
     halves = clip_tokenizer()(["a \ud83d\ude00 dog", "\udc80"])
     assert halves.tolist() == clip_tokenizer()(["a \U0001f600 dog", "\ufffd"]).tolist()
     assert train_tokenizer(["a \ud83d dog"], 60).encode("dog")
+
+
+DAMAGED = {
+    "empty": b"",
+    "another object": b"{}",
+    "a list": b"[]",
+    "nested": b"[" * 100_000,
+    "no UTF-8": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_file_that_holds_no_tokenizer_is_named(case, tmp_path):
+    path = tmp_path / "words.json"
+    path.write_bytes(DAMAGED[case])
+    with pytest.raises(ValueError, match=r"words\.json holds no tokenizer .*; write it anew"):
+        load_tokenizer(path)
+
+
+def test_a_missing_tokenizer_is_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"words\.json"):
+        load_tokenizer(tmp_path / "words.json")
+
+
+def test_a_tokenizer_replaces_a_tokenizer_and_nothing_else(dog_tokenizer, tmp_path):
+    path = tmp_path / "words.json"
+    for _ in range(2):
+        dog_tokenizer.save(path)
+    assert load_tokenizer(path).bpe.to_str() == dog_tokenizer.bpe.to_str()
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="is no tokenizer; choose another name"):
+        dog_tokenizer.save(path)
+    assert path.read_text() == "mine"
+    with pytest.raises(FileExistsError, match="is a folder"):
+        dog_tokenizer.save(tmp_path)
+
+
+def test_one_string_is_no_list_of_captions():
+    with pytest.raises(TypeError, match="not from one string"):
+        train_tokenizer("a dog")

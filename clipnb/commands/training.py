@@ -85,11 +85,15 @@ def handle_train(arguments: Namespace) -> None:
     from clipnb import chance, train
     from clipnb.distributed import is_first, join_processes, was_restarted
     from clipnb.records import record_trial
+    from clipnb.run_folders import has_no_successor, run_folder
     from clipnb.runs import load_run_dataset
 
     with join_processes():
         recipe = read_recipe_options(arguments, quiet=not is_first())
         resume = arguments.resume or was_restarted()
+        folder = run_folder(recipe, arguments.seed or 0, arguments.init)
+        if arguments.resume and is_first() and has_no_successor(folder):
+            print("This run is finished: leave --resume out to train it again.", file=sys.stderr)
         run = train(recipe, arguments.seed or 0, resume=resume, init=arguments.init)
         if not is_first():
             return

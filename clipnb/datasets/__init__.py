@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
@@ -129,6 +129,8 @@ def load_dataset(
     """
     from clipnb.datasets.folders import read_dataset_folder
 
+    if not isinstance(image_size, SupportsIndex) or image_size < 1:
+        raise ValueError(f"image_size is {image_size!r}; set it to a whole number of pixels.")
     folder = read_dataset_folder(dataset_folder(name, root))
     if split not in folder.splits:
         raise ValueError(f"{name} has no split {split!r}; it has {', '.join(folder.splits)}.")

@@ -34,7 +34,8 @@ def convert_to_rgb(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)  # of either order of bytes
+        return Image.fromarray(high_bytes).convert("RGB")
     if image.mode in ("I", "F"):
         return scale_grey(image).convert("RGB")
     if image.has_transparency_data:
