@@ -23,6 +23,11 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     one, and a right answer with such a score as the last of all.
     """
     N, K, D = text_features.shape
+    if not N * K or len(image_features) != N:
+        raise ValueError(
+            f"there are {len(image_features)} images, and captions of {N} images with {K} each; "
+            "ranks need at least one image, and as many of both."
+        )
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
     scores = scores.masked_fill(scores.isinf(), torch.nan)  # NaN is lower than nothing
     captions = torch.arange(N * K, device=scores.device)
@@ -75,8 +80,10 @@ def _to_numpy(ranks: Tensor | np.ndarray) -> np.ndarray:
 def chance(N: int, K: int = 5) -> dict[str, float]:
     """Return what a model that guesses would score on N images with K captions each. Exact.
 
-    The keys are those of `retrieval_metrics`.
+    The keys are those of `retrieval_metrics`. Raises ValueError if there is no image or no caption.
     """
+    if N < 1 or K < 1:
+        raise ValueError(f"chance is of 1 image and 1 caption at least, not of {N} and {K}.")
 
     def miss(r: int) -> float:  # P(none of the K right captions is among the first r of N*K)
         return math.comb(max(N * K - r, 0), K) / math.comb(N * K, K)

@@ -191,7 +191,7 @@ def load_trials(dataset: str) -> list[dict]:
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
             trials += [json.loads(line)] if line.strip() else []
-        except ValueError:
+        except (ValueError, RecursionError):
             warnings.warn(
                 f"{display_path(path)}:{number} is not a whole trial and is left out; delete the "
                 "line.",

@@ -68,7 +68,7 @@ def read_data(folder: Path) -> dict[str, Any]:
     try:
         noted = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
         return noted if set(noted["train"]) and set(noted["dev"]) else {}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
 
 

@@ -118,7 +118,7 @@ def _has_key(path: Path, key: str) -> bool:
     """Tell whether a file is JSON that has a dict under a key."""
     try:
         return isinstance(json.loads(path.read_text(encoding="utf-8"))[key], dict)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
 
 

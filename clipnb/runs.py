@@ -253,6 +253,8 @@ def load_run(
     model = create_model(found)
     with name_damage(folder / "model.safetensors", advise):
         weights = safetensors.torch.load_file(folder / "model.safetensors")
+        if bad := [name for name, each in weights.items() if not each.isfinite().all()]:
+            raise ValueError(f"{bad[0]} holds NaN or infinity")
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -25,7 +26,9 @@ from clipnb import (
     train,
 )
 from clipnb.commands.options import parse_field
+from clipnb.datasets.folders import read_labels
 from clipnb.recipes import RANGES
+from clipnb.run_data import read_data
 from clipnb.run_folders import find_run, list_runs
 from clipnb.scenes import write_scenes
 
@@ -373,6 +376,26 @@ def test_a_recipe_that_was_edited_is_refused(case, damaged):
     with pytest.raises(ValueError) as error:
         load_run(folder)
     check_message(error, "recipe.json", folder.name)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(damaged):
+    folder, _ = damaged
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    weights["image_projection.weight"][0, 0] = math.nan
+    safetensors.torch.save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ValueError) as error:
+        load_run(folder)
+    check_message(error, "model.safetensors", "image_projection.weight holds NaN", "Train it again")
+
+
+def test_json_that_is_nested_too_deeply_is_damaged_json(damaged):
+    folder, _ = damaged
+    nested = "[" * 100_000
+    (folder / "data.json").write_text(nested)
+    assert read_data(folder) == {}
+    (folder / "labels.json").write_text(nested)
+    with pytest.raises(ValueError, match=r"labels\.json is not valid JSON"):
+        read_labels(folder, [])
 
 
 # ---- caches and indexes ----------------------------------------------------------------------

@@ -188,3 +188,15 @@ def test_features_that_are_not_numbers_rank_last():
     half_broken = images.clone()
     half_broken[:6] = torch.nan
     assert retrieval_metrics(half_broken, texts)["image_to_text_R@1"] == 50
+
+
+@pytest.mark.parametrize("n_images, n_texts, K", [(0, 0, 1), (2, 2, 0), (3, 2, 1)])
+def test_features_that_cannot_be_ranked_are_refused(n_images, n_texts, K):
+    with pytest.raises(ValueError, match=f"there are {n_images} images"):
+        retrieval_metrics(torch.zeros(n_images, 4), torch.zeros(n_texts, K, 4))
+
+
+def test_nobody_guesses_among_nothing():
+    for counts in ((0, 5), (5, 0)):
+        with pytest.raises(ValueError, match="1 image and 1 caption at least"):
+            chance(*counts)

@@ -185,7 +185,7 @@ def summarize_run(folder: Path) -> dict:
         recipe, seed = read_recipe(folder)
         metrics = json.loads(path.read_text(encoding="utf-8")) if finished else {}
         mean_recall = metrics.get("dev", {}).get("mean_recall")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {"name": folder.name, "state": "damaged or of another version", "date": date}
     return {
         "name": folder.name,

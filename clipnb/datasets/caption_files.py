@@ -160,7 +160,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}:{number}: expected a JSON object ({error})") from error
         columns = find_columns(list(row)) if isinstance(row, dict) else None
         if columns is None:

@@ -62,7 +62,7 @@ def is_usable(folder: Path, names: list[str], paths: list[Path], image_size: int
     try:
         kept = set(read_names(folder))
         check_files(folder, (len(names), 3, image_size, image_size))
-    except (ValueError, TypeError, EOFError, FileNotFoundError) as error:
+    except (ValueError, TypeError, EOFError, FileNotFoundError, RecursionError) as error:
         reason = " ".join(str(error).split())[:100]
         warnings.warn(
             f"{display_path(folder)} is damaged ({reason}); the images are decoded anew.",

@@ -289,7 +289,7 @@ def read_labels(folder: Path, names: Collection[str]) -> dict[str, dict] | None:
         return None
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(labels, dict):
         kind = type(labels).__name__

@@ -50,7 +50,7 @@ def find_index(folder: str | Path) -> dict | None:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         found = index["format"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{path} is damaged; {advise_to_write(folder)}.") from None
     if found != FORMAT:
         raise ValueError(f"{path} is of another version of clipnb; {advise_to_write(folder)}.")

@@ -94,7 +94,7 @@ def list_parts(index: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         outside = [name for name in names if Path(name).name != name]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{display_path(index)} is no index of parts. {FETCH_AGAIN}") from error
     if outside:
         raise ValueError(f"{display_path(index)} names {outside[0]!r}, outside of its folder.")
