@@ -22,8 +22,8 @@ def add_commands(add_command: AddCommand) -> None:
         "bench",
         handle_bench,
         "Measure the speed of training, of search, or of the published models, against others', or "
-        "that of two processes against one (scale), into results/bench/. Training takes 15 "
-        "minutes, the others five.",
+        "that of two processes against one (scale), into results/bench/. Training and "
+        "scale take 15 minutes, the others five.",
     )
     bench.add_argument("what", choices=["train", "search", "pretrained", "scale"])
     bench.add_argument(
