@@ -40,19 +40,20 @@ class _Normalize(torch.autograd.Function):
         """Return the gradients of x, weight and bias."""
         x, weight, mean, variance = ctx.saved_tensors
         inverse = (variance + ctx.eps).rsqrt()  # (C,)
-        # As if mean and variance were fixed.
-        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, x, weight, mean, variance, mean, inverse, False, ctx.eps, [True] * 3
+        # The gradients of weight and bias hold the two sums over x that the gradient of x needs.
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, mean, variance, mean, inverse, False, ctx.eps, [False, True, True]
         )
-        # They are not: they move with every x of every process.
         sums = torch.stack([of_bias, of_weight])
         dist.all_reduce(sums)
         by_bias, by_weight = sums / (world_size() * x.numel() / x.shape[1])  # each (C,)
+        # y moves with x, but also with mean and variance, which move with every x of all processes.
         gain = inverse if weight is None else weight * inverse
-        slope = gain * inverse * by_weight
-        offset = gain * by_bias - slope * mean
+        slope = -gain * inverse * by_weight
+        offset = -gain * by_bias - slope * mean
         shape = (-1, *[1] * (x.ndim - 2))  # (C, 1, 1) for images
-        of_x = of_x - (x * slope.view(shape) + offset.view(shape)).to(of_x.dtype)
+        of_x = torch.addcmul(offset.view(shape), gradient, gain.view(shape))
+        of_x = of_x.addcmul_(x, slope.view(shape)).to(x.dtype)
         return (
             of_x,
             None if weight is None else of_weight,
