@@ -7,7 +7,8 @@ READY := .venv/installed
 # The order stays, so that the browser test finds notebook 04's run.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 LINTERS := .venv/linters
-# The tests of `make test` that try to break something; `make test-hard` counts them too.
+# The files of `make test` that try to break something. `make test-hard` runs and counts them too;
+# what their tests count as is in tests/hard/hard_record.py.
 HARD := $(patsubst %,tests/test_%.py,bad_inputs faults properties download weight_files \
 	store_damage store_failures store_interruptions)
 
@@ -28,7 +29,7 @@ test-fast: $(READY)  ## run the tests without notebooks and browser (10 minutes)
 		--ignore-glob='tests/test_*browser*.py' --ignore-glob='tests/test_own_data*.py' \
 		--ignore=tests/test_exercises.py --ignore=tests/test_parity.py
 
-test-hard: $(READY)  ## try hard to break it, and write tests/README.md (under 30 minutes)
+test-hard: $(READY)  ## run the tests that try to break it; write tests/README.md (under 30 minutes)
 	$(BIN)/python -m pytest --record tests/hard $(HARD)
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks

@@ -200,9 +200,10 @@ def open_openvino(path: Path, precision: str) -> Session:
 def start_openvino() -> "openvino.Core":
     """Start OpenVINO, once in a process. Returns its `openvino.Core`.
 
-    Each one gives the thread a stack for signals and puts the former one back when it goes. Of two,
-    the first to go frees the stack that the second then puts back. The next signal, such as Ctrl-C
-    or the end of a child, would kill the process.
+    A Core gives the thread a stack for signals, and puts the former stack back when it is deleted.
+    If there are two, the one that is deleted first frees its stack, and the other one puts that
+    freed stack back. The next signal, such as Ctrl-C or the end of a child process, would then kill
+    the process.
     """
     import openvino
 

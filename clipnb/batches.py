@@ -16,7 +16,10 @@ from clipnb.tokenizer import trim_padding
 
 
 def steps_per_epoch(dataset: CaptionDataset, recipe: Recipe) -> int:
-    """Return the number of whole batches in an epoch. Raises ValueError if there is none."""
+    """Return the number of whole batches in an epoch.
+
+    Raises ValueError if there is none, or if the dataset has fewer than two images.
+    """
     if not isinstance(dataset, CaptionDataset) and hasattr(dataset, "count_steps"):  # shards
         return dataset.count_steps(recipe.batch_size)
     if len(dataset) < 2:

@@ -1,8 +1,12 @@
-"""Writing files and folders: whole or not at all, and never over what clipnb did not make."""
+"""Files and folders: written whole or not at all, and never over what clipnb did not make.
+
+JSON is read here too, so that every reader finds damage told in the same way.
+"""
 
 import contextlib
 import ctypes
 import errno
+import json
 import os
 import re
 import shutil
@@ -12,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clipnb.places import display_path, name_variable
 
@@ -92,6 +97,22 @@ def write_file(path: str | Path, content: str | bytes) -> None:
         raise FileExistsError(f"{display_path(path)} is a folder, not a file. Choose another name.")
     with replace_when_done(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+# ---- JSON ------------------------------------------------------------------------------------
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file in UTF-8. Raises OSError, and ValueError as `parse_json` does."""
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON. Raises ValueError if it is none, or if it is nested too deeply for Python."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 # ---- what a killed process left ----------------------------------------------------------------

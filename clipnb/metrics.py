@@ -20,14 +20,13 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     (N*K,). A rank is 1 + the number of wrong answers that score at least as high. So ties count
     against us: a model that gives everything the same score would be perfect otherwise. So does a
     score that is NaN or infinite: a wrong answer with such a score counts as better than any right
-    one, and a right answer with such a score as the last of all.
+    one, and a right answer with such a score as the last of all. Raises ValueError if the two have
+    different numbers of images, or if there is no image or no caption.
     """
     N, K, D = text_features.shape
-    if not N * K or len(image_features) != N:
-        raise ValueError(
-            f"there are {len(image_features)} images, and captions of {N} images with {K} each; "
-            "ranks need at least one image, and as many of both."
-        )
+    if len(image_features) != N:
+        raise ValueError(f"there are {len(image_features)} images, but captions of {N} images.")
+    _check_counts(N, K)
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
     scores = scores.masked_fill(scores.isinf(), torch.nan)  # NaN is lower than nothing
     captions = torch.arange(N * K, device=scores.device)
@@ -77,13 +76,20 @@ def _to_numpy(ranks: Tensor | np.ndarray) -> np.ndarray:
     return torch.as_tensor(ranks).cpu().numpy()
 
 
+def _check_counts(N: int, K: int) -> None:
+    if N < 1 or K < 1:
+        raise ValueError(
+            f"there are {N} images with {K} captions each; at least one image and one caption are "
+            "needed."
+        )
+
+
 def chance(N: int, K: int = 5) -> dict[str, float]:
     """Return what a model that guesses would score on N images with K captions each. Exact.
 
     The keys are those of `retrieval_metrics`. Raises ValueError if there is no image or no caption.
     """
-    if N < 1 or K < 1:
-        raise ValueError(f"chance is of 1 image and 1 caption at least, not of {N} and {K}.")
+    _check_counts(N, K)
 
     def miss(r: int) -> float:  # P(none of the K right captions is among the first r of N*K)
         return math.comb(max(N * K - r, 0), K) / math.comb(N * K, K)

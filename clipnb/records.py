@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipnb.disk import explain_write_errors
+from clipnb.disk import explain_write_errors, parse_json, read_json
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
 from clipnb.recipes import Recipe
@@ -189,20 +189,17 @@ def load_trials(dataset: str) -> list[dict]:
         return []
     trials = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            trials += [json.loads(line)] if line.strip() else []
-        except (ValueError, RecursionError):
+            trials.append(parse_json(line))
+        except ValueError:
             warnings.warn(
                 f"{display_path(path)}:{number} is not a whole trial and is left out; delete the "
                 "line.",
                 stacklevel=2,
             )
     return trials
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 # ---- benchmarks ------------------------------------------------------------------------------

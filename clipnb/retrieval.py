@@ -150,8 +150,8 @@ class ImageIndex:
         query: a text; an image, as a PIL image, uint8 (3, H, W) or the path of a file; a vector
         (D,) of any length but zero; or a `Query` that adds and subtracts such terms. An image of
         another size than the model's is resized as `preprocess` says. Returns None if the query
-        holds nothing that the model knows. Raises ValueError for an array of another shape and for
-        terms that cancel each other, OSError for a file that cannot be read.
+        holds nothing that the model knows. Raises ValueError for anything else, for an array of
+        another shape and for terms that cancel each other, OSError for a file that cannot be read.
         """
         if isinstance(query, Query):
             return self._encode_terms(query)

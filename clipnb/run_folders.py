@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import operator
 import os
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from clipnb.datasets import versioned_name
-from clipnb.disk import HOLDER
+from clipnb.disk import HOLDER, read_json
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
 from clipnb.selection import check_unknown_name, is_file, split_published_name
@@ -71,11 +70,12 @@ def check_name(name: str, seed: int) -> None:
 def check_seed(seed: SupportsIndex) -> int:
     """Return a seed as an int, also one of NumPy. Raises ValueError if it is no whole number."""
     try:
-        if not isinstance(seed, bool):
-            return operator.index(seed)
+        number = operator.index(seed)
     except TypeError:
-        pass
-    raise ValueError(f"the seed is {seed!r}; it has to be a whole number.")
+        number = None
+    if number is None or isinstance(seed, bool):
+        raise ValueError(f"the seed is {seed!r}; it has to be a whole number.")
+    return number
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -86,8 +86,8 @@ def is_finished(folder: str | Path) -> bool:
 def find_work_folder(folder: Path) -> Path:
     """Return the folder in which a run is trained: its own, or `next` in it if it is finished.
 
-    So a finished run stays until its successor is finished. Raises FileExistsError if `next` is not
-    a run's.
+    So a finished run stays until its successor is finished. Raises FileExistsError if `next` is
+    something else than a run of clipnb.
     """
     install_next(folder)
     if not is_finished(folder):
@@ -95,16 +95,17 @@ def find_work_folder(folder: Path) -> Path:
     work = folder / NEXT
     if os.path.lexists(work) and not is_work_folder(work):
         raise FileExistsError(
-            f"{display_path(work)} is not of clipnb, which needs this name to train the run again. "
-            "Nothing of it was touched; move it elsewhere."
+            f"{display_path(work)} is not of clipnb, and clipnb needs this name to train the run "
+            "again. Nothing of it was touched; move it elsewhere."
         )
     return work
 
 
 def is_work_folder(path: Path) -> bool:
-    """Tell whether a path is a folder with files of a run and nothing else, or with nothing.
+    """Tell whether a path is a folder that is empty, or has files of a run and nothing else.
 
-    Names alone do not say it: others call a file metrics.json too.
+    The names of the files alone do not show it: others call a file metrics.json too. So its recipe
+    or its metrics are read.
     """
     if path.is_symlink() or not path.is_dir():
         return False
@@ -117,8 +118,8 @@ def is_work_folder(path: Path) -> bool:
 def _has_key(path: Path, key: str) -> bool:
     """Tell whether a file is JSON that has a dict under a key."""
     try:
-        return isinstance(json.loads(path.read_text(encoding="utf-8"))[key], dict)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return isinstance(read_json(path)[key], dict)
+    except (OSError, ValueError, LookupError, TypeError):
         return False
 
 
@@ -235,7 +236,7 @@ def read_start(folder: str | Path) -> dict:
     path = Path(folder) / "recipe.json"
     advice = "Nothing was loaded; if the folder is a run of clipnb, delete it and train again."
     with name_damage(path, advice):
-        start = json.loads(path.read_text(encoding="utf-8"))
+        start = read_json(path)
         if not isinstance(start, dict) or not isinstance(start.get("recipe"), dict):
             raise ValueError("it holds no recipe")
         return start
@@ -273,15 +274,10 @@ def check_same_run(
 ) -> None:
     """Raise ValueError, naming both, if a folder holds a run of another recipe, seed or start.
 
-    Raises FileExistsError if it is no folder, or holds files that a run would write, but no run.
+    A folder without a run is fine. Raises FileExistsError as `check_no_clash` does.
     """
-    taken = find_taken_names(Path(folder))
     if not (Path(folder) / "recipe.json").exists():
-        if taken:
-            raise FileExistsError(
-                f"{display_path(folder)} holds no run, but {', '.join(taken)}, which a run would "
-                "write over. Nothing was touched; choose another folder."
-            )
+        check_no_clash(Path(folder))
         return
     found, found_seed = read_recipe(folder)
     asked_for = dataclasses.asdict(recipe) | {"seed": seed, "init": None}
@@ -305,16 +301,20 @@ def check_same_run(
     )
 
 
-def find_taken_names(folder: Path) -> list[str]:
-    """List the files in a folder that have the names of a run's. It need not exist.
+def check_no_clash(folder: Path) -> None:
+    """Check that a first run in a folder would write over nothing. The folder need not exist.
 
-    Raises FileExistsError if it is no folder.
+    Raises FileExistsError if the path is no folder, or if its files have names of a run's.
     """
-    if folder.is_dir():
-        return sorted(FILES & set(os.listdir(folder)))
-    if os.path.lexists(folder):
-        raise FileExistsError(f"{display_path(folder)} is no folder. Choose another place.")
-    return []
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise FileExistsError(f"{display_path(folder)} is no folder. Choose another place.")
+        return
+    if taken := sorted(FILES & set(os.listdir(folder))):
+        raise FileExistsError(
+            f"{display_path(folder)} holds no run, but {', '.join(taken)}, which a run would "
+            "write over. Nothing was touched; choose another folder."
+        )
 
 
 # ---- what a run starts from ------------------------------------------------------------------

@@ -17,6 +17,7 @@ from clipnb import run_data
 from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_dataset
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.datasets.shard_files import read_index
+from clipnb.disk import read_json, replace_when_done, write_file
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
@@ -32,7 +33,7 @@ from clipnb.run_folders import (
     read_recipe,
     read_start,
 )
-from clipnb.runtime import display_path, get_device, replace_when_done, write_file
+from clipnb.runtime import display_path, get_device
 from clipnb.selection import format_options
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
 from clipnb.tuning import merge_lora
@@ -271,7 +272,7 @@ def load_run(
         if not history:
             raise ValueError("it holds no epoch")
     with name_damage(folder / "metrics.json", advise):
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_json(folder / "metrics.json")
         if not isinstance(metrics, dict) or not isinstance(metrics.get("dev"), dict):
             raise ValueError("it holds no metrics")
     model = model.to(get_device()).eval()

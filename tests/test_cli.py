@@ -81,7 +81,7 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch, capsys):
     assert clipnb("train --recipe tiny --resume")[0] == 0
     assert len(calls) == 4 + 3, "an epoch has three steps: the second epoch again, not the first"
     with pytest.raises(SystemExit):
-        cli.main()  # once more
+        cli.main()  # the same command again; `clipnb` would not show what it says on stderr
     assert len(calls) == 4 + 3, "a finished run is loaded"
     assert "This run is finished: leave --resume out" in capsys.readouterr().err
 

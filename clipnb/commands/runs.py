@@ -176,6 +176,7 @@ def summarize_run(folder: Path) -> dict:
     state: "finished", "unfinished", or "damaged or of another version" if it
     cannot be read.
     """
+    from clipnb.disk import read_json
     from clipnb.run_folders import is_finished, read_recipe
 
     finished = is_finished(folder)
@@ -183,9 +184,9 @@ def summarize_run(folder: Path) -> dict:
     date = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
     try:
         recipe, seed = read_recipe(folder)
-        metrics = json.loads(path.read_text(encoding="utf-8")) if finished else {}
+        metrics = read_json(path) if finished else {}
         mean_recall = metrics.get("dev", {}).get("mean_recall")
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         return {"name": folder.name, "state": "damaged or of another version", "date": date}
     return {
         "name": folder.name,

@@ -21,9 +21,9 @@ def add_commands(add_command: AddCommand) -> None:
     bench = add_command(
         "bench",
         handle_bench,
-        "Measure the speed of training, of search, or of the published models, against others', or "
-        "that of two processes against one (scale), into results/bench/. Training and "
-        "scale take 15 minutes, the others five.",
+        "Measure the speed of training, of search or of the published models beside that of other "
+        "programs. With scale: measure what processes, shards and large batches cost. The record "
+        "goes into results/bench/. Training and scale take 15 minutes, the others five.",
     )
     bench.add_argument("what", choices=["train", "search", "pretrained", "scale"])
     bench.add_argument(
@@ -53,7 +53,7 @@ def handle_ladder(arguments: Namespace) -> None:
 
 
 def handle_bench(arguments: Namespace) -> None:
-    """Measure the speed of training, of search, or of the published models."""
+    """Measure the speed of training, of search or of the published models, or the cost of scale."""
     if arguments.what == "search":
         from clipnb.bench.search import run_search_benchmark
 

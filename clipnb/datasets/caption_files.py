@@ -1,13 +1,13 @@
 """The captions of a dataset folder: a table of them, JSON lines, or a text file for each image."""
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from clipnb.datasets.image_files import ALL_SUFFIXES, clean_path, get_suffix, list_files
+from clipnb.disk import parse_json
 
 # In this order. Upper and lower case make no difference.
 CAPTION_FILES = [
@@ -159,8 +159,8 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
         if not line:
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise ValueError(f"{path}:{number}: expected a JSON object ({error})") from error
         columns = find_columns(list(row)) if isinstance(row, dict) else None
         if columns is None:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipnb.runtime import progress, replace_when_done, write_file
+from clipnb.disk import read_json, replace_when_done, write_file
+from clipnb.runtime import progress
 
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
@@ -48,9 +49,9 @@ def find_index(folder: str | Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = read_json(path)
         found = index["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged; {advise_to_write(folder)}.") from None
     if found != FORMAT:
         raise ValueError(f"{path} is of another version of clipnb; {advise_to_write(folder)}.")
@@ -172,7 +173,7 @@ def find_finished(folder: Path, plan: dict) -> list[dict] | None:
     index = find_index(folder)
     state = index
     if index is None and (folder / UNFINISHED).exists():
-        state = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+        state = read_json(folder / UNFINISHED)
     if state is None:
         if folder.exists() and any(folder.iterdir()):
             raise ValueError(f"{folder} holds other files; choose an empty folder for the shards.")

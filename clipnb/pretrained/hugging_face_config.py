@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from clipnb.preprocess import find_preprocess
-from clipnb.pretrained.settings import Settings, get_part, get_triple, read_json
+from clipnb.pretrained.settings import Settings, get_part, get_triple, read_dict
 from clipnb.runtime import display_path
 from clipnb.tokenizer import EOS, SOS, Tokenizer
 from clipnb.towers.published import Architecture
@@ -28,7 +28,7 @@ def read_hugging_face(folder: Path) -> Settings:
     What these files leave out is as in transformers' `CLIPConfig`. Raises ValueError for a model
     that is no CLIP, and for a malformed file.
     """
-    stored = read_json(folder / "config.json")
+    stored = read_dict(folder / "config.json")
     # A tower that is null is one that is left out.
     stored = {name: value for name, value in stored.items() if value is not None}
     if stored.get("model_type", "clip") != "clip":
@@ -64,9 +64,9 @@ def read_hugging_face(folder: Path) -> Settings:
 def read_image_processor(folder: Path) -> dict:
     """Read how a Hugging Face folder makes images: newer ones keep it within another file."""
     if (folder / "preprocessor_config.json").exists():
-        return read_json(folder / "preprocessor_config.json")
+        return read_dict(folder / "preprocessor_config.json")
     if (folder / "processor_config.json").exists():
-        stored = read_json(folder / "processor_config.json")
+        stored = read_dict(folder / "processor_config.json")
         return get_part(stored, "image_processor", default={})
     return {}
 

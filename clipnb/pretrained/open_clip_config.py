@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from clipnb.preprocess import find_preprocess
-from clipnb.pretrained.settings import Settings, get_part, get_triple, read_json
+from clipnb.pretrained.settings import Settings, get_part, get_triple, read_dict
 from clipnb.runtime import display_path
 from clipnb.towers.sizes import find_architecture
 
@@ -25,7 +25,7 @@ def read_tag_settings(tag: str, entry: Mapping[str, Any]) -> Settings:
 
 def read_open_clip(path: Path) -> Settings:
     """Read the settings in an `open_clip_config.json`. Raises ValueError if it is malformed."""
-    stored = read_json(path)
+    stored = read_dict(path)
     try:
         quick_gelu = get_part(stored, "model_cfg").get("quick_gelu", False)
         if not isinstance(quick_gelu, bool):

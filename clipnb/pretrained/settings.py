@@ -4,12 +4,12 @@ open_clip's table says it for a tag, and a JSON file beside the weights for a fo
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clipnb.disk import read_json
 from clipnb.preprocess import Preprocess
 from clipnb.runtime import display_path
 from clipnb.towers.published import Architecture
@@ -67,10 +67,10 @@ def check_heads(settings: Settings, architecture: Architecture) -> None:
 # ---- reading JSON files ----------------------------------------------------------------------
 
 
-def read_json(path: Path) -> dict:
+def read_dict(path: Path) -> dict:
     """Read a JSON file that holds a dictionary. Raises ValueError if it does not."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
     except ValueError as error:
         raise ValueError(f"{display_path(path)} is no JSON file ({error}).") from error
     if not isinstance(stored, dict):

@@ -9,7 +9,7 @@ def close_parts(owner: ipywidgets.Widget) -> None:
     ipywidgets closes the outermost one alone. It keeps the others as long as Python runs, and with
     them the outermost one, which their handlers call.
     """
-    found, waiting = {}, [owner]
+    found, waiting = {}, [owner]  # {id: part}: most parts cannot be hashed
     while waiting:
         part = waiting.pop()
         if id(part) in found:
@@ -19,8 +19,13 @@ def close_parts(owner: ipywidgets.Widget) -> None:
             waiting += part.values()
         elif isinstance(part, list | tuple):
             waiting += part
-        elif isinstance(part, ipywidgets.Widget) or type(part).__module__.startswith(__package__):
-            waiting += getattr(part, "__dict__", {}).values()  # traits, such as children, too
+        elif isinstance(part, ipywidgets.Widget) or is_ours(part):
+            waiting += getattr(part, "__dict__", {}).values()  # its traits, such as children, too
     for part in found.values():
         if isinstance(part, ipywidgets.Widget) and part is not owner:
             part.close()
+
+
+def is_ours(part: object) -> bool:
+    """Tell whether an object is of a class of clipnb's widgets, such as the gallery."""
+    return type(part).__module__.startswith(__package__)

@@ -37,7 +37,8 @@ def run(words, home, environment=None, settings=None, reads=False, at=None, sign
 
     words: a command line of clipnb, or the name of a function below and its arguments. home: the
     folder of cache, output and count; what is written or read below its parent is a touch.
-    settings: {"clipnb.module.NAME": value}. reads: a file that is read counts too. at: the n.
+    settings: {"clipnb.module.NAME": value}. reads: a file that is read counts too. at: the n; with
+    None the command goes on to its end.
     """
     if os.getpid() != os.getsid(0):
         os.setsid()  # its workers belong to the same session, where `list_alive` finds them
@@ -49,7 +50,7 @@ def run(words, home, environment=None, settings=None, reads=False, at=None, sign
     for name, value in (settings or {}).items():
         module, _, attribute = name.rpartition(".")
         setattr(importlib.import_module(module), attribute, value)
-    count_touches(home, reads, at, signal)
+    watch_touches(home, reads, at, signal)
     if words[0] in FUNCTIONS:
         FUNCTIONS[words[0]](*words[1:])
         return
@@ -59,7 +60,7 @@ def run(words, home, environment=None, settings=None, reads=False, at=None, sign
     cli.main()
 
 
-def count_touches(home, reads, at, signal):
+def watch_touches(home, reads, at, signal):
     """Write a byte into HOME.touches at each touch, in workers too, and die at number `at`.
 
     The audit hook of Python is told before the file is opened, renamed or removed.
@@ -69,7 +70,8 @@ def count_touches(home, reads, at, signal):
 
     def touch():
         os.write(counter, b".")
-        if at is not None and os.fstat(counter).st_size >= at:  # two threads at once
+        # Two threads may touch at once, and then no one of them counts exactly to `at`.
+        if at is not None and os.fstat(counter).st_size >= at:
             os.kill(owner, signal)
 
     def notice(event, arguments):
@@ -88,6 +90,7 @@ def count_touches(home, reads, at, signal):
 
 
 def is_writing(arguments):
+    """Tell whether a file is opened for writing. The arguments are path, mode and flags."""
     return isinstance(arguments[2], int) and arguments[2] & WRITING
 
 
@@ -172,7 +175,7 @@ def list_alive(session):
     return alive
 
 
-def count(home):
+def count_touches(home):
     """Return how many touches there were."""
     return os.path.getsize(f"{home}.touches")
 
@@ -188,21 +191,22 @@ def list_tree(folder):
 
 
 def digest(path):
+    """Return the SHA-256 of a file, in hexadecimal digits. `list_tree` says what of it counts."""
     content = path.read_bytes()
     if path.suffix == ".pt":
-        content = describe(torch.load(path, weights_only=True)).encode()
+        content = describe_state(torch.load(path, weights_only=True)).encode()
     if content.startswith(b"SQLite format 3\0"):
         with closing(sqlite3.connect(path)) as database:
             content = "\n".join(sorted(database.iterdump())).encode()
     return hashlib.sha256(content).hexdigest()
 
 
-def describe(value):
+def describe_state(value):
     """Describe a state of training: its tensors by all their bytes."""
     if isinstance(value, dict):
-        return "\n".join(f"{key!r}: {describe(item)}" for key, item in value.items())
+        return "\n".join(f"{key!r}: {describe_state(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(describe, value))}]"
+        return f"[{', '.join(map(describe_state, value))}]"
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} {list(value.shape)} {value.numpy().tobytes().hex()}"
     return repr(value)
