@@ -18,7 +18,7 @@ LAYERS = [
     "places",
     "disk",
     "runtime",
-    "tokenizer losses local_losses metrics recipes markdown",
+    "tokenizer losses local_losses metrics recipe_checks recipes markdown",
     "distributed shared_norm run_lock",
     "encoders",
     "preprocess",
