@@ -1,12 +1,13 @@
 """Recipes: everything that decides a training run but the seed, in one frozen object."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_type_hints
+
+from clipnb.recipe_checks import check_field, check_together, take_plain_value
 
 # For `fit_to_dataset`. Of the batch sizes tried on 48, 120, 500 and 1,200 of the scenes, those near
 # 1.5 times the square root of the number of images did best, or within two points of the best.
@@ -20,43 +21,12 @@ KNOWN_DATASETS = ("scenes", "flickr8k")  # every recipe is used on them as it is
 LATER_FIELDS = ("word_loss", "freeze", "init_towers", "lora_rank", "chunk_size", "cache_gradients")
 
 
-# The smallest and the largest value of each field that is a number. A value outside is a slip.
-RANGES = {
-    "image_width": (1, 8192),
-    "image_depth": (1, 100),
-    "image_size": (4, 2048),
-    "vocab_size": (2, 1_000_000),
-    "context_length": (3, 4096),
-    "embed_dim": (1, 65_536),
-    "dropout": (0, 0.99),
-    "epochs": (1, 100_000),
-    "captions_per_image": (1, 1000),
-    "batch_size": (1, 1_000_000),
-    "chunk_size": (0, 1_000_000),
-    "learning_rate": (0, 10),
-    "muon_learning_rate": (0, 10),
-    "warmup": (0, 1),
-    "weight_decay": (0, 100),
-    "clip_norm": (1e-6, 1e9),
-    "label_smoothing": (0, 0.99),
-    "text_loss": (0, 1000),
-    "word_loss": (0, 1000),
-    "ema": (0, 0.999999),
-    "stored_size": (4, 2048),
-    "crop_size": (0, 2048),
-    "min_crop_area": (0.001, 1),
-    "colour": (0, 1),
-    "token_dropout": (0, 0.99),
-    "lora_rank": (0, 4096),
-}
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run but the seed.
 
     To change a field: `dataclasses.replace(RECIPES["quick"], epochs=3)`. Raises ValueError, with
-    the valid choices, for a value of the wrong type or outside of `RANGES`, for an unknown
+    the valid choices, for a value of the wrong type or outside of its range, for an unknown
     tokenizer, loss, sampling or optimizer, and for fields that contradict each other, such as
     `freeze` and augmentation. An unknown encoder is refused by `create_model`.
     """
@@ -123,53 +93,9 @@ class Recipe:
     def __post_init__(self):
         for field, hint in get_type_hints(Recipe).items():
             value = take_plain_value(getattr(self, field), hint)
-            self._check_field(field, hint, value)
+            check_field(self, field, hint, value)
             object.__setattr__(self, field, value)  # the recipe is frozen from here on
-        if self.cache_gradients and not self.chunk_size:
-            self._refuse("cache_gradients works chunk by chunk; set chunk_size, as to 128.")
-        if self.tokenizer == "clip" and self.vocab_size < 49408:
-            self._refuse(
-                "CLIP's tokenizer has 49,408 ids, but the token embedding has only "
-                f"{self.vocab_size:,} rows; set vocab_size=49408."
-            )
-        has_positions = self.image_encoder in ("vit", "clip_vit")
-        has_positions |= self.image_encoder.startswith(("clip/", "timm/vit"))
-        if has_positions and self.crop_size not in (0, self.image_size):
-            self._refuse(
-                f"{self.image_encoder} has a position for each patch of an image of "
-                f"{self.image_size} px; set crop_size=0, or choose a convolutional encoder."
-            )
-        reads_eos = self.text_encoder == "clip_transformer" or self.text_encoder.startswith("clip/")
-        if reads_eos and self.tokenizer != "clip":
-            self._refuse(
-                f"{self.text_encoder} reads a text at the token with the largest id, which is "
-                "[EOS] in CLIP's vocabulary alone; set tokenizer='clip' and vocab_size=49408."
-            )
-        if self.text_loss and self.captions_per_image < 2:
-            self._refuse(
-                "text_loss compares captions of one image with each other; set "
-                "captions_per_image to 2 or more."
-            )
-        self._check_adaptation()
-
-    def _check_field(self, field: str, hint: type, value: object) -> None:
-        """Refuse a value of the wrong type, outside of its range, or that is no choice."""
-        if get_origin(hint) is Literal:
-            if value not in get_args(hint):
-                choices = ", ".join(get_args(hint))
-                self._refuse(f"{field} {value!r} is unknown; choose one of {choices}.")
-        elif field in RANGES:
-            low, high = RANGES[field]
-            is_number = isinstance(value, int if hint is int else (int, float))
-            # NaN is in no range. True counts as 1 in Python, but is no number here.
-            if not is_number or isinstance(value, bool) or not low <= value <= high:
-                kind = "a whole number" if hint is int else "a number"
-                self._refuse(f"{field} is {value!r}; set it to {kind} from {low:,} to {high:,}.")
-        elif hint is bool:
-            if not isinstance(value, bool):
-                self._refuse(f"{field} is {value!r}; set it to True or False.")
-        elif not isinstance(value, str) or not value.strip() or not value.isprintable():
-            self._refuse(f"{field} is {value!r}; set it to a text.")
+        check_together(self)
 
     @property
     def loaded_towers(self) -> set[str]:
@@ -186,28 +112,6 @@ class Recipe:
         """The encoders that learn only changes of low rank."""
         return self.loaded_towers - self.frozen_towers if self.lora_rank else set()
 
-    def _check_adaptation(self) -> None:
-        if random := self.frozen_towers - self.loaded_towers:
-            self._refuse(
-                f"freeze={self.freeze!r} would keep the random weights of the {min(random)} "
-                f"encoder, because init_towers={self.init_towers!r} does not load it; set "
-                "init_towers='both', or freeze only what is loaded."
-            )
-        varies = self.min_crop_area < 1 or self.flip or self.colour
-        if "image" in self.frozen_towers and (varies or self.crop_size not in (0, self.image_size)):
-            self._refuse(
-                f"freeze={self.freeze!r} encodes each image only once, so the images cannot be "
-                "changed at random; set min_crop_area=1, flip=False, colour=0 and crop_size=0."
-            )
-        if self.lora_rank and not self.lora_towers:
-            self._refuse(
-                f"lora_rank={self.lora_rank} changes loaded encoders, but freeze={self.freeze!r} "
-                "keeps all of them; set freeze='none' or lora_rank=0."
-            )
-
-    def _refuse(self, problem: str) -> None:
-        raise ValueError(f"recipe {self.name!r}: {problem}")
-
     def digest(self) -> str:
         """Return eight hexadecimal digits that change when any field does."""
         fields = dataclasses.asdict(self)
@@ -215,19 +119,6 @@ class Recipe:
             if field.name in LATER_FIELDS and fields[field.name] == field.default:
                 del fields[field.name]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:8]
-
-
-def take_plain_value(value: object, hint: type) -> object:
-    """Return a scalar of NumPy or torch as the value of Python that it is.
-
-    An int is made a float where one belongs: 0 and 0.0 are one recipe, and its run has one name.
-    """
-    if getattr(value, "shape", None) == ():
-        value = value.item()
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    with contextlib.suppress(OverflowError):  # such an integer is out of every range
-        return float(value) if hint is float and is_whole else value
-    return value
 
 
 # What the notebooks run: about a minute on two cores.

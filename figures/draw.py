@@ -28,8 +28,8 @@ from shapes import save_figure
 from trial import TRIAL
 
 from clipnb.claims import load_claims
-from clipnb.claims.report_figures import plot_claims
 from clipnb.claims.so_far import judge_so_far
+from clipnb.claims.verdict_figures import plot_claims
 from clipnb.experiments.ladder import summarize_ladder
 from clipnb.plots import plot_ladder, use_style
 from clipnb.records import load_trials

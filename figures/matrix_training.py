@@ -29,8 +29,10 @@ from shapes import (
 )
 from torch import Tensor
 
+from clipnb.batches import iterate_batches, steps_per_epoch
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.features import encode_dataset, encode_images, encode_texts, tokenize
+from clipnb.loop import iterate_training, make_tokenizer
 from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, create_model
 from clipnb.optimizers import make_optimizer
@@ -38,14 +40,8 @@ from clipnb.plots import BLACK, BLUE, RED
 from clipnb.recipes import RECIPES
 from clipnb.runtime import get_device, memory_format, seed_everything, write_file
 from clipnb.scenes import dataset_scene, render
+from clipnb.steps import train_step
 from clipnb.tokenizer import Tokenizer
-from clipnb.training import (
-    iterate_batches,
-    iterate_training,
-    make_tokenizer,
-    steps_per_epoch,
-    train_step,
-)
 
 RECORD = Path(__file__).resolve().with_suffix(".json")
 RECIPE = RECIPES["quick"]

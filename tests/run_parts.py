@@ -7,10 +7,10 @@ import itertools
 import pytest
 import torch
 
-import clipnb.training
+import clipnb.loop
 from clipnb import load_or_train, train
 from clipnb.features import digest_weights
-from clipnb.training import train_step
+from clipnb.steps import train_step
 
 
 @pytest.fixture
@@ -94,6 +94,6 @@ def interrupt_at_step(number):
         return train_step(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clipnb.training, "train_step", step_or_stop)
+        patch.setattr(clipnb.loop, "train_step", step_or_stop)
         with pytest.raises(KeyboardInterrupt):
             yield

@@ -140,7 +140,7 @@ def test_it_says_which_weights_it_has(accelerated, model):
 
 def test_an_index_of_it_is_an_index_of_the_model(accelerated, model, small, recipe):
     """`ImageIndex` and zero-shot take it where they take a model."""
-    from clipnb.training import make_tokenizer
+    from clipnb.loop import make_tokenizer
 
     dataset = small("test")
     tokenizer = make_tokenizer(dataclasses.replace(recipe, vocab_size=500), dataset.captions)

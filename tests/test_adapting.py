@@ -10,8 +10,8 @@ from torch import nn
 from clipnb import RECIPES, Run, create_model, seed_everything
 from clipnb.experiments import adapting, forgetting, record_study
 from clipnb.experiments.adapting import WAYS, adapt
+from clipnb.loop import make_tokenizer
 from clipnb.runtime import results_dir
-from clipnb.training import make_tokenizer
 
 SMALL = dataclasses.replace(RECIPES["quick"], image_size=32, stored_size=32, image_width=32)
 

@@ -7,8 +7,8 @@ import torch
 
 from clipnb import normalize_images, padding_mask, train_tokenizer
 from clipnb.augment import augment, drop_tokens, random_crop
+from clipnb.batches import iterate_batches
 from clipnb.features import tokenize
-from clipnb.training import iterate_batches
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from clipnb import (
 )
 from clipnb.commands.options import parse_field
 from clipnb.datasets.folders import read_labels
-from clipnb.recipes import RANGES
+from clipnb.recipe_checks import RANGES
 from clipnb.run_data import read_data
 from clipnb.run_folders import find_run, list_runs
 from clipnb.scenes import write_scenes

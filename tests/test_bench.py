@@ -18,8 +18,8 @@ from clipnb import RECIPES, bench, create_model, datasets, normalize_images, rec
 from clipnb.bench import baselines, comparisons, costs, jpegs, loops, processes, timing
 from clipnb.datasets import decoded
 from clipnb.records import count_parameters
+from clipnb.steps import train_step
 from clipnb.tokenizer import clip_tokenizer
-from clipnb.training import train_step
 
 TINY = {"seconds": 0, "rounds": 2}
 

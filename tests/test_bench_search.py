@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from clipnb import bench_report, create_model, records
 from clipnb.bench import approximate, search
 from clipnb.bench.approximate import compare_ways, grow
+from clipnb.loop import make_tokenizer
 from clipnb.runs import Run
 from clipnb.runtime import ROOT
 from clipnb.search.nearest import FaissIndex
-from clipnb.training import make_tokenizer
 
 RECORDS = sorted((ROOT / "results" / "bench").glob("search-*.json"))
 

@@ -12,9 +12,9 @@ from clipnb.claims.scale.small_models import SMALL, fit_clip, make_objective
 from clipnb.encoders import normalize_images
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.fitting import make_clip_objective
+from clipnb.loop import make_tokenizer
 from clipnb.model import create_model
 from clipnb.runtime import results_dir, seed_everything
-from clipnb.training import make_tokenizer
 
 GRID = {4: {16: 0.5, 64: 0.4, 256: 0.3, 1024: 0.2}, 64: {16: 0.6, 64: 0.6, 256: 0.8, 1024: 0.7}}
 

@@ -20,12 +20,12 @@ from clipnb.datasets import CaptionDataset
 from clipnb.experiments import exams
 from clipnb.experiments.small_clip import SMALL_RECIPE
 from clipnb.features import encode_texts
+from clipnb.loop import make_tokenizer
 from clipnb.losses import clip_loss
 from clipnb.model import create_model
 from clipnb.recipes import RECIPES
 from clipnb.records import read_json
 from clipnb.runtime import ROOT
-from clipnb.training import make_tokenizer
 
 # ---- wrong captions --------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import torch
 from clipnb.claims.scale import batches, clamp, temperature
 from clipnb.claims.scale.small_models import SMALL, fit_clip
 from clipnb.experiments.exams import render_dataset, sample_scenes
+from clipnb.loop import make_tokenizer
 from clipnb.model import create_model
 from clipnb.runtime import results_dir
-from clipnb.training import make_tokenizer
 
 
 def test_learned_is_compared_with_the_fixed_ones_that_dev_has_chosen():

@@ -56,9 +56,9 @@ def test_train_evaluate_search(clipnb, small_root):
 
 
 def test_ctrl_c_then_resume(clipnb, monkeypatch, capsys):
-    from clipnb import training
+    from clipnb import loop
 
-    train_step, calls = training.train_step, []
+    train_step, calls = loop.train_step, []
 
     def count(*arguments):
         calls.append(1)
@@ -69,7 +69,7 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch, capsys):
             raise KeyboardInterrupt
         return count(*arguments)
 
-    monkeypatch.setattr(training, "train_step", stop_at_the_fifth)
+    monkeypatch.setattr(loop, "train_step", stop_at_the_fifth)
     code, printed = clipnb("train --recipe tiny")
     assert code == 130
     assert "1 of 2 epochs are kept" in printed
@@ -77,7 +77,7 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch, capsys):
     code, _ = clipnb("evaluate --recipe tiny")
     assert "unfinished. Go on with it: clipnb train --recipe tiny --dataset small" in code
     assert code.endswith("--resume")
-    monkeypatch.setattr(training, "train_step", count)
+    monkeypatch.setattr(loop, "train_step", count)
     assert clipnb("train --recipe tiny --resume")[0] == 0
     assert len(calls) == 4 + 3, "an epoch has three steps: the second epoch again, not the first"
     with pytest.raises(SystemExit):

@@ -10,7 +10,7 @@ from PIL import Image
 
 import clipnb.datasets
 from clipnb import load_dataset, normalize_images, padding_mask, train_tokenizer
-from clipnb.training import iterate_batches
+from clipnb.batches import iterate_batches
 
 
 def test_shapes_and_labels(small):

@@ -257,10 +257,10 @@ def test_a_torn_line_of_the_trials_costs_no_other(tiny, tmp_path, monkeypatch):
 
 
 def test_a_diverged_training_says_where_and_keeps_the_last_good_epoch(tiny, monkeypatch):
-    import clipnb.training
+    import clipnb.loop
 
     recipe = dataclasses.replace(tiny, epochs=3)
-    real, steps = clipnb.training.train_step, []
+    real, steps = clipnb.loop.train_step, []
 
     def poison(model, *rest):
         steps.append(1)
@@ -268,20 +268,20 @@ def test_a_diverged_training_says_where_and_keeps_the_last_good_epoch(tiny, monk
             model.image_projection.weight.data[0, 0] = torch.nan
         return real(model, *rest)
 
-    monkeypatch.setattr(clipnb.training, "train_step", poison)
+    monkeypatch.setattr(clipnb.loop, "train_step", poison)
     with pytest.raises(RuntimeError) as error:
         train(recipe)
     said = str(error.value)
     for part in ("step 5 (epoch 3)", "nan", "train_0", "2 epochs before are kept", "--set"):
         assert part in said
-    monkeypatch.setattr(clipnb.training, "train_step", real)
+    monkeypatch.setattr(clipnb.loop, "train_step", real)
     resumed = train(recipe, resume=True)
     whole = train(recipe, folder=resumed.folder.parent / "whole")
     assert torch.equal(flatten_weights(resumed), flatten_weights(whole))
 
 
 def test_the_images_of_a_diverged_step_are_those_of_its_batch(tiny, monkeypatch):
-    import clipnb.training
+    import clipnb.loop
 
     seen = []
 
@@ -289,7 +289,7 @@ def test_the_images_of_a_diverged_step_are_those_of_its_batch(tiny, monkeypatch)
         seen.append(images)
         return torch.tensor(torch.inf if len(seen) == 2 else 1.0)
 
-    monkeypatch.setattr(clipnb.training, "train_step", note)
+    monkeypatch.setattr(clipnb.loop, "train_step", note)
     with pytest.raises(RuntimeError) as error:
         train(tiny)
     dataset = load_dataset("own", "train", 16)

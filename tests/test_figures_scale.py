@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clipnb.claims import load_claim
-from clipnb.claims.scale import figures
+from clipnb.claims.scale import figures, full_budget_figures, law_figures
 from clipnb.experiments import full_budget
 from clipnb.recipes import BASELINE_FULL, BASELINE_FULL_IMAGES
 from clipnb.records import round_floats, write_record
@@ -51,31 +51,31 @@ def grid():
 
 
 def test_runs_are_read_by_cost(grid):
-    read = figures.read_grid(grid)
+    read = law_figures.read_grid(grid)
     assert read.compute.tolist() == [1, 4, 5, 16, 256]
     assert read.width.tolist() == [32, 32, 64, 32, 64]
     assert read.error == pytest.approx([50, 25, 45, 12.5, 3.125])
 
 
 def test_the_best_runs_are_those_that_no_cheaper_one_beats():
-    best = figures.find_best_runs(np.array([50.0, 25, 45, 25, 12.5]))
+    best = law_figures.find_best_runs(np.array([50.0, 25, 45, 25, 12.5]))
     assert best.tolist() == [True, True, False, False, True]  # an equal one is no better
 
 
 def test_a_perfect_law_foretells_and_a_straight_line_does_not(grid):
-    lines = figures.fit_lines(grid)
+    lines = law_figures.fit_lines(grid)
     assert lines.compute.tolist() == [1, 4, 16]
     assert lines.exponent == pytest.approx(0.5)
     assert lines.r_squared == pytest.approx(1)
     assert lines.power_law == pytest.approx(lines.held_out_error) == pytest.approx(3.125)
     assert lines.straight_line < 0
-    told = figures.describe_forecast(grid)
+    told = law_figures.describe_forecast(grid)
     assert "exponent 0.50" in told
     assert "straight line     0.0 % error" in told
 
 
 def test_a_forecast_draws_the_fitted_runs_and_the_one_held_out(grid, ax):
-    figures.plot_forecast(grid, ax)
+    law_figures.plot_forecast(grid, ax)
     drawn = read_labels(ax)
     assert drawn["fitted: the cheap frontier"].get_xdata().tolist() == [1, 4, 16]
     assert drawn["held out: measured"].get_ydata() == pytest.approx([3.125])
@@ -84,7 +84,7 @@ def test_a_forecast_draws_the_fitted_runs_and_the_one_held_out(grid, ax):
 
 
 def test_all_runs_are_drawn_and_the_best_have_rings(grid, ax):
-    figures.plot_runs(grid, ax)
+    law_figures.plot_runs(grid, ax)
     drawn = read_labels(ax)
     assert drawn["width 32"].get_xdata().tolist() == [1, 4, 16]
     assert drawn["no cheaper run is better"].get_xdata().tolist() == [1, 4, 16, 256]
@@ -93,8 +93,8 @@ def test_all_runs_are_drawn_and_the_best_have_rings(grid, ax):
 @pytest.mark.parametrize("name", ["scaling", "scaling_flickr8k"])
 def test_the_records_of_scaling_are_drawn(name, two_axes):
     record = load_claim(name)
-    figures.plot_runs(record, two_axes[0])
-    figures.plot_forecast(record, two_axes[1])
+    law_figures.plot_runs(record, two_axes[0])
+    law_figures.plot_forecast(record, two_axes[1])
     settings = record["settings"]
     n_runs = len(settings["widths"]) * len(settings["sizes"])
     assert len(read_labels(two_axes[1])["other runs"].get_xdata()) == n_runs
@@ -233,22 +233,25 @@ def test_the_hand_made_record_has_the_structure_of_a_real_one(full, monkeypatch)
 
 
 def test_losses_and_found_images_of_the_full_budget_are_drawn(full, two_axes):
-    figures.plot_loss_curves(full, two_axes[0])
-    figures.plot_found_images(full, two_axes[1])
+    full_budget_figures.plot_loss_curves(full, two_axes[0])
+    full_budget_figures.plot_found_images(full, two_axes[1])
     drawn = read_labels(two_axes[0])
     assert drawn["ln N: 6.93"].get_ydata()[0] == pytest.approx(math.log(1024))
     assert drawn["floor of batches of rows: 0.09"].get_ydata()[0] == 0.09
     assert drawn["official split, batches of images"].get_ydata().tolist() == [6.9, 5.5, 4.0]
     labels = [label.get_text() for label in two_axes[1].get_yticklabels()]
     assert "a seed" in read_labels(two_axes[1])
-    assert labels == [*figures.FEWER.values(), *(label for label, _ in figures.WAYS.values())]
+    assert labels == [
+        *full_budget_figures.FEWER.values(),
+        *(label for label, _ in full_budget_figures.WAYS.values()),
+    ]
 
 
 def test_the_full_budget_as_tables(full):
-    losses = figures.loss_table(full)
+    losses = full_budget_figures.loss_table(full)
     assert "| official split, batches of rows | 3 | 4.00 | 6.00 / 6.60 |" in losses
     assert "| the original's split, by rows | 3 | 2.00 | 4.00 / 4.50 |" in losses
-    found = figures.found_table(full)
+    found = full_budget_figures.found_table(full)
     assert "small budget, batches of images | 3 |" in found
     row = "| the original's split, by rows | 3 | 30.0 % | 28.0 % | 67 to 67 % of the training |"
     assert row in found
@@ -258,8 +261,8 @@ def test_the_record_of_the_full_budget_is_found_or_its_making_told(
     full, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
-    assert figures.load_full_budget() is None
+    assert full_budget_figures.load_full_budget() is None
     assert "`clipnb experiment full_budget`" in capsys.readouterr().out
     write_record(tmp_path / "full_budget" / "flickr8k.json", full)
-    assert figures.load_full_budget() == round_floats(full)
+    assert full_budget_figures.load_full_budget() == round_floats(full)
     assert capsys.readouterr().out == ""

@@ -7,11 +7,11 @@ import safetensors.torch
 import torch
 from run_parts import list_kept
 
-import clipnb.training
+import clipnb
 from clipnb import RECIPES, BagOfWords, create_model, evaluate, runs, seed_everything
-from clipnb.features import digest_weights, encode_images
+from clipnb.batches import iterate_batches
+from clipnb.features import digest_weights, encode_images, tokenize
 from clipnb.frozen import encode_frozen
-from clipnb.training import iterate_batches, tokenize
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
 

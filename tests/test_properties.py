@@ -17,7 +17,8 @@ from clipnb.datasets.folders import is_junk
 from clipnb.datasets.pixels import convert_to_rgb
 from clipnb.datasets.splits import make_seeded_splits
 from clipnb.metrics import summarize_ranks
-from clipnb.recipes import RANGES, RECIPES, fit_to_dataset
+from clipnb.recipe_checks import RANGES
+from clipnb.recipes import RECIPES, fit_to_dataset
 from clipnb.tokenizer import padding_mask, trim_padding
 
 # The same inputs in every run, so that no test fails by chance alone.

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from claim_parts import make_record
 
-from clipnb.claims import CLAIMS, load_claims
-from clipnb.claims import report_figures as figures
+from clipnb.claims import CLAIMS, load_claims, method_figures, verdict_figures
 from clipnb.claims import report_numbers as numbers
 from clipnb.claims.first_sitting import load_first_sitting
 from clipnb.claims.forest import COLOURS
+from clipnb.claims.scale.full_budget_figures import plot_full_budget
 from clipnb.claims.verdicts import DIRECTION, INCONCLUSIVE, OPPOSITE, SUPPORTED, VERDICTS
 
 
@@ -36,14 +36,14 @@ def read_texts(ax):
 
 
 def test_every_outcome_of_the_rule_is_drawn_with_its_verdict():
-    texts = read_texts(figures.plot_rule())
-    assert len(texts) == len(figures.EXAMPLES)
+    texts = read_texts(verdict_figures.plot_rule())
+    assert len(texts) == len(verdict_figures.EXAMPLES)
     assert texts[0].endswith(SUPPORTED) and texts[1].endswith(DIRECTION)
     assert texts[4].endswith(OPPOSITE) and texts[5].endswith(SUPPORTED)
 
 
 def test_each_tested_claim_has_a_row_with_its_verdict(by_hand):
-    ax = figures.plot_claims(by_hand)
+    ax = verdict_figures.plot_claims(by_hand)
     rows = [label.get_text().split()[0] for label in ax.get_yticklabels()]
     assert rows == ["C2", "C4"]
     assert [text[2:] for text in read_texts(ax)] == [SUPPORTED, INCONCLUSIVE]
@@ -53,20 +53,20 @@ def test_each_tested_claim_has_a_row_with_its_verdict(by_hand):
 
 def test_all_claims_on_record_are_drawn():
     groups = load_claims()
-    ax = figures.plot_claims(groups)
+    ax = verdict_figures.plot_claims(groups)
     assert len(ax.get_yticklabels()) == sum(bool(own) for own in groups.values()) >= 31
-    assert set(read_texts(ax)) <= {figures.format_verdict(verdict) for verdict in VERDICTS}
+    assert set(read_texts(ax)) <= {verdict_figures.format_verdict(verdict) for verdict in VERDICTS}
 
 
 def test_a_claim_in_one_world_alone_is_not_compared(by_hand):
-    ax = figures.plot_worlds(by_hand)
+    ax = verdict_figures.plot_worlds(by_hand)
     assert [label.get_text().split()[0] for label in ax.get_yticklabels()] == ["C2"]
     drawn = {line.get_marker(): line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 1}
     assert drawn["o"] == pytest.approx([4]) and drawn["s"] == pytest.approx([3])
 
 
 def test_larger_margins_weaken_a_verdict(by_hand):
-    ax = figures.plot_margins(by_hand, factors=(1.0, 4.0))
+    ax = verdict_figures.plot_margins(by_hand, factors=(1.0, 4.0))
     faces = [patch.get_facecolor()[:3] for patch in ax.patches]
     assert len(faces) == 4  # two claims, two margins
     assert faces[0] == plt.matplotlib.colors.to_rgb(COLOURS[SUPPORTED])
@@ -75,14 +75,14 @@ def test_larger_margins_weaken_a_verdict(by_hand):
 
 def test_a_record_has_an_interval_for_each_number_of_seeds(by_hand):
     (record,) = by_hand["C4"]
-    (ax,) = figures.plot_more_seeds([record])
+    (ax,) = verdict_figures.plot_more_seeds([record])
     assert list(ax.get_xticks()) == [1, 2, 3, 4, 5]
     assert ax.get_title() == "C4 · doubtful"
 
 
 def test_a_claim_moves_from_its_first_verdict_to_its_second():
     pairs = {"C2": ("replicated", SUPPORTED), "C9": ("replicated", INCONCLUSIVE)}
-    ax = figures.plot_transitions(pairs)
+    ax = verdict_figures.plot_transitions(pairs)
     places = {text.get_text(): text.get_position() for text in ax.texts if text.get_text()}
     columns = list(VERDICTS)
     assert places["C2"] == (columns.index(SUPPORTED), 0)
@@ -91,20 +91,20 @@ def test_a_claim_moves_from_its_first_verdict_to_its_second():
 
 
 def test_the_best_rate_of_each_condition_has_a_ring():
-    (ax,) = figures.plot_tuning({"toy": {"a": {0.001: 3.0, 0.01: 5.0}}})
+    (ax,) = method_figures.plot_tuning({"toy": {"a": {0.001: 3.0, 0.01: 5.0}}})
     ring = ax.lines[-1]
     assert (ring.get_xdata(), ring.get_ydata()) == ([0.01], [5.0])
 
 
 def test_the_costs_of_the_cheapest_are_put_together():
     costs = {"a": numbers.Cost(5, 1), "b": numbers.Cost(1, 1), "c": numbers.Cost(0, 1)}
-    ax = figures.plot_costs(costs, n=1)
+    ax = method_figures.plot_costs(costs, n=1)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "the other 2 together"]
     assert [bar.get_width() for bar in ax.patches] == [5, 1, 1, 2]
 
 
 def test_the_noise_is_sorted_by_its_share_of_seeds():
-    ax = figures.plot_noise({"much": 90.0, "little": 10.0})
+    ax = method_figures.plot_noise({"much": 90.0, "little": 10.0})
     assert [label.get_text() for label in ax.get_yticklabels()] == ["little", "much"]
 
 
@@ -115,7 +115,7 @@ def test_simulated_cases_stand_together_by_their_kind():
         "mean of 8 classes, 5 seeds": 0.95,
         "claim with experiments on a, b, 3 seeds": 0.96,
     }
-    ax = figures.plot_coverage(record)
+    ax = method_figures.plot_coverage(record)
     rows = [label.get_text() for label in ax.get_yticklabels()]
     assert rows[:2] == ["mean of classes", "several experiments on a claim"]
     assert ax.lines[0].get_xdata() == pytest.approx([94, 95])
@@ -133,7 +133,7 @@ def test_the_baselines_three_ways_are_drawn():
     record = {"official": official, "leaky": [make(20, 1), make(22, 1.1)]}
     ways = numbers.summarize_full_budget(record)
     assert ways[numbers.WAYS["leaky"]]["best epoch"] == [20, 22]
-    left, right = figures.plot_full_budget(record)
+    left, right = plot_full_budget(record)
     assert [label.get_text() for label in left.get_yticklabels()] == list(numbers.WAYS.values())
     assert right.lines[2].get_xdata() == pytest.approx([1, 1.1])
 
@@ -270,7 +270,7 @@ def test_the_same_seeds_are_found_on_several_machines():
     found = numbers.list_same_seeds(load_claims(), load_first_sitting())
     assert [each.source for each in found] == ["runs on record", "first sitting", "second sitting"]
     assert all(set(each.recalls) == set(numbers.RECALLS) for each in found)
-    axes = figures.plot_same_seeds(found)
+    axes = method_figures.plot_same_seeds(found)
     assert [ax.get_title() for ax in axes] == list(numbers.RECALLS)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from run_parts import flatten_weights, interrupt_at_step, list_losses
 
-import clipnb.training
+import clipnb.epochs
 from clipnb import load_run, seed_everything
 from clipnb.features import digest_weights
 
@@ -81,7 +81,7 @@ def test_a_resumed_run_that_started_from_another_is_the_same_bit_for_bit(
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(tuned, tmp_path, monkeypatch, changes):
     whole = tuned(tmp_path / "whole", **changes)
-    end_epoch = clipnb.training.end_epoch
+    end_epoch = clipnb.epochs.end_epoch
 
     def stop_after_the_first(run, *rest):
         if run.history:
@@ -89,7 +89,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tuned, tmp_path, monkeypatch,
         end_epoch(run, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clipnb.training, "end_epoch", stop_after_the_first)
+        patch.setattr(clipnb.epochs, "end_epoch", stop_after_the_first)
         with pytest.raises(KeyboardInterrupt):
             tuned(tmp_path / "broken", **changes)
     seed_everything(99)

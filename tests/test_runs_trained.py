@@ -8,9 +8,10 @@ import pytest
 import torch
 from run_parts import flatten_weights, list_losses
 
-import clipnb.training
+import clipnb.epochs
+import clipnb.loop
 from clipnb import chance, evaluate, runs
-from clipnb.training import learning_rate_at, train_step
+from clipnb.steps import learning_rate_at, train_step
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
 
@@ -29,7 +30,7 @@ def test_the_schedule_runs_over_all_epochs(train_small, recipe, tmp_path, monkey
         rates.append(optimizer.param_groups[0]["lr"])
         return train_step(model, optimizer, *rest)
 
-    monkeypatch.setattr(clipnb.training, "train_step", remember_rate)
+    monkeypatch.setattr(clipnb.loop, "train_step", remember_rate)
     train_small(recipe, tmp_path / "run")
     assert rates == pytest.approx([learning_rate_at(step, 9, recipe) for step in range(9)])
 
@@ -42,7 +43,7 @@ def test_the_best_epoch_is_kept(train_small, recipe, tmp_path, monkeypatch):
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return {"mean_recall": next(recalls)}
 
-    monkeypatch.setattr(clipnb.training, "evaluate", evaluate_as_planned)
+    monkeypatch.setattr(clipnb.epochs, "evaluate", evaluate_as_planned)
     monkeypatch.setattr(runs, "FEW_DEV_IMAGES", 20)  # the 20 images of `small` are enough
     run = train_small(recipe, tmp_path / "run")
     assert run.metrics["best_epoch"] == 2
@@ -57,12 +58,12 @@ def test_the_best_epoch_is_kept(train_small, recipe, tmp_path, monkeypatch):
 def test_with_few_dev_images_the_last_epoch_is_kept_and_its_interval_told(
     train_small, small, recipe, tmp_path, monkeypatch
 ):
-    evaluate_truly, recalls = clipnb.training.evaluate, iter([90.0, 60.0, 30.0])
+    evaluate_truly, recalls = clipnb.epochs.evaluate, iter([90.0, 60.0, 30.0])
 
     def evaluate_worse_each_time(model, tokenizer, dataset):
         return evaluate_truly(model, tokenizer, dataset) | {"mean_recall": next(recalls)}
 
-    monkeypatch.setattr(clipnb.training, "evaluate", evaluate_worse_each_time)
+    monkeypatch.setattr(clipnb.epochs, "evaluate", evaluate_worse_each_time)
     message = "small has only 20 dev images: .* the last weights are kept.* on dev is 30.0"
     with pytest.warns(UserWarning, match=message) as caught:
         run = train_small(recipe, tmp_path / "run")

@@ -11,16 +11,19 @@ import pytest
 import torch
 from run_parts import flatten_weights, interrupt_at_step, list_losses
 
-import clipnb.training
+import clipnb.loop
 from clipnb import load_run, seed_everything, train
+from clipnb.batches import iterate_batches
 from clipnb.bench.streaming import compare_shards_with_memory, measure_mapped_memory
 from clipnb.datasets import CaptionDataset, shard_files
 from clipnb.datasets.shard_files import write_shards
 from clipnb.datasets.shards import ShardFolder
+from clipnb.features import tokenize
+from clipnb.loop import make_tokenizer
 from clipnb.runs import load_run_dataset
+from clipnb.steps import train_step
 from clipnb.streaming import ShardBatches
 from clipnb.tokenizer import train_tokenizer
-from clipnb.training import iterate_batches, make_tokenizer, tokenize, train_step
 
 webdataset = pytest.importorskip("webdataset")
 few_dev_images = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
@@ -309,7 +312,7 @@ def test_a_run_that_stops_in_an_epoch_goes_on_bit_for_bit(
         taken.append(1)
         return train_step(*arguments)
 
-    monkeypatch.setattr(clipnb.training, "train_step", count_step)
+    monkeypatch.setattr(clipnb.loop, "train_step", count_step)
     resumed = train(recipe, 3, tmp_path / "broken", resume=True)
     assert len(taken) == 12 - (stop - 1) // 2 * 2  # only what was not saved is done again
     assert torch.equal(flatten_weights(whole), flatten_weights(resumed))
@@ -360,7 +363,7 @@ def test_a_successor_that_stops_in_an_epoch_goes_on_in_next(sharded, recipe, tmp
         taken.append(1)
         return train_step(*arguments)
 
-    monkeypatch.setattr(clipnb.training, "train_step", count_step)
+    monkeypatch.setattr(clipnb.loop, "train_step", count_step)
     resumed = train(recipe, 3, tmp_path / "run", resume=True)
     assert len(taken) == 4  # of six, two of which were saved
     assert torch.equal(flatten_weights(resumed), flatten_weights(first))
@@ -401,7 +404,7 @@ def test_the_images_of_a_diverged_step_are_those_of_its_batch(sharded, small, re
         return torch.tensor(torch.inf if len(seen) == 4 else 1.0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clipnb.training, "train_step", note)
+        patch.setattr(clipnb.loop, "train_step", note)
         with pytest.raises(RuntimeError, match=r"at step 4 \(epoch 1\)") as error:
             train(recipe, 0, tmp_path / "run")
     named = str(error.value).split("the images ")[1].split(", …")[0].split(", ")

@@ -17,8 +17,9 @@ from clipnb import (
     siglip_loss,
 )
 from clipnb.features import tokenize
+from clipnb.loop import make_tokenizer
 from clipnb.optimizers import make_optimizer
-from clipnb.training import learning_rate_at, make_tokenizer, train_step, update_average
+from clipnb.steps import learning_rate_at, train_step, update_average
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from clipnb import CLIP, BagOfWords, ResidualCNN, TextTransformer, ViT, seed_eve
 from clipnb.features import digest_weights
 from clipnb.optimizers import make_optimizer
 from clipnb.preprocess import Preprocess
-from clipnb.training import train_step
+from clipnb.steps import train_step
 from clipnb.tuning import (
     add_lora,
     count_learned,

@@ -13,13 +13,15 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from clipnb.batches import iterate_batches
 from clipnb.bench.loops import iterate_endlessly, make_loop, make_model, use_photos
 from clipnb.datasets import load_dataset
 from clipnb.features import tokenize
+from clipnb.loop import make_tokenizer
 from clipnb.model import CLIP
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import get_device, progress
-from clipnb.training import iterate_batches, make_tokenizer, train_step
+from clipnb.steps import train_step
 
 # ---- decoding --------------------------------------------------------------------------------
 

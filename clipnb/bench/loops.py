@@ -7,13 +7,15 @@ from itertools import islice, repeat
 import torch
 from torch import Tensor
 
+from clipnb.batches import iterate_batches, keep_on_card
 from clipnb.datasets import load_dataset
 from clipnb.features import tokenize
+from clipnb.loop import make_tokenizer
 from clipnb.model import CLIP, create_model
 from clipnb.optimizers import make_optimizer
 from clipnb.recipes import Recipe
 from clipnb.runtime import get_device, keep_freed_memory, memory_format
-from clipnb.training import iterate_batches, keep_on_card, make_tokenizer, train_step
+from clipnb.steps import train_step
 
 Batch = tuple[Tensor, Tensor]  # images and tokens
 # Takes a number of steps, or None for as many as there are batches. Returns the last loss.

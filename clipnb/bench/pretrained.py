@@ -34,9 +34,9 @@ from clipnb.runtime import (
     progress,
 )
 from clipnb.search.onnx import silence_exporter, store_weights_in_int8
+from clipnb.steps import train_step
 from clipnb.tokenizer import trim_padding
 from clipnb.towers.published import adopt_architecture, read_architecture
-from clipnb.training import train_step
 
 CPU = torch.device("cpu")
 # AdamW on the loss of the paper. The rate is so small that the weights stay what they are.

@@ -17,12 +17,12 @@ from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.datasets.shard_files import write_shards
 from clipnb.datasets.shards import ShardFolder
 from clipnb.features import tokenize
+from clipnb.loop import make_tokenizer
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import get_device, progress, replace_when_done
 from clipnb.scenes import captions, dataset_scene, render
 from clipnb.steps import train_step
 from clipnb.streaming import ShardBatches
-from clipnb.training import make_tokenizer
 
 # A program for `run_python`. It finds its arguments in sys.argv.
 PRINT_OWN_MEMORY = """

@@ -1,6 +1,6 @@
 """What the replication report reads and computes from records, beside what others tell already.
 
-It draws nothing: `report_figures` does.
+It draws nothing: `verdict_figures` and `method_figures` do.
 """
 
 from collections.abc import Sequence

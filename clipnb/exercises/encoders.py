@@ -160,19 +160,14 @@ def train_own_encoder(make_encoder: Callable[[], nn.Module], seed: int = 0) -> f
     make_encoder: makes the encoder, for images of 64 pixels, when it is called without arguments.
     Returns the mean recall on the dev split, in percent.
     """
+    from clipnb.batches import iterate_batches, steps_per_epoch
     from clipnb.datasets import load_dataset
     from clipnb.features import tokenize
+    from clipnb.loop import evaluate, iterate_training, make_tokenizer
     from clipnb.optimizers import make_optimizer
     from clipnb.recipes import RECIPES
     from clipnb.runtime import get_device, memory_format, seed_everything
-    from clipnb.training import (
-        evaluate,
-        iterate_batches,
-        iterate_training,
-        make_tokenizer,
-        steps_per_epoch,
-        train_step,
-    )
+    from clipnb.steps import train_step
 
     recipe = dataclasses.replace(RECIPES["quick"], name="own_encoder", epochs=2)
     train_set = load_dataset(recipe.dataset, "train", recipe.image_size)

@@ -146,10 +146,10 @@ def train_with_own_loss(own_loss: OwnLoss, seed: int = 0) -> float:
     """
     from clipnb.datasets import load_dataset
     from clipnb.experiments.fitting import make_caption_sampler, train_with_loss
+    from clipnb.loop import evaluate, make_tokenizer
     from clipnb.model import create_model
     from clipnb.recipes import RECIPES
     from clipnb.runtime import seed_everything
-    from clipnb.training import evaluate, make_tokenizer
 
     recipe = dataclasses.replace(
         RECIPES["quick"], name="own_loss", image_size=32, stored_size=32, epochs=3

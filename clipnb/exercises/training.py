@@ -11,12 +11,12 @@ import torch
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.exercises import Properties, is_close
 from clipnb.features import tokenize
+from clipnb.loop import evaluate
 from clipnb.losses import clip_loss
 from clipnb.model import CLIP, create_model
 from clipnb.recipes import Recipe
 from clipnb.runtime import get_device, memory_format, seed_everything
 from clipnb.tokenizer import Tokenizer, train_tokenizer
-from clipnb.training import evaluate
 
 # A run of a few seconds on the scenes, whatever dataset the notebook uses.
 PRACTICE = Recipe(

@@ -1,4 +1,4 @@
-"""The figures of the replication report, beside the forest plot and the budgets.
+"""How verdicts are drawn: the rule, all claims, other margins, more seeds, the first sitting.
 
 Each function takes what `report_numbers` or the records give, and draws one idea.
 """
@@ -13,22 +13,24 @@ from clipnb.claims.effects import NO_EFFECT
 from clipnb.claims.first_sitting import FIRST_VERDICTS
 from clipnb.claims.forest import BORDER, COLOURS, GREY, TICKS, shorten
 from clipnb.claims.pooling import PooledClaim, pool_claims, scale_effect
-from clipnb.claims.report_numbers import (
-    Cost,
-    Groups,
-    SameSeeds,
-    grow_interval,
-    rescale_margins,
-    summarize_full_budget,
-)
+from clipnb.claims.report_numbers import Groups, grow_interval, rescale_margins
 from clipnb.claims.showing import format_verdict
 from clipnb.claims.verdicts import MARKS, NOT_REACHED, UNFINISHED, VERDICTS, judge_interval
-from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
+from clipnb.plots import BLACK, BLUE, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CLIPPED = BORDER * 0.97  # where an arrow stands for what lies beyond the border
+
+
+def make_axes(width: float, height: float) -> "Axes":
+    """Return the axes of a new figure. width, height: in inches."""
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
+
 
 # ---- the rule --------------------------------------------------------------------------------
 
@@ -50,7 +52,7 @@ def plot_rule(ax: "Axes | None" = None) -> "Axes":
     A full point stands for a claim that there is an effect, a hollow one for a claim that there
     is none.
     """
-    ax = ax or _make_axes(9, 4.2)
+    ax = ax or make_axes(9, 4.2)
     ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, (kind, low, high) in enumerate(EXAMPLES):
@@ -83,7 +85,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     that has no effect to show, since it is not finished or not reached, has its verdict alone.
     """
     pooled = [claim for claim in pool_claims(groups).values() if groups[claim.claim]]
-    ax = ax or _make_axes(11, 1.3 + 0.31 * len(pooled))
+    ax = ax or make_axes(11, 1.3 + 0.31 * len(pooled))
     ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, claim in enumerate(pooled):
@@ -152,7 +154,7 @@ def plot_worlds(groups: Groups, ax: "Axes | None" = None) -> "Axes":
         if all(own):
             names.append(f"{claim}  {shorten(CLAIMS[claim][0], 50)}")
             rows.append([np.mean([scale_effect(r) for r in part], axis=0) for part in own])
-    ax = ax or _make_axes(10, 1.6 + 0.5 * max(len(rows), 1))
+    ax = ax or make_axes(10, 1.6 + 0.5 * max(len(rows), 1))
     ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, (scenes, photos) in enumerate(rows):
@@ -184,7 +186,7 @@ def plot_margins(groups: Groups, factors: Sequence[float] = FACTORS) -> "Axes":
     groups: of all claims, because of the correction for many tests.
     """
     claims = [claim for claim in groups if groups[claim]]
-    ax = _make_axes(10, 1.5 + 0.26 * len(claims))
+    ax = make_axes(10, 1.5 + 0.26 * len(claims))
     for column, factor in enumerate(factors):
         for row, claim in enumerate(claims):
             verdict = rescale_margins(groups, factor)[claim].verdict
@@ -252,7 +254,7 @@ def plot_transitions(pairs: dict[str, tuple[str, str]]) -> "Axes":
 
     pairs: as `report_numbers.pair_verdicts` returns them.
     """
-    ax = _make_axes(11, 3.9)
+    ax = make_axes(11, 3.9)
     columns = [verdict for verdict in VERDICTS if verdict != UNFINISHED]
     if any(second == UNFINISHED for _, second in pairs.values()):
         columns.append(UNFINISHED)
@@ -280,161 +282,3 @@ def _break(title: str) -> str:
     for word in ("in ", "found", "reached"):
         title = title.replace(f" {word}", f"\n{word}")
     return title
-
-
-# ---- machines, tuning, costs -----------------------------------------------------------------
-
-
-def plot_same_seeds(found: Sequence[SameSeeds]) -> "list[Axes]":
-    """Plot the recalls of the same seeds on several machines, a panel for each recall.
-
-    found: as `report_numbers.list_same_seeds` returns it. Returns the axes.
-    """
-    import matplotlib.pyplot as plt
-
-    recalls = list(found[0].recalls)
-    fig, axes = plt.subplots(1, len(recalls), figsize=(11, 3.4))
-    for ax, recall in zip(axes, recalls, strict=True):
-        for each, colour, marker in zip(found, (BLACK, ORANGE, BLUE), "^so", strict=False):
-            values = each.recalls[recall]
-            label = f"{each.source} ({each.machine})" if ax is axes[0] else None
-            places = np.arange(len(values)) + {"^": -0.18, "s": 0, "o": 0.18}[marker]
-            ax.plot(places, values, marker, color=colour, markersize=8, label=label)
-        ax.set_xticks(range(3))
-        ax.set(title=recall, xlabel="seed", xlim=(-0.5, 2.5))
-        ax.title.set_fontsize(11)
-    axes[0].set_ylabel("percent")
-    fig.legend(loc="outside lower center", ncols=1, frameon=False)
-    return list(axes)
-
-
-def plot_tuning(
-    tunings: dict[str, dict[str, dict[float, float]]], ylabel: str = "score on dev"
-) -> "list[Axes]":
-    """Plot what each learning rate scored on dev, a panel for each title. Returns the axes.
-
-    tunings: {title: what `report_numbers.load_tuning` returns}. The best rate of each condition
-    has a ring.
-    """
-    import matplotlib.pyplot as plt
-
-    fig, axes = plt.subplots(1, len(tunings), figsize=(5.5 * len(tunings), 4), squeeze=False)
-    for ax, (title, scores) in zip(axes.flat, tunings.items(), strict=True):
-        for (condition, own), marker in zip(scores.items(), "osD^vP", strict=False):
-            (line,) = ax.plot(own.keys(), own.values(), marker=marker, label=condition)
-            best = max(own, key=own.get)
-            style = {"markersize": 13, "markerfacecolor": "none", "color": line.get_color()}
-            ax.plot(best, own[best], "o", markeredgewidth=1.5, **style)
-        ax.set_xscale("log")
-        rates = sorted({rate for own in scores.values() for rate in own})
-        ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
-        ax.set_xticks([], minor=True)
-        ax.set(title=title, xlabel="learning rate", ylabel=ylabel)
-        ax.legend(fontsize=9, loc="best")
-    return list(axes.flat)
-
-
-def plot_costs(costs: dict[str, Cost], n: int = 20, ax: "Axes | None" = None) -> "Axes":
-    """Plot the minutes of the n dearest experiments, and of all others together.
-
-    Returns the axes.
-    """
-    names = sorted(costs, key=lambda name: -sum(costs[name]))
-    bars = [costs[name] for name in names[:n]]
-    if len(names) > n:
-        others = np.array([costs[name] for name in names[n:]]).sum(axis=0)
-        bars, names = [*bars, others], [*names[:n], f"the other {len(names) - n} together"]
-    training, rest = np.array(bars).T
-    ax = ax or _make_axes(9, 1.2 + 0.24 * len(names))
-    ax.barh(names, training, color=BLUE, label="training, where a run is used first")
-    ax.barh(names, rest, left=training, color=ORANGE, label="the rest: unkept training, exams")
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.tick_params(axis="y", labelsize=10)
-    ax.set(title="What the experiments have cost", xlabel="minutes")
-    ax.figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return ax
-
-
-def plot_noise(shares: dict[str, float], ax: "Axes | None" = None) -> "Axes":
-    """Plot which share of each effect's variance comes from the seeds, sorted. Returns the axes.
-
-    shares: {experiment: percent}. The rest comes from test images or classes.
-    """
-    names = sorted(shares, key=shares.get)
-    of_seeds = np.array([shares[name] for name in names])
-    ax = ax or _make_axes(9, 1.2 + 0.19 * len(names))
-    ax.barh(names, of_seeds, color=BLUE, label="seeds")
-    ax.barh(names, 100 - of_seeds, left=of_seeds, color=ORANGE, label="test images or classes")
-    ax.tick_params(axis="y", labelsize=9)
-    ax.set(xlabel="share of the variance (percent)", xlim=(0, 100), ylim=(-0.6, len(names) - 0.4))
-    ax.set_title("Where the uncertainty of each effect comes from")
-    ax.figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return ax
-
-
-# ---- coverage, the baseline at its original's budget -----------------------------------------
-
-
-def plot_coverage(record: dict, ax: "Axes | None" = None) -> "Axes":
-    """Plot how often simulated intervals hold the truth, a dot for each case. Returns the axes.
-
-    record: as `report_numbers.load_coverage` returns it.
-    """
-    ax = ax or _make_axes(9, 4)
-    kinds = list(dict.fromkeys(_name_kind(case) for case in record["coverage"]))
-    for row, kind in enumerate(kinds):
-        own = [value for case, value in record["coverage"].items() if _name_kind(case) == kind]
-        ax.plot(100 * np.array(own), np.full(len(own), row), "o", color=BLUE, alpha=0.6)
-    first = [value for name, value in record.items() if name.startswith("first sitting")]
-    ax.plot(100 * np.array(first), np.full(len(first), len(kinds)), "X", color=RED, markersize=9)
-    ax.axvline(100 * record["nominal"], color=BLACK, linewidth=1)
-    ax.axvline(100 * record["required"], color=GREEN, linewidth=1.5, linestyle="--")
-    ax.set_yticks(range(len(kinds) + 1), [*kinds, "first sitting, a crossing that is cut off"])
-    ax.set_ylim(len(kinds) + 0.5, -0.5)
-    ax.set_xlabel("intervals that hold the truth (percent); dashed: the least that we accept")
-    ax.set_title("How often does an interval keep its promise?", loc="left")
-    return ax
-
-
-def _name_kind(case: str) -> str:
-    """Return the kind of a simulated case: its first words, without numbers."""
-    if case.startswith("claim"):
-        return "several experiments on a claim"
-    words = [word for word in case.split(",")[0].split() if not word.isdigit()]
-    return " ".join(words)
-
-
-def plot_full_budget(record: dict) -> "list[Axes]":
-    """Plot the baseline at its original's budget: mean recall and loss, a row for each way.
-
-    record: as `report_numbers.load_full_budget` returns it. Returns the two axes.
-    """
-    import matplotlib.pyplot as plt
-
-    ways = summarize_full_budget(record)
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 2.9), sharey=True)
-    for row, values in enumerate(ways.values()):
-        for key, shift, colour in (("best epoch", -0.12, BLUE), ("last epoch", 0.12, ORANGE)):
-            label = key if row == 0 else None
-            place = np.full(len(values[key]), row + shift)
-            left.plot(values[key], place, "o", color=colour, markersize=8, label=label)
-        losses = values["loss, last epoch"]
-        right.plot(losses, np.full(len(losses), row), "o", color=ORANGE, markersize=8)
-    leaky = record["leaky"][0]["last epoch"]
-    right.axvline(leaky["chance_loss"], color=BLACK, linewidth=1, linestyle="--")
-    left.set_yticks(range(len(ways)), list(ways))
-    left.set_ylim(len(ways) - 0.5, -0.5)
-    left.set(title="Mean recall", xlabel=f"percent, among {leaky['n_pairs']:,} pairs")
-    left.set_xlim(left=0)
-    left.legend(fontsize=9)
-    right.set(title="Loss of the last epoch", xlabel="nats; dashed: a model that knows nothing")
-    right.set_xlim(left=0)
-    return [left, right]
-
-
-def _make_axes(width: float, height: float) -> "Axes":
-    """Return the axes of a new figure. width, height: in inches."""
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
-    return ax
