@@ -120,45 +120,45 @@ def find_paper_share(forward_flops: float, model: str) -> float:
 # ---- a step ----------------------------------------------------------------------------------
 
 
-def count_gather_bytes(batch_size: int, workers: int, embed_dim: int) -> float:
-    """Count the bytes that each worker sends in a step so that all see all features.
+def count_gather_bytes(batch_size: int, ranks: int, embed_dim: int) -> float:
+    """Count the bytes that each rank sends in a step so that all see all features.
 
     Features of images and texts go round a ring in bf16, and their gradients come back.
     """
-    own = batch_size / workers * 2 * embed_dim * 2
-    return 2 * (workers - 1) * own
+    own = batch_size / ranks * 2 * embed_dim * 2
+    return 2 * (ranks - 1) * own
 
 
-def count_gradient_bytes(parameters: float, workers: int) -> float:
-    """Count the bytes that each worker sends in a step to add up the gradients, in float32.
+def count_gradient_bytes(parameters: float, ranks: int) -> float:
+    """Count the bytes that each rank sends in a step to add up the gradients, in float32.
 
     A ring passes each gradient on 2 (W - 1) / W times: once to add, once to tell the sum.
     """
-    return 2 * (workers - 1) / workers * parameters * 4
+    return 2 * (ranks - 1) / ranks * parameters * 4
 
 
 def time_step(
     cost: Cost,
     batch_size: int,
-    workers: int,
+    ranks: int,
     drawn: dict[str, np.ndarray],
     pairs_per_second: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the seconds of a step and of its parts, for each draw of the assumptions: (n,).
 
-    compute: forward and backward. gather: features to all workers and back. gradients: what of
+    compute: forward and backward. gather: features to all ranks and back. gradients: what of
     their way the backward pass does not hide. input: reading and decoding, whichever is slower; it
     runs beside all else, so a step takes the longer of the two. pairs_per_second: of one card, if
     it was measured; otherwise it comes from FLOPs, peak and share.
     """
-    own = batch_size / workers  # pairs of a worker
+    own = batch_size / ranks  # pairs of a rank
     flops = own * cost.flops * (1 + drawn["backward"])
     compute = flops / (drawn["peak"] * drawn["share"])
     if pairs_per_second is not None:
         compute = np.full_like(compute, own / pairs_per_second)
-    hops = 2 * (workers - 1) * drawn["latency"]
-    gather = count_gather_bytes(batch_size, workers, cost.embed_dim) / drawn["link_rate"] + hops
-    way = count_gradient_bytes(cost.parameters, workers) / drawn["link_rate"] + hops
+    hops = 2 * (ranks - 1) * drawn["latency"]
+    gather = count_gather_bytes(batch_size, ranks, cost.embed_dim) / drawn["link_rate"] + hops
+    way = count_gradient_bytes(cost.parameters, ranks) / drawn["link_rate"] + hops
     backward = compute * drawn["backward"] / (1 + drawn["backward"])
     gradients = np.maximum(0, way - drawn["overlap"] * backward)
     reading = own * drawn["image_bytes"] / drawn["read_rate"]
@@ -187,7 +187,7 @@ class Plan:
     pairs: int
     epochs: int
     batch_size: int
-    workers: int
+    ranks: int
     flops: float
     days: Range
     card_days: Range
@@ -200,25 +200,25 @@ class Plan:
 def make_plan(
     cost: Cost,
     pairs: int,
-    workers: int,
+    ranks: int,
     batch_size: int = 32_768,
     epochs: int = 32,
     pairs_per_second: float | None = None,
     assumptions: Assumptions | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Plan a run of a model on some pairs, with a number of workers, one card each.
+    """Plan a run of a model on some pairs, with a number of ranks, one card each.
 
-    pairs_per_second: what one such card was measured to train. Raises ValueError if the workers do
+    pairs_per_second: what one such card was measured to train. Raises ValueError if the ranks do
     not divide the batch.
     """
-    if batch_size % workers:
+    if batch_size % ranks:
         raise ValueError(
-            f"{workers} workers cannot share a batch of {batch_size:,} evenly; choose a batch_size "
-            f"that {workers} divides."
+            f"{ranks} ranks cannot share a batch of {batch_size:,} evenly; choose a batch_size "
+            f"that {ranks} divides."
         )
     drawn = (assumptions or Assumptions()).draw(seed=seed)
-    times = time_step(cost, batch_size, workers, drawn, pairs_per_second)
+    times = time_step(cost, batch_size, ranks, drawn, pairs_per_second)
     steps = epochs * (pairs // batch_size)
     days = steps * times["step"] * drawn["lost"] / DAY
     flops = steps * batch_size * 3 * cost.flops
@@ -227,11 +227,11 @@ def make_plan(
         pairs,
         epochs,
         batch_size,
-        workers,
+        ranks,
         flops,
         days=find_range(days),
-        card_days=find_range(days * workers),
-        dollars=find_range(days * workers * 24 * drawn["price"]),
+        card_days=find_range(days * ranks),
+        dollars=find_range(days * ranks * 24 * drawn["price"]),
         parts={name: float(np.median(values)) for name, values in times.items()},
         waits=float(np.mean(times["input"] >= times["step"])),
         measured=pairs_per_second is not None,
@@ -247,7 +247,7 @@ def find_range(values: np.ndarray) -> Range:
 def plan_all(
     rates: dict[str, float] | None = None,
     amounts: Sequence[int] = (15_000_000, 400_000_000),
-    workers: Sequence[int] = (8, 256),
+    ranks: Sequence[int] = (8, 256),
     assumptions: Assumptions | None = None,
 ) -> list[Plan]:
     """Plan `improved` and ViT-B/32 on 15 million pairs with 8 cards, and on 400 million with 256.
@@ -263,7 +263,7 @@ def plan_all(
             pairs_per_second=(rates or {}).get(cost.name),
             assumptions=assumptions,
         )
-        for amount, count in zip(amounts, workers, strict=True)
+        for amount, count in zip(amounts, ranks, strict=True)
         for cost in costs
     ]
 
@@ -276,7 +276,7 @@ def plan_table(plans: Sequence[Plan]) -> str:
             plan.cost.name + (" (rate measured)" if plan.measured else ""),
             f"{plan.epochs} x {plan.pairs / 1e6:,.0f} million",
             f"{3 * plan.cost.flops / 1e9:.1f}",
-            str(plan.workers),
+            str(plan.ranks),
             *(format_range(values) for values in (plan.days, plan.card_days, plan.dollars)),
             f"{100 * plan.waits:.0f} %",
         ]

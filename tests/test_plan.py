@@ -87,27 +87,27 @@ def test_the_paper_reached_a_fifth_of_its_cards():
 # ---- traffic ---------------------------------------------------------------------------------
 
 
-def test_traffic_of_two_workers_by_hand():
+def test_traffic_of_two_ranks_by_hand():
     # 10 pairs on each: 10 images and 10 texts of 500 numbers of 2 bytes, there and back
     assert count_gather_bytes(20, 2, 500) == 2 * 10 * 2 * 500 * 2
     # each sends half of the gradients to be added, and half of the sums back, 4 bytes each
     assert count_gradient_bytes(1000, 2) == 2 * 500 * 4
 
 
-def test_one_worker_sends_nothing():
+def test_one_rank_sends_nothing():
     assert count_gather_bytes(20, 1, 500) == count_gradient_bytes(1000, 1) == 0
 
 
 # ---- a step and a plan -----------------------------------------------------------------------
 
 
-def time_surely(workers, model=MODEL, batch_size=1000, **changes):
+def time_surely(ranks, model=MODEL, batch_size=1000, **changes):
     drawn = dataclasses.replace(SURE, **changes).draw(3)
-    times = time_step(model, batch_size, workers, drawn)
+    times = time_step(model, batch_size, ranks, drawn)
     return {name: values[0] for name, values in times.items()}
 
 
-def test_a_step_of_ten_workers_by_hand():
+def test_a_step_of_ten_ranks_by_hand():
     times = time_surely(10)
     # 100 pairs * 3 GFLOPs over 50 TFLOPs a second
     assert times["compute"] == pytest.approx(0.006)
@@ -135,7 +135,7 @@ def test_a_measured_rate_takes_the_place_of_flops():
 
 def test_a_sure_plan_by_hand():
     plan = make_plan(
-        MODEL, pairs=1_000_500, workers=10, batch_size=1000, epochs=4, assumptions=SURE
+        MODEL, pairs=1_000_500, ranks=10, batch_size=1000, epochs=4, assumptions=SURE
     )
     seconds = 4 * 1000 * 0.1  # the rest of 500 pairs is left out
     assert plan.days == pytest.approx((seconds / 86_400,) * 3)
@@ -167,8 +167,8 @@ def test_draws_stay_in_their_ranges():
         assert low == high or np.std(values) > 0
 
 
-def test_workers_that_do_not_divide_the_batch_are_refused():
-    with pytest.raises(ValueError, match="3 workers cannot share a batch of 1,000 evenly"):
+def test_ranks_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(ValueError, match="3 ranks cannot share a batch of 1,000 evenly"):
         make_plan(MODEL, 10**6, 3, 1000)
 
 
@@ -223,7 +223,7 @@ def test_the_figures_of_plans_show_what_they_tell():
     places = [float(group.get_offsets()[0][0]) for group in fig.axes[0].collections]
     assert places == pytest.approx([plan.card_days[1], 256 * 12, 592 * 18])
     plt.close(fig)
-    fig = plot_step(MODEL, 1000, workers=(1, 10), assumptions=SURE)
+    fig = plot_step(MODEL, 1000, ranks=(1, 10), assumptions=SURE)
     tops = [bar.get_y() + bar.get_height() for bar in fig.axes[0].patches[-2:]]
     assert tops == pytest.approx([100, 100])
     assert fig.axes[0].lines[0].get_ydata().tolist() == [100, 100]  # always waits

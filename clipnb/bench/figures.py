@@ -50,7 +50,7 @@ def plot_ways(rows: Sequence[dict], kind: str = "texts") -> Figure:
             path = sorted((row for row in own if row["way"] == way), key=lambda r: r["features"])
             draw_way(ax, path, counts, kind)
         ax.set(xscale="log", xlabel="milliseconds for a query", title=gallery)
-    all_axes[0, 0].set_ylabel(f"recall@10 of the exact search, {kind}")
+    all_axes[0, 0].set_ylabel(f"share of the exact top 10 that is found, {kind}")
     all_axes[0, 0].legend(title="bytes a vector", fontsize=9, loc="lower left", markerscale=0.5)
     add_counts(all_axes[0, -1], counts)
     return fig
@@ -117,30 +117,30 @@ def plot_plans(plans: Sequence[Plan]) -> Figure:
 def plot_step(
     cost: Cost,
     batch_size: int = 32_768,
-    workers: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+    ranks: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
     assumptions: Assumptions | None = None,
 ) -> Figure:
-    """Draw what a step consists of as workers are added: the middle of the draws.
+    """Draw what a step consists of as ranks are added: the middle of the draws.
 
     The parts of the step are stacked; the line is the input, which runs beside them. Returns the
     figure.
     """
     drawn = (assumptions or Assumptions()).draw()
-    times = [time_step(cost, batch_size, count, drawn) for count in workers]
+    times = [time_step(cost, batch_size, count, drawn) for count in ranks]
     seconds = np.array([[np.median(each[part]) for each in times] for part in PART_COLOURS])
-    # Shares of each step's sum: seconds would show nothing of the steps of many workers.
-    shares = 100 * seconds / seconds.sum(axis=0)  # (parts, workers)
+    # Shares of each step's sum: seconds would show nothing of the steps of many ranks.
+    shares = 100 * seconds / seconds.sum(axis=0)  # (parts, ranks)
     fig, ax = plt.subplots(figsize=(8, 4))
-    places, bottom = np.arange(len(workers)), np.zeros(len(workers))
+    places, bottom = np.arange(len(ranks)), np.zeros(len(ranks))
     for (part, colour), share in zip(PART_COLOURS.items(), shares, strict=True):
         ax.bar(places, share, bottom=bottom, color=colour, label=part)
         bottom += share
     waiting = [np.mean(each["input"] >= each["step"]) for each in times]
     ax.plot(places, 100 * np.array(waiting), color=BLACK, marker="o", label="waits for its input")
-    ax.set_xticks(places, [f"{count:,}" for count in workers])
+    ax.set_xticks(places, [f"{count:,}" for count in ranks])
     ax.set(
-        xlabel=f"workers that share a batch of {batch_size:,}",
-        ylabel="share of the step, %; of the draws, %",
+        xlabel=f"ranks that share a batch of {batch_size:,}",
+        ylabel="percent (bars: of a step; line: of the draws)",
         title=f"{cost.name}: what a step consists of",
     )
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
