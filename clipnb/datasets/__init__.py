@@ -52,14 +52,18 @@ class CaptionDataset:
         return len(self.image_ids)
 
     def subset(self, indices: Sequence[int]) -> "CaptionDataset":
-        """Return the images at `indices`, in that order, as a dataset of its own."""
+        """Return the images at `indices`, in that order, as a dataset of its own.
+
+        A mask of N booleans chooses images too.
+        """
+        rows = np.arange(len(self))[list(indices)].tolist()
         return replace(
             self,
-            images=self.images[list(indices)],
-            captions=[self.captions[i] for i in indices],
-            image_ids=[self.image_ids[i] for i in indices],
-            labels=self.labels and [self.labels[i] for i in indices],
-            paths=self.paths and [self.paths[i] for i in indices],
+            images=self.images[rows],
+            captions=[self.captions[i] for i in rows],
+            image_ids=[self.image_ids[i] for i in rows],
+            labels=self.labels and [self.labels[i] for i in rows],
+            paths=self.paths and [self.paths[i] for i in rows],
         )
 
     def __repr__(self) -> str:

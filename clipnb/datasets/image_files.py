@@ -75,26 +75,25 @@ def list_files(
     listed; its `filename` is that folder.
     """
     visited = set()
-    for place, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
-        real = os.path.realpath(place)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(
-            (
+    links = [str(folder)]  # entered last, so that a file is found by its own path if it has one
+    while links:
+        for place, folders, names in os.walk(links.pop(0), onerror=on_error):
+            real = os.path.realpath(place)
+            if real in visited:
+                folders.clear()
+                continue
+            visited.add(real)
+            folders[:] = sorted(
                 name
                 for name in folders
-                if not is_hidden(name)
-                and not is_cache(os.path.basename(place), name)
-                and os.path.realpath(os.path.join(place, name)) not in visited
-            ),
-            key=lambda name: (os.path.islink(os.path.join(place, name)), name),  # links last
-        )
-        relative = Path(place).relative_to(folder)
-        for name in sorted(names):
-            if not is_hidden(name) and is_there(os.path.join(place, name)):
-                yield (relative / name).as_posix()
+                if not is_hidden(name) and not is_cache(os.path.basename(place), name)
+            )
+            paths = [os.path.join(place, name) for name in folders]
+            links += [path for path in paths if os.path.islink(path)]
+            relative = Path(place).relative_to(folder)
+            for name in sorted(names):
+                if not is_hidden(name) and is_there(os.path.join(place, name)):
+                    yield (relative / name).as_posix()
 
 
 def is_there(path: str | Path) -> bool:
@@ -200,6 +199,9 @@ class ImageNames:
             for path in (text, here, wanted):
                 if path in self._by_stem:
                     return self._by_stem[path], True
+        for path in (text, here, wanted):
+            if names := self._by_accents.get(normalize_accents(path)):
+                return names, True
         parts = fold(wanted).split("/")
         candidates = self._by_folded_file.get(parts[-1], {})
         names = {
@@ -215,6 +217,15 @@ class ImageNames:
         index: dict[str, list[str]] = {}
         for alias, names in self.aliases.items():
             own = index.setdefault(drop_suffix(alias), [])
+            own += [name for name in names if name not in own]
+        return index
+
+    @functools.cached_property
+    def _by_accents(self) -> dict[str, list[str]]:
+        """Image names by path with accents written in one way."""
+        index: dict[str, list[str]] = {}
+        for alias, names in self.aliases.items():
+            own = index.setdefault(normalize_accents(alias), [])
             own += [name for name in names if name not in own]
         return index
 
@@ -236,9 +247,14 @@ def clean_path(text: str) -> str:
     return path.removeprefix("./")
 
 
+def normalize_accents(path: str) -> str:
+    """Return a path in which the two ways to write an accent make no difference."""
+    return unicodedata.normalize("NFC", path)
+
+
 def fold(path: str) -> str:
     """Return a path in which case, and the two ways to write an accent, make no difference."""
-    return unicodedata.normalize("NFC", path).casefold()
+    return normalize_accents(path).casefold()
 
 
 def is_tail(one: list[str], other: list[str]) -> bool:
