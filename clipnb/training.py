@@ -15,6 +15,7 @@ from clipnb import distributed, run_data, run_folders, runs, starts, streaming
 from clipnb.batches import iterate_batches, keep_on_card, steps_per_epoch
 from clipnb.datasets import CaptionDataset, find_shards, load_dataset
 from clipnb.datasets.shards import ShardFolder
+from clipnb.disk import checksum_file
 from clipnb.divergence import check_losses, check_weights
 from clipnb.features import encode_dataset, tokenize
 from clipnb.frozen import EncodedDataset, encode_frozen, evaluate_encoded
@@ -206,6 +207,7 @@ def train_in_folder(
         if len(dev_set) < runs.FEW_DEV_IMAGES:
             run.metrics |= runs.describe_few_images(run, dev_set)
             warnings.warn(run.metrics["warning"], stacklevel=5)
+        run.metrics["weights_checksum"] = checksum_file(work / "model.safetensors")
         write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
         run_folders.install_next(folder)
 

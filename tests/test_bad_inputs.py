@@ -400,6 +400,14 @@ def test_weights_that_are_not_finite_are_refused_by_name(damaged):
     check_message(error, "model.safetensors", "image_projection.weight holds NaN", "Train it again")
 
 
+def test_a_flipped_bit_in_the_weights_is_noticed(damaged):
+    folder, _ = damaged
+    flip_byte(folder / "model.safetensors", -7)
+    with pytest.raises(ValueError) as error:
+        load_run(folder)
+    check_message(error, "model.safetensors", "not those that were trained", "Train it again")
+
+
 def test_json_that_is_nested_too_deeply_is_damaged_json(damaged):
     folder, _ = damaged
     nested = "[" * 100_000

@@ -1,12 +1,14 @@
 """The downloader against a local server that fails as servers and networks do."""
 
 import errno
+import http.client
 import io
 import random
 import shutil
 import socket
 import struct
 import threading
+import urllib.request
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -283,6 +285,15 @@ class FullDisk(io.FileIO):
             super().write(block[:room])
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(block)
+
+
+def test_a_redirect_never_leads_from_https_to_http():
+    handler, headers = download.RefuseDowngrade(), http.client.HTTPMessage()
+    request = urllib.request.Request("https://host/a.zip")
+    with pytest.raises(download.DownloadError, match=r"https://host/a.zip leads to http://other/b"):
+        handler.redirect_request(request, None, 302, "Found", headers, "http://other/b.zip")
+    new = handler.redirect_request(request, None, 302, "Found", headers, "https://other/b.zip")
+    assert new.full_url == "https://other/b.zip"
 
 
 def test_disk_full_while_downloading(server, tmp_path, monkeypatch):

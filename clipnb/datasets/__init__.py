@@ -4,6 +4,9 @@ What a folder holds is read in folders.py, its pixels in decoded.py.
 """
 
 import contextlib
+import json
+import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -97,12 +100,30 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
             return Path(root or data_dir()) / name
         return dataset_folder(read_index(folder)["dataset"], root)
     folder = cache_dir() / versioned_name(name)
+    if folder.exists() and not holds_scenes(folder):
+        warnings.warn(f"{folder} is damaged; the scenes are drawn anew.", stacklevel=2)
+        shutil.rmtree(folder, ignore_errors=True)  # another process may do the same
     if not folder.exists():
         from clipnb.scenes import write_scenes
 
         with contextlib.suppress(FileExistsError):  # another process has drawn them meanwhile
             write_scenes(folder)
     return folder
+
+
+def holds_scenes(folder: Path) -> bool:
+    """Tell whether a folder of the cache has all lists of the scenes, and every image in them.
+
+    Programs that clear caches may delete some of the files.
+    """
+    try:
+        names = json.loads((folder / "labels.json").read_text(encoding="utf-8")).keys()
+        lists = [path.read_text(encoding="utf-8") for path in (folder / "splits").iterdir()]
+        n_listed = sum(len(text.split()) for text in lists)
+        is_captioned = (folder / "captions.txt").is_file()
+        return is_captioned and n_listed == len(names) and names <= {*os.listdir(folder / "Images")}
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def find_shards(name: str, root: str | Path | None = None) -> Path | None:

@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.runtime import progress, replace_when_done
@@ -38,6 +39,25 @@ Evaluation Metrics", Journal of Artificial Intelligence Research 47, 853-899."""
 
 class DownloadError(RuntimeError):
     """A download that did not succeed; the message says why and what to do."""
+
+
+class RefuseDowngrade(urllib.request.HTTPRedirectHandler):
+    """Redirects are followed, but never from https to what anybody on the way can change."""
+
+    def redirect_request(
+        self, request: urllib.request.Request, *answer: Any
+    ) -> urllib.request.Request | None:
+        """Return the request that follows a redirect. Raises DownloadError if that is not https."""
+        new = super().redirect_request(request, *answer)
+        if new and request.type == "https" and new.type != "https":
+            raise DownloadError(
+                f"{request.full_url} leads to {new.full_url}, which is not encrypted. Nothing was "
+                "fetched from there; try again in another network."
+            )
+        return new
+
+
+OPENER = urllib.request.build_opener(RefuseDowngrade)
 
 
 def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
@@ -141,7 +161,7 @@ def receive(url: str, part: Path) -> bool:
     have = get_size(part)
     try:
         request = _make_request(url, part, have)
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 (our own URL)
+        response = OPENER.open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the server has nothing beyond what we have
             if error.headers.get("Content-Range") == f"bytes */{have}":
