@@ -168,7 +168,15 @@ def test_second_call_does_nothing(server, tmp_path, capsys):
     capsys.readouterr()
     download_flickr8k(tmp_path, server.url)
     assert len(server.requests) == n_requests
-    assert "already complete" in capsys.readouterr().out
+    assert f"already in {tmp_path}: 10 images (6 train" in capsys.readouterr().out
+
+
+def test_a_part_of_flickr8k_is_not_called_complete(server, tmp_path):
+    download_flickr8k(tmp_path, server.url)
+    for path in sorted((tmp_path / "Flicker8k_Dataset").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(DownloadError, match="in part .*Delete Flicker8k_Dataset and Flickr8k_text"):
+        download_flickr8k(tmp_path, server.url)
 
 
 def test_early_end_is_resumed_by_the_same_call(server, tmp_path):

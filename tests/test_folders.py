@@ -180,6 +180,7 @@ def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
         "junk caption": [],
         "unsupported format": [],
         "in a split list": [NAMES[0]],
+        "unlisted": [],
     }
 
 

@@ -105,6 +105,15 @@ def test_two_links_to_one_folder_are_entered_once(tmp_path, names):
     assert list(PhotoFolder(tmp_path / "photos").paths) == ["a/1.jpg", "own/2.jpg"]
 
 
+def test_a_link_to_an_image_of_the_folder_is_no_second_image(tmp_path):
+    draw(tmp_path / "photos", "2019/1.jpg", ".store/3.jpg")
+    draw(tmp_path / "outside", "2.jpg")
+    (tmp_path / "photos" / "1.jpg").symlink_to(tmp_path / "photos/2019/1.jpg")
+    (tmp_path / "photos" / "2.jpg").symlink_to(tmp_path / "outside/2.jpg")
+    (tmp_path / "photos" / "3.jpg").symlink_to(".store/3.jpg")  # which is hidden
+    assert list(PhotoFolder(tmp_path / "photos").paths) == ["2.jpg", "2019/1.jpg", "3.jpg"]
+
+
 def test_a_link_in_an_earlier_folder_takes_no_name_away(tmp_path):
     draw(tmp_path, "z/1.jpg")
     (tmp_path / "best").mkdir()

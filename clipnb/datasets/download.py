@@ -70,7 +70,7 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
     target = Path(target)
     missing = [name for name, folder in ARCHIVES.items() if not (target / folder).is_dir()]
     if not missing:
-        print(f"Flickr8k is already complete in {target}; nothing to do.")
+        print(f"Flickr8k is already in {target}: {describe_flickr8k(target)}; nothing to do.")
         return
     print(TERMS)
     try:
@@ -83,12 +83,21 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
             archive.unlink()
     except OSError as error:
         raise DownloadError(_explain_disk_error(error, target)) from error
-    data = read_dataset_folder(target)
+    print(f"Flickr8k is ready in {target}: {describe_flickr8k(target)}.")
+
+
+def describe_flickr8k(target: Path) -> str:
+    """Say how many images are there, and in which splits. Raises DownloadError if few are."""
+    try:
+        data = read_dataset_folder(target)
+    except (OSError, ValueError) as error:
+        names = " and ".join(ARCHIVES.values())
+        raise DownloadError(
+            f"{target} holds Flickr8k in part ({str(error).splitlines()[0]}). Delete {names} there "
+            "and run the same command again."
+        ) from error
     sizes = ", ".join(f"{len(names):,} {split}" for split, names in data.splits.items())
-    print(
-        f"Flickr8k is ready in {target}: {len(data.image_paths):,} images ({sizes}; "
-        f"{data.split_source})."
-    )
+    return f"{len(data.image_paths):,} images ({sizes}; {data.split_source})"
 
 
 def _explain_disk_error(error: OSError, target: Path) -> str:

@@ -51,7 +51,7 @@ class DatasetFolder:
         "seeded split by image, 80/10/10".
     dropped: names by the reason why they are left out: "no image", "several images" (names in the
         caption file), "no caption", "junk caption", "unsupported format" (image names), "in a
-        split list" (names there that no image with a caption has).
+        split list" (names there that no image with a caption has), "unlisted" (sub-folders).
     """
 
     image_paths: dict[str, Path]
@@ -142,6 +142,7 @@ def match_captions(
         "no caption": sorted(set(images.paths) - set(captions)),
         "junk caption": with_junk,
         "unsupported format": images.unsupported,
+        "unlisted": images.unlisted,
     }
     return captions, dropped
 
@@ -182,6 +183,7 @@ def describe_left_out(dropped: dict[str, list[str]]) -> list[str]:
         describe_names(dropped["no caption"], "image without a caption"),
         describe_names(junk, "image with a caption that says nothing"),
         describe_names(no_image, "captioned name without an image file"),
+        describe_names(dropped["unlisted"], "folder that cannot be listed"),
         describe_names(dropped["in a split list"], "name in a split list without such an image"),
         describe_names(several, "captioned name that fits several images", whole_name),
         describe_names(formats, "image in an unreadable format", _advise_on_formats(formats)),
@@ -197,7 +199,7 @@ def describe_names(names: Sequence[str], what: str, advice: str = "") -> str:
     if not names:
         return ""
     if len(names) > 1:
-        what = re.sub(r"\b(image file|image|captioned name|name)\b", r"\1s", what, count=1)
+        what = re.sub(r"\b(image file|image|captioned name|name|folder)\b", r"\1s", what, count=1)
         what = what.replace("that fits", "that fit")
     return f"{len(names)} {what} ({list_examples(names)}{f': {advice}' if advice else ''})"
 
