@@ -189,8 +189,8 @@ def encode_dataset(
 def digest_weights(model: nn.Module) -> str:
     """Return sixteen hexadecimal digits that change when any weight of a model does.
 
-    A model made by `accelerate` has no weights of its own, but knows the digits of those it was
-    made from.
+    So does QuickGELU in the place of GELU: published weights are often tried with both. A model
+    made by `accelerate` has no weights of its own, but knows the digits of those it was made from.
     """
     if known := getattr(model, "weights_digest", ""):
         return known
@@ -198,4 +198,6 @@ def digest_weights(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    if any(type(module).__name__ == "QuickGELU" for module in model.modules()):
+        digest.update(b"QuickGELU")
     return digest.hexdigest()[:16]

@@ -23,7 +23,7 @@ def describe_data(
 ) -> dict[str, Any]:
     """Describe the data of a run: its image ids, and a digest of the captions of each split.
 
-    Of shards only a digest is noted. Their names may be millions.
+    Of shards the first ids are noted (see `ShardFolder.image_ids`). All may be millions.
     """
     return {
         "dataset": dev_set.name if find_content(train_set) else train_set.name,
@@ -39,7 +39,7 @@ def describe_split(dataset: "CaptionDataset | ShardFolder") -> dict[str, Any]:
     written from, as their index has it.
     """
     if content := find_content(dataset):
-        return {"content": content}
+        return {"content": content, "image_ids": sorted(dataset.image_ids)}
     pairs = sorted(zip(dataset.image_ids, map(list, dataset.captions), strict=True))
     return {
         "captions": hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8],

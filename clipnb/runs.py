@@ -17,7 +17,7 @@ from clipnb import run_data
 from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_dataset
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.datasets.shard_files import read_index
-from clipnb.disk import read_json, replace_when_done, write_file
+from clipnb.disk import checksum_file, read_json, replace_when_done, write_file
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
@@ -49,7 +49,8 @@ class Run:
     """A trained model and all that belongs to it.
 
     history: one dict per epoch. metrics: the recalls on dev of the weights that were kept, and
-    their epoch; the images seen and the seconds of training of all epochs. With few images on dev
+    their epoch; the images seen and the seconds of training of all epochs; and `weights_checksum`,
+    by which `load_run` notices weights that are damaged or of another run. With few images on dev
     also their number `n_dev`, the 95 % intervals `dev_intervals`, and a `warning` in words. If
     encoders were frozen or changed by LoRA, `learned_parameters` says how many numbers learned.
     init: the run or the published model whose weights this one started from (see `describe_init`),
@@ -275,6 +276,10 @@ def load_run(
         metrics = read_json(folder / "metrics.json")
         if not isinstance(metrics, dict) or not isinstance(metrics.get("dev"), dict):
             raise ValueError("it holds no metrics")
+    with name_damage(folder / "model.safetensors", advise):
+        checksum = checksum_file(folder / "model.safetensors")
+        if metrics.get("weights_checksum", checksum) != checksum:  # earlier versions noted none
+            raise ValueError("its bytes are not those that were trained")
     model = model.to(get_device()).eval()
     return Run(model, tokenizer, found, found_seed, folder, history, metrics, start)
 

@@ -37,6 +37,8 @@ CLIP_PIECES = Regex(
 class Tokenizer:
     """Strings to token ids.
 
+    Raises ValueError for a vocabulary without [SOS] and [EOS].
+
     Call it on a list of strings: it returns int64 (N, T), T being the longest text of the list and
     0 being padding. Texts longer than `context_length` are cut; their last token is still [EOS].
     """
@@ -46,6 +48,8 @@ class Tokenizer:
         self.context_length = context_length
         self.sos = bpe.token_to_id(SOS)
         self.eos = bpe.token_to_id(EOS)
+        if self.sos is None or self.eos is None:
+            raise ValueError(f"its vocabulary has no {SOS} and {EOS}")
         self.cleans = self.eos == CLIP_EOS
         if self.cleans:
             bpe.normalizer = normalizers.Sequence([])  # `clean_text` stands in its place
@@ -134,8 +138,8 @@ class Tokenizer:
         bpe.normalizer = make_normalizer()
         if Path(path).is_file() and not holds_tokenizer(path):
             raise FileExistsError(
-                f"{display_path(path)} is there already and is no tokenizer; choose another name, "
-                "or delete it first."
+                f"{display_path(path)} is there already and is no tokenizer of clipnb; choose "
+                "another name, or delete it first."
             )
         write_file(path, bpe.to_str(pretty=True))
 
@@ -306,9 +310,9 @@ def load_tokenizer(path: str | Path, context_length: int = 77) -> Tokenizer:
 
 
 def holds_tokenizer(path: str | Path) -> bool:
-    """Tell whether a file can be replaced by a tokenizer: it holds one, or nothing."""
+    """Tell whether a file can be replaced by a tokenizer: it holds one of ours, or nothing."""
     content = Path(path).read_bytes()
     try:
-        return not content or bool(BytePairEncoder.from_buffer(content))
+        return not content or bool(Tokenizer(BytePairEncoder.from_buffer(content)))
     except Exception:
         return False

@@ -171,6 +171,14 @@ FILES = {  # {case: (files that are written, words of the message)}
     "JSON lines, a list": ({"captions.jsonl": "[1]\n"}, ["captions.jsonl:1", "file_name"]),
     "JSON lines, a number": ({"captions.jsonl": "1\n"}, ["captions.jsonl:1"]),
     "JSON lines, other keys": ({"captions.jsonl": '{"a": 1}\n'}, ["captions.jsonl:1"]),
+    "JSON lines, captions in objects": (
+        {"captions.jsonl": '{"image": "0.png", "captions": [{"caption": "a dog"}]}\n'},
+        ["captions.jsonl:1", "expected a caption", "{'caption': 'a dog'}"],
+    ),
+    "a cell that is a printed list": (
+        {"captions.csv": """image,captions\n0.png,"['a dog', 'a cat']"\n"""},
+        ["captions.csv:2", "list", "a line or a column of its own"],
+    ),
     "token file, no number": (
         {"Flickr8k.token.txt": "0.png a dog\n"},
         ["Flickr8k.token.txt:1", "name.jpg#0"],
@@ -178,6 +186,10 @@ FILES = {  # {case: (files that are written, words of the message)}
     "labels that are no JSON": (
         {"captions.txt": f"image,caption\n{ROWS}", "labels.json": "{"},
         ["labels.json", "JSON"],
+    ),
+    "a label that is a number": (
+        {"captions.txt": f"image,caption\n{ROWS}", "labels.json": '{"0.png": 3}'},
+        ["labels.json", "object", "got a int"],
     ),
     "labels in a list": (
         {"captions.txt": f"image,caption\n{ROWS}", "labels.json": "[]"},
@@ -388,6 +400,14 @@ def test_weights_that_are_not_finite_are_refused_by_name(damaged):
     check_message(error, "model.safetensors", "image_projection.weight holds NaN", "Train it again")
 
 
+def test_a_flipped_bit_in_the_weights_is_noticed(damaged):
+    folder, _ = damaged
+    flip_byte(folder / "model.safetensors", -7)
+    with pytest.raises(ValueError) as error:
+        load_run(folder)
+    check_message(error, "model.safetensors", "not those that were trained", "Train it again")
+
+
 def test_json_that_is_nested_too_deeply_is_damaged_json(damaged):
     folder, _ = damaged
     nested = "[" * 100_000
@@ -419,6 +439,7 @@ CACHE_DAMAGES = {
     "images.npy gone": ("images.npy", None),
     "names.json gone": ("names.json", None),
     "checksums.json cut": ("checksums.json", "cut"),
+    "checksums.json a list": ("checksums.json", "a list"),
 }
 
 

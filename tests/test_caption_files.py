@@ -82,12 +82,66 @@ def test_an_image_folder_of_hugging_face_with_its_splits(tmp_path):
     assert data.split_source == "folders train, validation and test"
 
 
-@pytest.mark.parametrize(
-    "names",
-    [["train/a.jpg", "test/b.jpg"], ["train/a.jpg", "val/b.jpg", "test/c.jpg", "d.jpg"], ["a.jpg"]],
-)
+@pytest.mark.parametrize("names", [["train/a.jpg", "b.jpg"], ["test/b.jpg", "test/c.jpg"], ["a"]])
 def test_folders_that_are_no_splits(names):
     assert find_split_folders(names) == {}
+
+
+@pytest.mark.parametrize("top", ["", "data/"])
+def test_test_stays_test_where_a_folder_has_no_validation(top):
+    names = [f"{top}train/{i}.jpg" for i in range(50)] + [f"{top}Test/{i}.jpg" for i in range(9)]
+    splits = find_split_folders(names)
+    assert splits["test"] == sorted(names[50:])
+    assert sorted(splits["train"] + splits["dev"]) == sorted(names[:50])
+    assert 1 <= len(splits["dev"]) < 15
+
+
+def test_an_image_beside_the_folders_of_the_splits_is_refused():
+    with pytest.raises(ValueError, match=r"1 elsewhere, 'd.jpg' for one, .* splits/train.txt"):
+        find_split_folders(["train/a.jpg", "val/b.jpg", "test/c.jpg", "d.jpg"])
+
+
+def test_split_lists_may_be_written_in_capitals_and_val_is_dev(tmp_path):
+    draw(tmp_path, *[f"{i}.jpg" for i in range(6)])
+    write(tmp_path, "captions.csv", "".join(f"{i}.jpg,number {i} of six\n" for i in range(6)))
+    write(tmp_path, "Splits/TRAIN.TXT", "0.jpg\n1.jpg\n")
+    write(tmp_path, "Splits/val.txt", "2.jpg\n")
+    write(tmp_path, "Splits/test.txt", "3.jpg\n")
+    data = read_dataset_folder(tmp_path)
+    assert data.splits == {
+        "train": ["0.jpg", "1.jpg"],
+        "dev": ["2.jpg"],
+        "test": ["3.jpg"],
+    }
+    write(tmp_path, "Splits/val.txt", "2.jpg\n1.jpg\n")
+    with pytest.raises(ValueError, match="val.txt: 1 of its names, '1.jpg' .* train"):
+        read_dataset_folder(tmp_path)
+    write(tmp_path, "Splits/dev.txt", "2.jpg\n")
+    with pytest.raises(ValueError, match="val.txt: .*dev.txt lists the split 'dev' too"):
+        read_dataset_folder(tmp_path)
+
+
+def test_a_name_in_a_split_list_without_an_image_is_told(tmp_path):
+    draw(tmp_path, *[f"{i}.jpg" for i in range(6)])
+    write(tmp_path, "captions.csv", "".join(f"{i}.jpg,number {i} of six\n" for i in range(6)))
+    write(tmp_path, "splits/train.txt", "0.jpg\ngone.jpg\n")
+    _, left_out = read(tmp_path)
+    assert left_out == ["1 name in a split list without such an image (gone.jpg)"]
+
+
+def test_both_ways_to_write_an_accent_in_one_table(tmp_path):
+    draw(tmp_path, "caf\u00e9.jpg")
+    write(tmp_path, "captions.csv", "caf\u00e9.jpg,a cup\ncafe\u0301.jpg,a table\n")
+    captions, left_out = read(tmp_path)
+    assert captions == {"caf\u00e9.jpg": ["a cup", "a table"]}
+    assert left_out == []
+
+
+def test_labels_as_an_editor_of_windows_saves_them(tmp_path):
+    draw(tmp_path, "a.jpg")
+    write(tmp_path, "captions.csv", "a.jpg,a cup\n")
+    write(tmp_path, "labels.json", '\ufeff{"a.jpg": {"count": 1}}')
+    assert read_dataset_folder(tmp_path).labels == {"a.jpg": {"count": 1}}
 
 
 def test_lists_and_labels_may_name_the_file_alone(tmp_path):

@@ -30,6 +30,16 @@ def test_a_subset_keeps_the_order_of_its_indices(small):
     assert subset.captions == [dataset.captions[3], dataset.captions[1]]
 
 
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_a_subset_may_be_chosen_by_a_mask(small, kind):
+    dataset = small("train")
+    mask = [i in (1, 3) for i in range(48)]
+    subset = dataset.subset(kind(mask))
+    assert (subset.images == dataset.images[[1, 3]]).all()
+    assert subset.image_ids == [dataset.image_ids[1], dataset.image_ids[3]]
+    assert subset.captions == [dataset.captions[1], dataset.captions[3]]
+
+
 def test_pixels_are_the_image_squashed(small, small_root):
     dataset = small("dev", image_size=48)  # the size at which it was drawn: nothing to resize
     with Image.open(small_root / "small" / "Images" / dataset.image_ids[0]) as image:
@@ -55,6 +65,20 @@ def test_the_cache_is_used_until_an_image_changes(small, small_root, monkeypatch
     small("dev")
     os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert len(decoded) == 20, "one image has another date, so the split is decoded anew"
+
+
+def test_two_folders_with_one_relative_path_have_caches_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    found = []
+    for project, grey in (("one", 40), ("two", 200)):
+        folder = tmp_path / project / "data" / "own"
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8), grey).save(folder / "a.bmp")
+        os.utime(folder / "a.bmp", ns=(10**18, 10**18))  # as an archive may have set it
+        (folder / "a.txt").write_text("a grey square")
+        monkeypatch.chdir(tmp_path / project)
+        found.append(load_dataset("own", "train", 8, root="data").images[0, 0, 0, 0])
+    assert found == [40, 200]
 
 
 def make_own_folder(root, n=10):

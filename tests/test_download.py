@@ -1,12 +1,14 @@
 """The downloader against a local server that fails as servers and networks do."""
 
 import errno
+import http.client
 import io
 import random
 import shutil
 import socket
 import struct
 import threading
+import urllib.request
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -166,7 +168,15 @@ def test_second_call_does_nothing(server, tmp_path, capsys):
     capsys.readouterr()
     download_flickr8k(tmp_path, server.url)
     assert len(server.requests) == n_requests
-    assert "already complete" in capsys.readouterr().out
+    assert f"already in {tmp_path}: 10 images (6 train" in capsys.readouterr().out
+
+
+def test_a_part_of_flickr8k_is_not_called_complete(server, tmp_path):
+    download_flickr8k(tmp_path, server.url)
+    for path in sorted((tmp_path / "Flicker8k_Dataset").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(DownloadError, match="in part .*Delete Flicker8k_Dataset and Flickr8k_text"):
+        download_flickr8k(tmp_path, server.url)
 
 
 def test_early_end_is_resumed_by_the_same_call(server, tmp_path):
@@ -283,6 +293,15 @@ class FullDisk(io.FileIO):
             super().write(block[:room])
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(block)
+
+
+def test_a_redirect_never_leads_from_https_to_http():
+    handler, headers = download.RefuseDowngrade(), http.client.HTTPMessage()
+    request = urllib.request.Request("https://host/a.zip")
+    with pytest.raises(download.DownloadError, match=r"https://host/a.zip leads to http://other/b"):
+        handler.redirect_request(request, None, 302, "Found", headers, "http://other/b.zip")
+    new = handler.redirect_request(request, None, 302, "Found", headers, "https://other/b.zip")
+    assert new.full_url == "https://other/b.zip"
 
 
 def test_disk_full_while_downloading(server, tmp_path, monkeypatch):

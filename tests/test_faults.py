@@ -132,6 +132,8 @@ def test_another_training_is_put_in_place_as_a_whole(tiny, monkeypatch):
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 64
     weights.write_bytes(bytes(changed))
+    metrics = other.metrics | {"weights_checksum": checksum_file(weights)}
+    (other.folder / "metrics.json").write_text(json.dumps(metrics))
     files = sorted(path.name for path in other.folder.iterdir())
     for n_moved in range(len(files)):
         shutil.copytree(other.folder, folder / "next")

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from clipnb import create_model, features, padding_mask, runtime, train_tokenizer
+from clipnb.encoders import QuickGELU
 from clipnb.features import (
     apply_in_batches,
+    digest_weights,
     encode_dataset,
     encode_images,
     encode_texts,
@@ -18,6 +21,13 @@ from clipnb.features import (
 )
 from clipnb.recipes import RECIPES
 from clipnb.tokenizer import trim_padding
+
+
+def test_the_same_weights_with_another_activation_are_another_model():
+    weights = nn.Linear(2, 2)
+    quick, usual = nn.Sequential(weights, QuickGELU()), nn.Sequential(weights, nn.GELU())
+    assert digest_weights(quick) != digest_weights(usual)
+    assert digest_weights(usual) == digest_weights(nn.Sequential(weights, nn.Identity()))
 
 
 def test_batches_give_the_same_features_as_all_at_once(small):

@@ -179,6 +179,8 @@ def test_caption_without_image_and_image_without_caption_are_dropped(tmp_path):
         "no caption": [NAMES[0]],
         "junk caption": [],
         "unsupported format": [],
+        "in a split list": [NAMES[0]],
+        "unlisted": [],
     }
 
 

@@ -1,5 +1,7 @@
 """Where the images of a reader's own folder may lie, and in which formats."""
 
+import os
+
 import numpy as np
 import pytest
 from own_folder import draw, read, write
@@ -115,6 +117,22 @@ def test_a_link_to_a_folder_of_images_is_followed_once(tmp_path):
     (folder / "photos").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "circle").symlink_to(folder)
     assert list(find_images(folder).paths) == ["photos/a.jpg"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch):
+    draw(tmp_path, "a.jpg", "locked/b.jpg")
+    write(tmp_path, "a.txt", "a dog")
+    real = os.scandir
+
+    def scan(place):
+        if str(place) == str(tmp_path / "locked"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    captions, left_out = read(tmp_path)
+    assert captions == {"a.jpg": ["a dog"]}
+    assert left_out == [f"1 folder that cannot be listed ({tmp_path / 'locked'})"]
 
 
 def test_a_link_that_leads_nowhere_is_no_image(tmp_path):

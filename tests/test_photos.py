@@ -2,6 +2,7 @@ import os
 import sys
 import time
 import types
+import zlib
 
 import numpy as np
 import pytest
@@ -104,6 +105,22 @@ def test_two_links_to_one_folder_are_entered_once(tmp_path, names):
     assert list(PhotoFolder(tmp_path / "photos").paths) == ["a/1.jpg", "own/2.jpg"]
 
 
+def test_a_link_to_an_image_of_the_folder_is_no_second_image(tmp_path):
+    draw(tmp_path / "photos", "2019/1.jpg", ".store/3.jpg")
+    draw(tmp_path / "outside", "2.jpg")
+    (tmp_path / "photos" / "1.jpg").symlink_to(tmp_path / "photos/2019/1.jpg")
+    (tmp_path / "photos" / "2.jpg").symlink_to(tmp_path / "outside/2.jpg")
+    (tmp_path / "photos" / "3.jpg").symlink_to(".store/3.jpg")  # which is hidden
+    assert list(PhotoFolder(tmp_path / "photos").paths) == ["2.jpg", "2019/1.jpg", "3.jpg"]
+
+
+def test_a_link_in_an_earlier_folder_takes_no_name_away(tmp_path):
+    draw(tmp_path, "z/1.jpg")
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "of").symlink_to(tmp_path / "z")
+    assert list(PhotoFolder(tmp_path).paths) == ["z/1.jpg"]
+
+
 def test_the_photos_of_a_library_are_found_and_its_previews_are_not(tmp_path):
     draw(tmp_path, "My.photoslibrary/originals/1/a.jpg", "My.photoslibrary/resources/a.jpg")
     assert list(PhotoFolder(tmp_path).paths) == ["My.photoslibrary/originals/1/a.jpg"]
@@ -178,8 +195,20 @@ def test_grey_of_more_than_8_bits_keeps_its_tones(tmp_path):
         assert np.abs(difference).max() <= 1, name
 
 
+def test_grey_in_which_0_is_white_is_no_negative(tmp_path):
+    ramp = np.tile(np.arange(256), (4, 1)).astype(np.uint16)
+    Image.fromarray(ramp * 257).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    assert (read_pixels(tmp_path / "a.tif") == 255 - ramp[:, :, None]).all()
+
+
 def test_odd_numbers_of_an_image_do_no_harm():
-    for values in ([np.nan, np.inf, 0, 1], [3, 3, 3, 3], [-1e30, 1e30, 0, 0], [0, 0, 0, 0]):
+    for values in (
+        [np.nan, np.inf, 0, 1],
+        [3, 3, 3, 3],
+        [-5, -5, -5, -5],
+        [-1e30, 1e30, 0, 0],
+        [0, 0, 0, 0],
+    ):
         image = Image.fromarray(np.array([values], np.float32))
         with np.errstate(all="raise"):
             assert convert_to_rgb(image).mode == "RGB"
@@ -193,6 +222,20 @@ def test_what_is_transparent_becomes_white(tmp_path):
     Image.new("LA", (8, 8), (0, 0)).save(tmp_path / "la.png")
     for path in tmp_path.iterdir():
         assert (read_pixels(path) == 255).all(), path
+
+
+def test_the_transparent_grey_of_16_bits_becomes_white(tmp_path):
+    """Pillow writes no such PNG, so its chunk is put in by hand."""
+    grey = np.tile(np.arange(256), (4, 1)).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    chunk = b"tRNS" + (257 * 9).to_bytes(2)
+    chunk = (2).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+    content = (tmp_path / "a.png").read_bytes()
+    place = content.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(content[:place] + chunk + content[place:])
+    found = read_pixels(tmp_path / "a.png")[0, :, 0]
+    assert found[9] == 255
+    assert (np.delete(found, 9) == np.delete(np.arange(256), 9)).all()
 
 
 def test_cmyk_keeps_its_colours(tmp_path):

@@ -145,6 +145,14 @@ def test_tensors_of_another_kind_are_refused(tmp_path):
         load_pretrained("Tiny-16", tmp_path / "x.bin")
 
 
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+    weights = make_theirs("Tiny-16").state_dict()
+    weights["visual.proj"] = weights["visual.proj"] * float("nan")
+    torch.save(weights, tmp_path / "x.bin")
+    with pytest.raises(ValueError, match="x.bin: the weights for image_proj.* hold NaN"):
+        load_pretrained("Tiny-16", tmp_path / "x.bin")
+
+
 def test_many_differences_are_counted(tmp_path, hugging_face):
     with pytest.raises(ValueError, match=r"should be .*; and \d+ more\. Nothing was"):
         load_pretrained("ViT-B-32-quickgelu", hugging_face[0] / "whole")

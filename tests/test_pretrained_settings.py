@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from clipnb.encoders import QuickGELU
 from clipnb.preprocess import HALF
 from clipnb.pretrained import load_pretrained
+from clipnb.pretrained.hugging_face_config import read_hugging_face
 
 pytestmark = pytest.mark.usefixtures("tiny_architectures", "own_home")
 
@@ -97,6 +98,26 @@ def test_malformed_settings_of_open_clip(tmp_path):
         (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
         with pytest.raises(ValueError, match=f"is no configuration of open_clip's: {reason}"):
             load_pretrained("Tiny-16", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "making, reason",
+    [
+        ({"do_normalize": False}, "says do_normalize=False: "),
+        ({"rescale_factor": 1.0}, "says rescale_factor=1.0: "),
+        ({"size": {"shortest_edge": 256}, "crop_size": 224}, "size=.*, crop_size=224: "),
+        ({"size": 224, "crop_size": {"height": 224, "width": 224}}, None),
+        ({"size": {"height": 224, "width": 224}, "do_center_crop": False}, None),
+    ],
+)
+def test_images_that_clipnb_cannot_make_are_refused(tmp_path, making, reason):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(making))
+    if reason is None:
+        read_hugging_face(tmp_path)
+        return
+    with pytest.raises(ValueError, match=reason):
+        read_hugging_face(tmp_path)
 
 
 def test_malformed_settings_of_hugging_face(hugging_face, tmp_path):

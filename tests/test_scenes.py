@@ -5,11 +5,13 @@ import hashlib
 import itertools
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
 
 from clipnb import scenes
+from clipnb.datasets import dataset_folder
 from clipnb.scenes import (
     COLOURS,
     COUNTS,
@@ -284,6 +286,32 @@ def test_an_interrupted_first_call_leaves_nothing_behind(tmp_path, monkeypatch, 
     with pytest.raises(error):
         scenes.write_scenes(tmp_path / "scenes", FEW, size=32, workers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "counts, size",
+    [({"../x": 1}, 32), ({"": 1}, 32), ({"a b": 1}, 32), ({"x": 0}, 32), ({"x": 1}, 0)],
+)  # fmt: skip
+def test_scenes_that_cannot_be_are_refused(tmp_path, counts, size):
+    with pytest.raises(ValueError, match="cannot (name a split|be drawn for 'x')"):
+        scenes.write_scenes(tmp_path / "scenes", counts, size=size, workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["captions.txt", "labels.json", "splits/dev.txt", "Images/dev_00001.jpg", "Images"]
+)
+def test_scenes_of_which_a_part_is_gone_are_drawn_anew(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
+    monkeypatch.setattr(scenes, "COUNTS", FEW)
+    folder = dataset_folder("scenes")
+    before = sorted(path for path in folder.rglob("*"))
+    assert dataset_folder("scenes") == folder
+    path = folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.warns(UserWarning, match="is damaged; the scenes are drawn anew"):
+        dataset_folder("scenes")
+    assert sorted(path for path in folder.rglob("*")) == before
 
 
 class BreakingPool:

@@ -12,7 +12,7 @@ import torch
 from run_parts import flatten_weights, interrupt_at_step, list_losses
 
 import clipnb.loop
-from clipnb import load_run, seed_everything, train
+from clipnb import load_run, run_data, seed_everything, train
 from clipnb.batches import iterate_batches
 from clipnb.bench.streaming import compare_shards_with_memory, measure_mapped_memory
 from clipnb.datasets import CaptionDataset, shard_files
@@ -117,6 +117,37 @@ def test_interrupted_writing_goes_on_after_the_last_whole_shard(
         assert path.read_bytes() == (other / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("moment", ["write_shard", "compute_digest"])
+def test_writing_goes_on_however_little_was_written(dataset, folder, tmp_path, monkeypatch, moment):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    other = tmp_path / "other"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shard_files, moment, stop)
+        write_shards(dataset, other, pairs_per_shard=50)
+    write_shards(dataset, other, pairs_per_shard=50)
+    for path in folder.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": "clipnb shards, version 1"}'])
+@pytest.mark.parametrize("name", ["shards.json", "unfinished.json"])
+def test_a_damaged_index_of_shards_says_what_to_delete(dataset, folder, name, content):
+    (folder / "shards.json").rename(folder / name)
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError) as error:
+        write_shards(dataset, folder, pairs_per_shard=50)
+    assert str(error.value).startswith(f"{folder / name} is damaged; delete {folder}, then run ")
+
+
+def test_a_shard_of_no_pairs_is_refused(dataset, tmp_path):
+    for n in (0, -1):
+        with pytest.raises(ValueError, match=f"cannot hold {n} pairs"):
+            write_shards(dataset, tmp_path / "none", pairs_per_shard=n)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_finished_folder_is_left_as_it_is_and_a_broken_shard_is_mended(dataset, folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -130,6 +161,9 @@ def test_a_finished_folder_is_left_as_it_is_and_a_broken_shard_is_mended(dataset
 def test_nothing_else_in_a_folder_is_touched(dataset, folder, tmp_path):
     with pytest.raises(ValueError, match="holds shards of tiny at 4 px, made otherwise"):
         write_shards(dataset, folder, pairs_per_shard=60)
+    other = dataclasses.replace(dataset, images=dataset.images[::-1])
+    with pytest.raises(ValueError, match="before its images or captions changed"):
+        write_shards(other, folder, pairs_per_shard=50)
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "me.jpg").write_bytes(b"photo")
@@ -384,6 +418,10 @@ def test_a_run_knows_the_shards_that_it_was_trained_on(sharded, small, recipe, t
         warnings.simplefilter("error")
         load_run_dataset(run, "train")
         load_run_dataset(run, "dev")
+    # An image that was moved from train to test since the shards were written.
+    test_set = dataclasses.replace(dataset.subset([3]), name=str(sharded), split="test")
+    found = run_data.find_differences(run.folder, test_set)
+    assert f"1 of the 1 images of test were trained on ({dataset.image_ids[3]})" in found
     with interrupt_at_step(8):
         train(recipe, 0, tmp_path / "run")
     for path in sharded.iterdir():

@@ -1,8 +1,10 @@
 """Folders, files and models of which the photo index gets no vector."""
 
+import errno
 import os
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from messy_folder import draw_scene
@@ -261,6 +263,27 @@ def test_vectors_that_are_not_finite_are_refused_by_name(folder):
 def test_a_model_of_nan_makes_no_index(folder):
     with pytest.raises(ValueError, match="none of the 12 images .* no finite vector"):
         update(folder, Means(float("nan")))
+
+
+def test_a_file_from_beyond_what_the_database_can_note(folder):
+    path = folder / "0" / "06.jpg"
+    for seconds in (4 * 10**10, -(10**9)):  # in the year 3237, and before 1970
+        os.utime(path, (seconds, seconds))
+        assert len(update(folder).image_ids) == 12
+    assert update(folder).report.changed == 0
+
+
+def test_a_full_disk_is_told_before_the_first_file_too(folder, monkeypatch):
+    place, mkdir = find_database(folder).parent, Path.mkdir
+
+    def refuse(path, *arguments, **options):
+        if path == place:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"cannot be written: the disk is full\. .*CLIPNB_CACHE"):
+        update(folder)
 
 
 def test_a_cache_that_cannot_be_written(folder, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 import torch
 from tokenizers import Tokenizer as BytePairEncoder
+from tokenizers.models import WordPiece
 
 from clipnb import clip_tokenizer, padding_mask, train_tokenizer
 from clipnb.tokenizer import clean_text, fix_text, load_tokenizer
@@ -326,6 +327,17 @@ def test_a_file_that_holds_no_tokenizer_is_named(case, tmp_path):
         load_tokenizer(path)
 
 
+def test_a_tokenizer_of_another_kind_is_named_and_not_replaced(dog_tokenizer, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    BytePairEncoder(WordPiece({"[UNK]": 0, "dog": 1})).save(str(path))  # as BERT has one
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"tokenizer\.json holds no tokenizer .*has no <start_of"):
+        load_tokenizer(path)
+    with pytest.raises(FileExistsError, match="is no tokenizer of clipnb; choose another name"):
+        dog_tokenizer.save(path)
+    assert path.read_bytes() == content
+
+
 def test_a_missing_tokenizer_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"words\.json"):
         load_tokenizer(tmp_path / "words.json")
@@ -337,7 +349,7 @@ def test_a_tokenizer_replaces_a_tokenizer_and_nothing_else(dog_tokenizer, tmp_pa
         dog_tokenizer.save(path)
     assert load_tokenizer(path).bpe.to_str() == dog_tokenizer.bpe.to_str()
     path.write_text("mine")
-    with pytest.raises(FileExistsError, match="is no tokenizer; choose another name"):
+    with pytest.raises(FileExistsError, match="is no tokenizer of clipnb; choose another name"):
         dog_tokenizer.save(path)
     assert path.read_text() == "mine"
     with pytest.raises(FileExistsError, match="is a folder"):

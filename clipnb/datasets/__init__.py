@@ -4,6 +4,9 @@ What a folder holds is read in folders.py, its pixels in decoded.py.
 """
 
 import contextlib
+import json
+import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -52,14 +55,18 @@ class CaptionDataset:
         return len(self.image_ids)
 
     def subset(self, indices: Sequence[int]) -> "CaptionDataset":
-        """Return the images at `indices`, in that order, as a dataset of its own."""
+        """Return the images at `indices`, in that order, as a dataset of its own.
+
+        A mask of N booleans chooses images too.
+        """
+        rows = np.arange(len(self))[list(indices)].tolist()
         return replace(
             self,
-            images=self.images[list(indices)],
-            captions=[self.captions[i] for i in indices],
-            image_ids=[self.image_ids[i] for i in indices],
-            labels=self.labels and [self.labels[i] for i in indices],
-            paths=self.paths and [self.paths[i] for i in indices],
+            images=self.images[rows],
+            captions=[self.captions[i] for i in rows],
+            image_ids=[self.image_ids[i] for i in rows],
+            labels=self.labels and [self.labels[i] for i in rows],
+            paths=self.paths and [self.paths[i] for i in rows],
         )
 
     def __repr__(self) -> str:
@@ -93,12 +100,30 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
             return Path(root or data_dir()) / name
         return dataset_folder(read_index(folder)["dataset"], root)
     folder = cache_dir() / versioned_name(name)
+    if folder.exists() and not holds_scenes(folder):
+        warnings.warn(f"{folder} is damaged; the scenes are drawn anew.", stacklevel=2)
+        shutil.rmtree(folder, ignore_errors=True)  # another process may do the same
     if not folder.exists():
         from clipnb.scenes import write_scenes
 
         with contextlib.suppress(FileExistsError):  # another process has drawn them meanwhile
             write_scenes(folder)
     return folder
+
+
+def holds_scenes(folder: Path) -> bool:
+    """Tell whether a folder of the cache has all lists of the scenes, and every image in them.
+
+    Programs that clear caches may delete some of the files.
+    """
+    try:
+        names = json.loads((folder / "labels.json").read_text(encoding="utf-8")).keys()
+        lists = [path.read_text(encoding="utf-8") for path in (folder / "splits").iterdir()]
+        n_listed = sum(len(text.split()) for text in lists)
+        is_captioned = (folder / "captions.txt").is_file()
+        return is_captioned and n_listed == len(names) and names <= {*os.listdir(folder / "Images")}
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def find_shards(name: str, root: str | Path | None = None) -> Path | None:

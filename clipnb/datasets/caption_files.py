@@ -29,6 +29,7 @@ CAPTION_FILES = [
 TABLE_SUFFIXES = {".txt", ".csv", ".tsv", ".jsonl"}
 SIDECAR_SUFFIXES = {".txt", ".caption"}
 DELIMITERS = [",", ";", "\t", "|"]
+PRINTED_LIST = re.compile(r"""\s*\[\s*(["']).*\1\s*\]\s*""")  # ['a dog', 'a cat']
 
 # The columns of a table, the first choice first.
 # fmt: off
@@ -172,6 +173,11 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
         name, captions = str(cells[columns[0]]), [cells[i] for i in columns[1]]
         for caption in captions:
             for text in caption if isinstance(caption, list) else [caption]:
+                if isinstance(text, list | dict):
+                    raise ValueError(
+                        f"{path}:{number}: expected a caption or a list of captions, got "
+                        f"{str(text)[:80]!r}"
+                    )
                 yield name, "" if text is None else str(text)
 
 
@@ -205,7 +211,13 @@ def read_table(path: Path) -> Iterator[tuple[str, str]]:
                 f"{hint if len(cells) > layout.n_columns else ''}"
             )
         for column in layout.captions:
-            yield name, cells[column] if column < len(cells) else ""
+            caption = cells[column] if column < len(cells) else ""
+            if PRINTED_LIST.fullmatch(caption):
+                raise ValueError(
+                    f"{path}:{number}: expected a caption, got a list of them, {caption[:80]!r}; "
+                    "give each caption a line or a column of its own"
+                )
+            yield name, caption
 
 
 def read_layout(path: Path, number: int, line: str) -> Layout:

@@ -37,7 +37,10 @@ def load_decoded_images(
     cache's name holds a digest of every file's path, size and date, so changed images are decoded
     anew. So are all if the cache is damaged, which a warning tells. crop: as in `load_dataset`.
     """
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    # Absolute, because two folders may have the same relative path, seen from different places.
+    stats = [
+        (os.path.abspath(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths
+    ]
     digest = hashlib.sha256(repr(stats).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     shape = f"{image_size}-crop" if crop else str(image_size)
     target = cache_dir() / "decoded" / f"{Path(name).name}-{split}-{shape}-{digest}"
@@ -89,7 +92,7 @@ def check_files(folder: Path, shape: tuple[int, ...]) -> None:
     if not isinstance(noted, dict):
         raise ValueError("checksums.json holds no dictionary")
     for name in FILES:
-        if noted.get(name) != checksum_file(folder / name):
+        if dict(noted).get(name) != checksum_file(folder / name):
             raise ValueError(f"the bytes of {name} have changed")
 
 

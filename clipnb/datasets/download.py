@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.runtime import progress, replace_when_done
@@ -40,6 +41,25 @@ class DownloadError(RuntimeError):
     """A download that did not succeed; the message says why and what to do."""
 
 
+class RefuseDowngrade(urllib.request.HTTPRedirectHandler):
+    """Redirects are followed, but never from https to what anybody on the way can change."""
+
+    def redirect_request(
+        self, request: urllib.request.Request, *answer: Any
+    ) -> urllib.request.Request | None:
+        """Return the request that follows a redirect. Raises DownloadError if that is not https."""
+        new = super().redirect_request(request, *answer)
+        if new and request.type == "https" and new.type != "https":
+            raise DownloadError(
+                f"{request.full_url} leads to {new.full_url}, which is not encrypted. Nothing was "
+                "fetched from there; try again in another network."
+            )
+        return new
+
+
+OPENER = urllib.request.build_opener(RefuseDowngrade)
+
+
 def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
     """Download Flickr8k into the folder `target`, unless it is there already.
 
@@ -50,7 +70,7 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
     target = Path(target)
     missing = [name for name, folder in ARCHIVES.items() if not (target / folder).is_dir()]
     if not missing:
-        print(f"Flickr8k is already complete in {target}; nothing to do.")
+        print(f"Flickr8k is already in {target}: {describe_flickr8k(target)}; nothing to do.")
         return
     print(TERMS)
     try:
@@ -63,12 +83,21 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
             archive.unlink()
     except OSError as error:
         raise DownloadError(_explain_disk_error(error, target)) from error
-    data = read_dataset_folder(target)
+    print(f"Flickr8k is ready in {target}: {describe_flickr8k(target)}.")
+
+
+def describe_flickr8k(target: Path) -> str:
+    """Say how many images are there, and in which splits. Raises DownloadError if few are."""
+    try:
+        data = read_dataset_folder(target)
+    except (OSError, ValueError) as error:
+        names = " and ".join(ARCHIVES.values())
+        raise DownloadError(
+            f"{target} holds Flickr8k in part ({str(error).splitlines()[0]}). Delete {names} there "
+            "and run the same command again."
+        ) from error
     sizes = ", ".join(f"{len(names):,} {split}" for split, names in data.splits.items())
-    print(
-        f"Flickr8k is ready in {target}: {len(data.image_paths):,} images ({sizes}; "
-        f"{data.split_source})."
-    )
+    return f"{len(data.image_paths):,} images ({sizes}; {data.split_source})"
 
 
 def _explain_disk_error(error: OSError, target: Path) -> str:
@@ -141,7 +170,7 @@ def receive(url: str, part: Path) -> bool:
     have = get_size(part)
     try:
         request = _make_request(url, part, have)
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 (our own URL)
+        response = OPENER.open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the server has nothing beyond what we have
             if error.headers.get("Content-Range") == f"bytes */{have}":

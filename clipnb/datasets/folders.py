@@ -22,7 +22,7 @@ from clipnb.datasets.image_files import (
     is_hidden,
 )
 from clipnb.datasets.splits import read_splits, refuse_many_unknown
-from clipnb.disk import read_json
+from clipnb.disk import parse_json
 
 CAPTIONS_PER_IMAGE = 5
 # Flickr8k's authors left this name in the caption file. It is no reason for a warning.
@@ -50,7 +50,8 @@ class DatasetFolder:
     split_source: "splits/ folder", "official lists", "folders train, validation and test" or
         "seeded split by image, 80/10/10".
     dropped: names by the reason why they are left out: "no image", "several images" (names in the
-        caption file), "no caption", "junk caption", "unsupported format" (image names).
+        caption file), "no caption", "junk caption", "unsupported format" (image names), "in a
+        split list" (names there that no image with a caption has), "unlisted" (sub-folders).
     """
 
     image_paths: dict[str, Path]
@@ -100,7 +101,7 @@ def read_dataset_folder(folder: str | Path, seed: int = 0) -> DatasetFolder:
             f"{_name_junk(dropped['junk caption'])}{_name_formats(images)}"
         )
     captions = _even_out(dict(sorted(captions.items())))
-    splits, split_source = read_splits(folder, captions, seed)
+    splits, split_source, dropped["in a split list"] = read_splits(folder, captions, seed)
     return DatasetFolder(
         image_paths={name: images.paths[name] for name in captions},
         captions=captions,
@@ -141,6 +142,7 @@ def match_captions(
         "no caption": sorted(set(images.paths) - set(captions)),
         "junk caption": with_junk,
         "unsupported format": images.unsupported,
+        "unlisted": images.unlisted,
     }
     return captions, dropped
 
@@ -181,6 +183,8 @@ def describe_left_out(dropped: dict[str, list[str]]) -> list[str]:
         describe_names(dropped["no caption"], "image without a caption"),
         describe_names(junk, "image with a caption that says nothing"),
         describe_names(no_image, "captioned name without an image file"),
+        describe_names(dropped["unlisted"], "folder that cannot be listed"),
+        describe_names(dropped["in a split list"], "name in a split list without such an image"),
         describe_names(several, "captioned name that fits several images", whole_name),
         describe_names(formats, "image in an unreadable format", _advise_on_formats(formats)),
     ]
@@ -195,7 +199,7 @@ def describe_names(names: Sequence[str], what: str, advice: str = "") -> str:
     if not names:
         return ""
     if len(names) > 1:
-        what = re.sub(r"\b(image file|image|captioned name)\b", r"\1s", what, count=1)
+        what = re.sub(r"\b(image file|image|captioned name|name|folder)\b", r"\1s", what, count=1)
         what = what.replace("that fits", "that fit")
     return f"{len(names)} {what} ({list_examples(names)}{f': {advice}' if advice else ''})"
 
@@ -288,11 +292,12 @@ def read_labels(folder: Path, names: Collection[str]) -> dict[str, dict] | None:
     if not path.is_file():
         return None
     try:
-        labels = read_json(path)
+        labels = parse_json(path.read_text(encoding="utf-8-sig"))  # as Windows editors write it
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(labels, dict):
-        kind = type(labels).__name__
+    values = labels.values() if isinstance(labels, dict) else [labels]
+    if odd := [value for value in values if not isinstance(value, dict)]:
+        kind = type(odd[0]).__name__
         raise ValueError(f"{path}: expected an object {{image name: {{...}}}}, got a {kind}")
     by_name = {}
     image_names = ImageNames(names)

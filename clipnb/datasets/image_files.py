@@ -24,8 +24,10 @@ HEIC_SUFFIXES = {".heic", ".heif", ".hif"}  # with pillow-heif
 OTHER_SUFFIXES = {  # images all the same, but nothing here reads them: cameras' raw files, drawings
     ".arw", ".cr2", ".cr3", ".dng", ".jxl", ".nef", ".orf", ".raf", ".rw2", ".svg",
 }
+CACHE_FOLDERS = {
+    "__pycache__", "node_modules", "$RECYCLE.BIN", "System Volume Information", "lost+found",
+}
 # fmt: on
-CACHE_FOLDERS = {"__pycache__", "node_modules", "$RECYCLE.BIN", "lost+found"}
 ALL_SUFFIXES = IMAGE_SUFFIXES | HEIC_SUFFIXES | OTHER_SUFFIXES
 INSTALL_HEIC = "pip install pillow-heif"
 
@@ -35,12 +37,13 @@ class ImageFiles:
     """The image files of a folder.
 
     paths: the file of each image name, sorted by name. unsupported: the names of further images
-    whose format cannot be read here.
+    whose format cannot be read here. unlisted: the sub-folders that cannot be listed.
     """
 
     folder: Path
     paths: dict[str, Path]
     unsupported: list[str]
+    unlisted: list[str]
 
 
 def find_images(folder: str | Path) -> ImageFiles:
@@ -51,7 +54,8 @@ def find_images(folder: str | Path) -> ImageFiles:
     """
     folder = Path(folder)
     readable = IMAGE_SUFFIXES
-    files = list(list_files(folder))
+    unlisted: list[str] = []
+    files = list(list_files(folder, lambda error: unlisted.append(error.filename)))
     if any(get_suffix(file) in HEIC_SUFFIXES for file in files) and enable_heic():
         readable = IMAGE_SUFFIXES | HEIC_SUFFIXES
     images = [file for file in files if get_suffix(file) in readable]
@@ -62,7 +66,7 @@ def find_images(folder: str | Path) -> ImageFiles:
     for file in images:
         short = shorten(file, image_folder)
         paths[file if short in loose else short] = folder / file
-    return ImageFiles(folder, dict(sorted(paths.items())), sorted(unsupported))
+    return ImageFiles(folder, dict(sorted(paths.items())), sorted(unsupported), sorted(unlisted))
 
 
 def list_files(
@@ -71,30 +75,43 @@ def list_files(
     """Yield the path of every file below a folder, as "sub/name", without hidden ones.
 
     Links to folders are followed, each folder once. Links that lead nowhere are left out, and so
-    are the caches of other programs. on_error: called with the error of each folder that cannot be
-    listed; its `filename` is that folder.
+    are the caches of other programs. A link to an image of the same folder is left out too, because
+    the image would be in two splits, or twice among the results. on_error: called with the error of
+    each folder that cannot be listed; its `filename` is that folder.
     """
     visited = set()
-    for place, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
-        real = os.path.realpath(place)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(
-            (
+    listed = set()  # the real paths of images
+    image_links = []
+    links = [str(folder)]  # entered last, so that a file is found by its own path if it has one
+    while links:
+        for place, folders, names in os.walk(links.pop(0), onerror=on_error):
+            real = os.path.realpath(place)
+            if real in visited:
+                folders.clear()
+                continue
+            visited.add(real)
+            folders[:] = sorted(
                 name
                 for name in folders
-                if not is_hidden(name)
-                and not is_cache(os.path.basename(place), name)
-                and os.path.realpath(os.path.join(place, name)) not in visited
-            ),
-            key=lambda name: (os.path.islink(os.path.join(place, name)), name),  # links last
-        )
-        relative = Path(place).relative_to(folder)
-        for name in sorted(names):
-            if not is_hidden(name) and is_there(os.path.join(place, name)):
-                yield (relative / name).as_posix()
+                if not is_hidden(name) and not is_cache(os.path.basename(place), name)
+            )
+            paths = [os.path.join(place, name) for name in folders]
+            links += [path for path in paths if os.path.islink(path)]
+            relative = Path(place).relative_to(folder)
+            for name in sorted(names):
+                if is_hidden(name) or not is_there(os.path.join(place, name)):
+                    continue
+                file = (relative / name).as_posix()
+                is_image = get_suffix(name) in ALL_SUFFIXES
+                if is_image and os.path.islink(os.path.join(place, name)):
+                    image_links.append(file)
+                    continue
+                if is_image:
+                    listed.add(os.path.join(real, name))
+                yield file
+    for file in image_links:
+        if os.path.realpath(os.path.join(folder, file)) not in listed:
+            yield file
 
 
 def is_there(path: str | Path) -> bool:
@@ -200,6 +217,9 @@ class ImageNames:
             for path in (text, here, wanted):
                 if path in self._by_stem:
                     return self._by_stem[path], True
+        for path in (text, here, wanted):
+            if names := self._by_accents.get(normalize_accents(path)):
+                return names, True
         parts = fold(wanted).split("/")
         candidates = self._by_folded_file.get(parts[-1], {})
         names = {
@@ -215,6 +235,15 @@ class ImageNames:
         index: dict[str, list[str]] = {}
         for alias, names in self.aliases.items():
             own = index.setdefault(drop_suffix(alias), [])
+            own += [name for name in names if name not in own]
+        return index
+
+    @functools.cached_property
+    def _by_accents(self) -> dict[str, list[str]]:
+        """Image names by path with accents written in one way."""
+        index: dict[str, list[str]] = {}
+        for alias, names in self.aliases.items():
+            own = index.setdefault(normalize_accents(alias), [])
             own += [name for name in names if name not in own]
         return index
 
@@ -236,9 +265,14 @@ def clean_path(text: str) -> str:
     return path.removeprefix("./")
 
 
+def normalize_accents(path: str) -> str:
+    """Return a path in which the two ways to write an accent make no difference."""
+    return unicodedata.normalize("NFC", path)
+
+
 def fold(path: str) -> str:
     """Return a path in which case, and the two ways to write an accent, make no difference."""
-    return unicodedata.normalize("NFC", path).casefold()
+    return normalize_accents(path).casefold()
 
 
 def is_tail(one: list[str], other: list[str]) -> bool:

@@ -7,6 +7,8 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
+PHOTOMETRIC = 262  # the tag of a TIFF that says whether 0 is black or white
+
 
 def shrink_while_decoding(image: "Image.Image", least_side: int, exact: bool = False) -> None:
     """Let the JPEG decoder shrink an opened image by 2, 4 or 8, no side below `least_side`.
@@ -31,13 +33,14 @@ def convert_to_rgb(image: "Image.Image") -> "Image.Image":
     of grey become 8: Pillow alone would make all but the darkest of them white. So do 32 bits and
     fractions. Of an animation this is the first frame.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    if image.mode.startswith("I;16"):
-        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)  # of either order of bytes
-        return Image.fromarray(high_bytes).convert("RGB")
-    if image.mode in ("I", "F"):
-        return scale_grey(image).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        grey = scale_grey(image)
+        # In this TIFF 0 is white. Of 8 bits or fewer Pillow itself sees to that.
+        if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0:
+            grey = ImageOps.invert(grey)
+        return grey.convert("RGB")
     if image.has_transparency_data:
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(image.convert("RGBA"))
@@ -46,17 +49,24 @@ def convert_to_rgb(image: "Image.Image") -> "Image.Image":
 
 
 def scale_grey(image: "Image.Image") -> "Image.Image":
-    """Scale an image of 32-bit integers or of fractions to 8 bits of grey.
+    """Scale an image of 16-bit or 32-bit integers, or of fractions, to 8 bits of grey.
 
-    White is the end of the smallest usual range that holds all values: 1 for fractions, 255, or
-    65,535. Values outside of these ranges are stretched from the lowest to the highest.
+    White is 65,535 for 16 bits. Otherwise it is the end of the smallest usual range that holds all
+    values: 1 for fractions, 255, or 65,535. Values outside of these ranges are stretched from the
+    lowest to the highest.
     """
     from PIL import Image
 
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        high_bytes = (values >> 8).astype(np.uint8)  # of either order of bytes
+        if "transparency" in image.info:  # the one grey of a PNG that stands for it
+            high_bytes[values == image.info["transparency"]] = 255
+        return Image.fromarray(high_bytes)
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
     low, high = values.min(), values.max()
     ranges = [255, 65535] if image.mode == "I" else [1, 255, 65535]
     white = next((end for end in ranges if low >= 0 and high <= end), None)
     if white is None:
-        values, white = values - low, high - low
+        values, white = values - low, high - low or 1
     return Image.fromarray((values * (255 / white)).astype(np.uint8))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipnb.disk import read_json, replace_when_done, write_file
+from clipnb.disk import clear_leftovers, read_json, replace_when_done, write_file
 from clipnb.runtime import progress
 
 if TYPE_CHECKING:
@@ -40,21 +40,23 @@ INSTALL = "shards need the library webdataset: pip install 'clipnb[shards]'"
 # ---- the index -------------------------------------------------------------------------------
 
 
-def find_index(folder: str | Path) -> dict | None:
+def find_index(folder: str | Path, name: str = INDEX) -> dict | None:
     """Read the index of a folder of shards; return None if the folder has none.
 
-    Raises ValueError if it is damaged, or if another version of clipnb wrote it.
+    name: `UNFINISHED` for the index of those that are written so far. Raises ValueError if it is
+    damaged, or if another version of clipnb wrote it.
     """
-    path = Path(folder) / INDEX
+    path = Path(folder) / name
     if not path.is_file():
         return None
+    advice = f"delete {folder}, then {advise_to_write(folder)}"
     try:
         index = read_json(path)
-        found = index["format"]
+        found, _ = index["format"], [each["name"] for each in index["shards"]]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged; {advise_to_write(folder)}.") from None
+        raise ValueError(f"{path} is damaged; {advice}.") from None
     if found != FORMAT:
-        raise ValueError(f"{path} is of another version of clipnb; {advise_to_write(folder)}.")
+        raise ValueError(f"{path} is of another version of clipnb; {advice}.")
     return index
 
 
@@ -123,8 +125,10 @@ def write_shards(
     after the last whole shard. A finished folder is left as it is.
 
     crop: as the dataset was loaded (see `load_dataset`); the index says it. Raises ValueError if
-    the folder holds other shards or other files.
+    the folder holds other shards or other files, or if a shard should hold less than one pair.
     """
+    if pairs_per_shard < 1:
+        raise ValueError(f"a shard cannot hold {pairs_per_shard} pairs; give it at least one.")
     folder = Path(folder)
     N = len(dataset)
     plan = {
@@ -136,10 +140,13 @@ def write_shards(
         "pairs": N,
         "pairs_per_shard": pairs_per_shard,
         "content": digest_content(dataset),
+        "pixels": digest_pixels(dataset),
     }
     done = find_finished(folder, plan)
     if done is None:
         return find_index(folder)
+    write_file(folder / UNFINISHED, json.dumps(plan | {"shards": done}))  # whose shards these are
+    (folder / INDEX).unlink(missing_ok=True)  # until all of its shards are whole again
     order = list(range(N))
     random.Random(f"shards {N}").shuffle(order)
     n_shards = -(-N // pairs_per_shard)  # rounded up
@@ -165,23 +172,32 @@ def digest_content(dataset: "CaptionDataset") -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def digest_pixels(dataset: "CaptionDataset") -> str:
+    """Return a digest of the images of a dataset."""
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), PAIRS_PER_SHARD):
+        digest.update(np.ascontiguousarray(dataset.images[start : start + PAIRS_PER_SHARD]))
+    return digest.hexdigest()
+
+
 def find_finished(folder: Path, plan: dict) -> list[dict] | None:
     """Find the whole shards that an interrupted call has left in a folder, in their order.
 
     Returns None if all of them are written. Raises ValueError if the folder is in other use.
     """
+    clear_leftovers(folder)
     index = find_index(folder)
-    state = index
-    if index is None and (folder / UNFINISHED).exists():
-        state = read_json(folder / UNFINISHED)
+    state = index or find_index(folder, UNFINISHED)
     if state is None:
         if folder.exists() and any(folder.iterdir()):
             raise ValueError(f"{folder} holds other files; choose an empty folder for the shards.")
         return []
-    if {key: value for key, value in state.items() if key != "shards"} != plan:
+    # The indexes of earlier versions say nothing of the pixels.
+    if any(plan.get(key) != value for key, value in state.items() if key != "shards"):
         raise ValueError(
             f"{folder} holds shards of {state['dataset']} at {state['image_size']} px, made "
-            "otherwise than now asked for; choose another folder, or delete this one."
+            "otherwise than now asked for, or before its images or captions changed; choose "
+            "another folder, or delete this one."
         )
     whole = []
     for each in state["shards"]:
@@ -191,7 +207,6 @@ def find_finished(folder: Path, plan: dict) -> list[dict] | None:
         whole.append(each)
     if index is not None and len(whole) == len(index["shards"]):
         return None
-    (folder / INDEX).unlink(missing_ok=True)  # until all of its shards are whole again
     return whole
 
 

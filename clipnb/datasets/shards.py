@@ -6,7 +6,7 @@ import json
 import random
 import warnings
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ from clipnb.datasets.shard_files import (
 )
 
 BUFFER = 2048  # pairs that are mixed at a time
-# Images whose captions a tokenizer is learned from. More of them no longer change its vocabulary
-# much, and they would have to fit into memory.
+# Images whose captions a tokenizer is learned from, and whose ids a run notes. More of them no
+# longer change its vocabulary much, and they would have to fit into memory.
 MOST_CAPTIONED = 200_000
 
 Batch = tuple[Tensor, list[list[str]]]
@@ -91,13 +91,22 @@ class ShardFolder:
             f"{len(self.counts)} shards, from {self.index['dataset']})"
         )
 
-    @functools.cached_property
+    @property
     def captions(self) -> list[list[str]]:
         """The captions of the first `MOST_CAPTIONED` images, a list for each."""
+        return [captions for _, captions in self._first_pairs]
+
+    @property
+    def image_ids(self) -> list[str]:
+        """The ids of the first `MOST_CAPTIONED` images."""
+        return [image_id for image_id, _ in self._first_pairs]
+
+    @functools.cached_property
+    def _first_pairs(self) -> list[tuple[str, list[str]]]:
         paths = (self.folder / name for name in self.counts)
         blocks = (about for path in paths for _, about in read_blocks(path, with_images=False))
-        captions = (own for about in blocks for own in about["captions"])
-        return list(islice(captions, MOST_CAPTIONED))
+        pairs = (zip(about["image_ids"], about["captions"], strict=True) for about in blocks)
+        return list(islice(chain.from_iterable(pairs), MOST_CAPTIONED))
 
     @property
     def digest(self) -> str:

@@ -1,6 +1,7 @@
 """Which images are for training, which for choosing (dev) and which for the final test."""
 
 import hashlib
+import posixpath
 import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from clipnb.datasets.caption_files import read_lines
 from clipnb.datasets.image_files import ImageNames, is_hidden
 
 OFFICIAL_SPLITS = ("train", "dev", "test")
-SPLIT_FOLDERS = {  # the folders of Hugging Face's imagefolder, and what we call the split
+SPLIT_NAMES = {  # how lists, and the folders of Hugging Face's imagefolder, call a split
     "train": "train",
     "validation": "dev",
     "valid": "dev",
@@ -21,26 +22,29 @@ SPLIT_FOLDERS = {  # the folders of Hugging Face's imagefolder, and what we call
 
 def read_splits(
     folder: Path, names: Collection[str], seed: int = 0
-) -> tuple[dict[str, list[str]], str]:
-    """Read the splits of these image names. Returns the names of each split, and their source.
+) -> tuple[dict[str, list[str]], str, list[str]]:
+    """Read the splits of these image names.
 
+    Returns the names of each split, their source, and the names in the lists that no image has.
     The source is `splits/*.txt`, or else the official lists, or else the folders train, validation
     and test, or else a seeded split. Raises ValueError if an image is in two of train, dev and
-    test, or if many listed names are unknown.
+    test, if many listed names are unknown, or if an image lies beside the folders train and test.
     """
-    lists = sorted((folder / "splits").glob("*.txt"))
-    files = {path.stem: path for path in lists if not is_hidden(path.name)}
+    files = find_split_lists(folder)
     source = "splits/ folder"
     if not files:
         files = find_official_lists(folder, names)
         source = "official lists"
-    if not files and (splits := find_split_folders(names)):
-        return splits, "folders train, validation and test"
+    if not files and (splits := find_split_folders(names, seed)):
+        return splits, "folders train, validation and test", []
     if not files:
-        return make_seeded_splits(names, seed), "seeded split by image, 80/10/10"
+        return make_seeded_splits(names, seed), "seeded split by image, 80/10/10", []
 
     image_names = ImageNames(names)
-    splits = {split: read_split_list(path, image_names) for split, path in files.items()}
+    splits, unknown = {}, []
+    for split, path in files.items():
+        splits[split], own_unknown = read_split_list(path, image_names)
+        unknown += own_unknown
     for one, other in (("train", "dev"), ("train", "test"), ("dev", "test")):
         both = sorted(set(splits.get(one, [])) & set(splits.get(other, [])))
         if both:
@@ -49,11 +53,29 @@ def read_splits(
                 "list too; an image may be in one split only, or the evaluation sees what was "
                 "trained on"
             )
-    return splits, source
+    return splits, source, unknown
 
 
-def read_split_list(path: Path, image_names: ImageNames) -> list[str]:
-    """Read a list of image names, one a line, and leave out a few that are unknown."""
+def find_split_lists(folder: Path) -> dict[str, Path]:
+    """Find the lists `splits/*.txt`, in upper or lower case: {split: file}.
+
+    `val.txt` lists the split "dev" (see `SPLIT_NAMES`). Raises ValueError if two files list one.
+    """
+    places = [path for path in folder.iterdir() if path.name.lower() == "splits" and path.is_dir()]
+    lists = [path for place in places for path in place.iterdir() if path.suffix.lower() == ".txt"]
+    files: dict[str, Path] = {}
+    for path in sorted(lists):
+        if is_hidden(path.name):
+            continue
+        split = SPLIT_NAMES.get(path.stem.lower(), path.stem)
+        if split in files:
+            raise ValueError(f"{path}: {files[split]} lists the split {split!r} too; keep one.")
+        files[split] = path
+    return files
+
+
+def read_split_list(path: Path, image_names: ImageNames) -> tuple[list[str], list[str]]:
+    """Read a list of image names, one a line. Returns those of images, and a few unknown ones."""
     known: dict[str, None] = {}  # a dict, because it keeps the order of the list
     unknown = []
     for text in dict.fromkeys(read_lines(path)):
@@ -67,7 +89,7 @@ def read_split_list(path: Path, image_names: ImageNames) -> list[str]:
     refuse_many_unknown(
         unknown, len(known), f"{path} lists", "both an image file and a caption here"
     )
-    return list(known)
+    return list(known), unknown
 
 
 def find_official_lists(folder: Path, names: Collection[str]) -> dict[str, Path]:
@@ -76,8 +98,8 @@ def find_official_lists(folder: Path, names: Collection[str]) -> dict[str, Path]
     Lists beside the folder may belong to another dataset. They count only if they name an image of
     this one.
     """
-    places = [folder, folder / "Flickr8k_text", folder.parent, folder.parent / "Flickr8k_text"]
-    for place in places:
+    text_folders = ("", "Flickr8k_text", "flickr8k_text")
+    for place in [near / name for near in (folder, folder.parent) for name in text_folders]:
         files = {split: place / f"Flickr_8k.{split}Images.txt" for split in OFFICIAL_SPLITS}
         if not all(path.is_file() for path in files.values()):
             continue
@@ -86,18 +108,33 @@ def find_official_lists(folder: Path, names: Collection[str]) -> dict[str, Path]
     return {}
 
 
-def find_split_folders(names: Collection[str]) -> dict[str, list[str]]:
-    """Split image names by their first folder, if those are train, validation and test.
+def find_split_folders(names: Collection[str], seed: int = 0) -> dict[str, list[str]]:
+    """Split image names by their first folder, if those are train, test and perhaps validation.
 
-    Returns {} if an image lies elsewhere, or if one of the three splits would be empty.
+    All three may lie in one further folder. Without validation, dev is a tenth of train, by the
+    hash of the name. Returns {} if train or test would be empty: then they are folders like any
+    other. Raises ValueError if an image lies elsewhere, because it may belong to any split.
     """
+    top = posixpath.commonpath([posixpath.dirname(name) for name in names])
     splits: dict[str, list[str]] = {split: [] for split in OFFICIAL_SPLITS}
+    elsewhere = []
     for name in sorted(names):
-        split = SPLIT_FOLDERS.get(name.split("/")[0].lower()) if "/" in name else None
-        if split is None:
-            return {}
-        splits[split].append(name)
-    return splits if all(splits.values()) else {}
+        first, _, rest = name.removeprefix(f"{top}/").partition("/")
+        split = SPLIT_NAMES.get(first.lower()) if rest else None
+        (elsewhere if split is None else splits[split]).append(name)
+    if not splits["train"] or not splits["test"]:
+        return {}
+    if elsewhere:
+        raise ValueError(
+            f"there are images in the folders train and test, and {len(elsewhere)} elsewhere, "
+            f"{elsewhere[0]!r} for one, which may belong to any split; move them into one of these "
+            "folders, or list the images of each split in splits/train.txt, splits/dev.txt and "
+            "splits/test.txt."
+        )
+    if not splits["dev"]:
+        parts = make_seeded_splits(splits["train"], seed)
+        splits |= {"train": parts["train"] + parts["test"], "dev": parts["dev"]}
+    return splits
 
 
 def make_seeded_splits(names: Collection[str], seed: int = 0) -> dict[str, list[str]]:

@@ -161,7 +161,7 @@ def has_bias(weights: dict[str, Tensor]) -> bool:
 def build(recipe: Recipe, weights: dict[str, Tensor], settings: Settings, path: Path) -> CLIP:
     """Build the model of a recipe from the weights of a file. It empties `weights`.
 
-    Raises ValueError, naming the tensors, if they belong to another architecture.
+    Raises ValueError, naming the tensors, if they belong to another architecture or are not finite.
     """
     architecture = published.read_architecture(recipe.image_encoder.partition("/")[2])
     with torch.device("meta"):  # without any numbers: they come from the file
@@ -178,6 +178,11 @@ def build(recipe: Recipe, weights: dict[str, Tensor], settings: Settings, path: 
     state = {}
     for name in list(renamed):
         tensor = renamed.pop(name).to(get_device(), copy=True)
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{display_path(path)}: the weights for {name} hold NaN or infinity. Nothing was "
+                "loaded; fetch the file again."
+            )
         state[name] = tensor.contiguous()
     model.load_state_dict(state, assign=True)
     return model.eval()

@@ -43,6 +43,11 @@ def read_hugging_face(folder: Path) -> Settings:
     except ValueError as error:
         message = f"{display_path(folder)} holds no configuration of Hugging Face's: {error}."
         raise ValueError(message) from error
+    if others := list_other_steps(making):
+        raise ValueError(
+            f"{display_path(folder)} says {', '.join(others)}: these weights need images that are "
+            "made in another way than clipnb can. Nothing was loaded."
+        )
     names = [tower.get("hidden_act", "quick_gelu") for tower in (image, text)]
     if names[0] != names[1] or names[0] not in list(HIDDEN_ACT):
         known = " or ".join(HIDDEN_ACT)
@@ -69,6 +74,21 @@ def read_image_processor(folder: Path) -> dict:
         stored = read_dict(folder / "processor_config.json")
         return get_part(stored, "image_processor", default={})
     return {}
+
+
+def list_other_steps(making: dict) -> list[str]:
+    """List what an image processor does otherwise than `Preprocess`, as in "do_normalize=False".
+
+    That one always scales the shorter side to the size that it then crops to.
+    """
+    usual = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
+    others = [name for name, value in usual.items() if making.get(name, value) != value]
+    size, crop = making.get("size"), making.get("crop_size")
+    size = size.get("shortest_edge") if isinstance(size, dict) else size
+    crop = crop.get("height") if isinstance(crop, dict) else crop
+    if making.get("do_center_crop", True) and size and crop and size != crop:
+        others += ["size", "crop_size"]
+    return [f"{name}={making[name]!r}" for name in others]
 
 
 # ---- writing ---------------------------------------------------------------------------------

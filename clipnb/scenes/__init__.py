@@ -8,6 +8,7 @@ pixels with the same version of Pillow.
 import json
 import multiprocessing
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -77,12 +78,21 @@ def write_scenes(
     """Draw the dataset into `folder`: Images/, captions.txt, splits/ and labels.json.
 
     data/README.md describes this layout. The folder appears when all of it is there, so an
-    interrupted call leaves nothing behind. Raises FileExistsError for a folder with anything in it.
+    interrupted call leaves nothing behind. Raises FileExistsError for a folder with anything in it,
+    ValueError for a split whose name is no word, and for a number of images or pixels below 1.
 
     counts: images per split, by default `COUNTS`. size: pixels a side. workers: the number of
     processes, by default two on a machine with two cores or more.
     """
     counts = COUNTS if counts is None else counts
+    for split, n in counts.items():
+        if not re.fullmatch(r"\w+", split):
+            raise ValueError(f"{split!r} cannot name a split; take letters, digits and _ alone.")
+        if n < 1 or size < 1:
+            raise ValueError(
+                f"{n} images of {size} pixels cannot be drawn for {split!r}; ask for one image of "
+                "one pixel at least."
+            )
     workers = workers or min(2, os.cpu_count() or 1)
     with replace_when_done(folder) as temporary:
         images = temporary / "Images"

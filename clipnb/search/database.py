@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from clipnb.disk import explain_write_errors
+
 SECONDS_TO_WAIT = 30  # for another process that writes at this moment
 # Raise it when these tables change, or when a file would get another vector or hash.
 VERSION = 1
@@ -51,7 +53,8 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises DamagedIndexError, BusyIndexError, or OSError if the disk is full or cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with explain_write_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with errors_in_words(path):
         database = connect(path)
         try:

@@ -21,6 +21,7 @@ from clipnb.search.duplicates import hash_images
 from clipnb.search.reading import Reading, read_ahead, read_file
 from clipnb.search.vectors import is_unit
 
+LATEST = 2**63 - 1  # ns, in the year 2262: the largest number in a database
 BATCH_SIZE = 64  # images encoded and committed together: an interruption loses at most these
 
 
@@ -100,7 +101,7 @@ class Update:
         for image_id, path in self.photos.paths.items():
             try:
                 status = path.stat()
-                size, mtime = status.st_size, status.st_mtime_ns
+                size, mtime = status.st_size, min(status.st_mtime_ns, LATEST)
             except (FileNotFoundError, NotADirectoryError):  # it vanished just now
                 continue
             except OSError:  # it is there; reading it will say what is wrong
