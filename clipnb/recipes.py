@@ -31,7 +31,7 @@ RANGES = {
     "dropout": (0, 0.99),
     "epochs": (1, 100_000),
     "captions_per_image": (1, 1000),
-    "batch_size": (1, 1_000_000),
+    "batch_size": (2, 1_000_000),  # one pair alone has no wrong caption to learn from
     "chunk_size": (0, 1_000_000),
     "learning_rate": (0, 10),
     "muon_learning_rate": (0, 10),
@@ -145,11 +145,13 @@ class Recipe:
                 f"{self.text_encoder} reads a text at the token with the largest id, which is "
                 "[EOS] in CLIP's vocabulary alone; set tokenizer='clip' and vocab_size=49408."
             )
-        if self.text_loss and self.captions_per_image < 2:
+        if self.text_loss and (self.captions_per_image < 2 or self.sampling == "rows"):
             self._refuse(
                 "text_loss compares captions of one image with each other; set "
-                "captions_per_image to 2 or more."
+                "captions_per_image to 2 or more, and sampling='images'."
             )
+        if self.optimizer == "muon" and not self.learning_rate:
+            self._refuse("muon's steps follow the schedule of learning_rate; set it above 0.")
         self._check_adaptation()
 
     def _check_field(self, field: str, hint: type, value: object) -> None:
