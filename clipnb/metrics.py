@@ -22,6 +22,11 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     score that is NaN or infinite: a wrong answer with such a score counts as better than any right
     one, and a right answer with such a score as the last of all.
     """
+    if text_features.ndim != 3:
+        raise ValueError(
+            f"text features are (N, K, D), and these are {tuple(text_features.shape)}; with one "
+            "caption of each image give text_features[:, None]."
+        )
     N, K, D = text_features.shape
     if not N * K or len(image_features) != N:
         raise ValueError(
