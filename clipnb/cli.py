@@ -32,7 +32,7 @@ def main() -> None:
             if arguments.data_dir:
                 os.environ["CLIPNB_DATA"] = arguments.data_dir
             status = arguments.run_command(arguments)
-            sys.stdout.flush()
+            print(end="", flush=True)  # now, where it may fail; there may be no stdout at all
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -55,8 +55,9 @@ def fail(message: str) -> None:
 
 def describe_error(error: Exception) -> str:
     """Describe an error in words: those of the system without Python's number in front."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""  # none if stdout is a full disk
+        return f"{place}{error.strerror}."
     return str(error)
 
 
@@ -82,6 +83,9 @@ def parse_arguments() -> Namespace:
         parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}{hint}")
     if rest:
         arguments.words += rest
+    if empty := [name for name, value in vars(arguments).items() if value == ""]:
+        # As after `--dataset "$NAME"` without such a variable. It must not mean the default.
+        parser.error(f"{empty[0].replace('_', '-')} is empty; give it a value, or leave it out")
     return arguments
 
 

@@ -23,6 +23,11 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     one, and a right answer with such a score as the last of all. Raises ValueError if the two have
     different numbers of images, or if there is no image or no caption.
     """
+    if text_features.ndim != 3:
+        raise ValueError(
+            f"text features are (N, K, D), and these are {tuple(text_features.shape)}; with one "
+            "caption of each image give text_features[:, None]."
+        )
     N, K, D = text_features.shape
     if len(image_features) != N:
         raise ValueError(f"there are {len(image_features)} images, but captions of {N} images.")

@@ -44,7 +44,8 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
 
     sets = range(1, len(own))
     loss = torch.stack([compare(0, i, bias) for i in sets]).mean()
-    if recipe.text_loss:  # each caption of an image finds the next one, the last the first
+    # Each caption of an image finds the next one, the last the first. One alone finds nothing.
+    if recipe.text_loss and len(sets) > 1:
         text_losses = [compare(i, i % len(sets) + 1) for i in sets]
         loss = loss + recipe.text_loss * torch.stack(text_losses).mean()
     if recipe.word_loss:

@@ -17,7 +17,7 @@ RANGES = {
     "dropout": (0, 0.99),
     "epochs": (1, 100_000),
     "captions_per_image": (1, 1000),
-    "batch_size": (1, 1_000_000),
+    "batch_size": (2, 1_000_000),  # one pair alone has no wrong caption to learn from
     "chunk_size": (0, 1_000_000),
     "learning_rate": (0, 10),
     "muon_learning_rate": (0, 10),
@@ -98,12 +98,14 @@ def check_together(recipe: "Recipe") -> None:
             f"{recipe.text_encoder} reads a text at the token with the largest id, which is "
             "[EOS] in CLIP's vocabulary alone; set tokenizer='clip' and vocab_size=49408.",
         )
-    if recipe.text_loss and recipe.captions_per_image < 2:
+    if recipe.text_loss and (recipe.captions_per_image < 2 or recipe.sampling == "rows"):
         refuse(
             recipe,
             "text_loss compares captions of one image with each other; set "
-            "captions_per_image to 2 or more.",
+            "captions_per_image to 2 or more, and sampling='images'.",
         )
+    if recipe.optimizer == "muon" and not recipe.learning_rate:
+        refuse(recipe, "muon's steps follow the schedule of learning_rate; set it above 0.")
     check_adaptation(recipe)
 
 

@@ -72,7 +72,7 @@ def record_run(run: Run) -> str:
         "versions": list_versions(),
         "date": datetime.date.today().isoformat(),
     }
-    path = results_dir() / "runs" / f"{recipe.dataset}-{make_file_name(recipe)}-{run.seed}.json"
+    path = results_dir() / "runs" / f"{make_file_name(recipe)}-{run.seed}.json"
     return write_record(path, record, indent=1)
 
 
@@ -94,7 +94,7 @@ def record_errors(run: Run) -> str:
         "nouns": summarize_nouns(ranks, dataset.captions),
         "median_ranks_by_image": sorted(by_image.quantile(0.5, dim=1).tolist()),
     }
-    path = results_dir() / "errors" / f"{run.recipe.dataset}-{make_file_name(run.recipe)}.json"
+    path = results_dir() / "errors" / f"{make_file_name(run.recipe)}.json"
     return write_record(path, record)
 
 
@@ -129,7 +129,7 @@ def record_trial(run: Run) -> str:
         "machine": describe_machine(),
         "date": datetime.date.today().isoformat(),
     }
-    path = results_dir() / "trials" / f"{run.recipe.dataset}.jsonl"
+    path = trials_path(run.recipe.dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(round_floats(trial)).encode() + b"\n"
     with explain_write_errors(path), open(path, "ab", buffering=0) as file:
@@ -146,8 +146,16 @@ def ends_a_line(path: Path) -> bool:
 
 
 def make_file_name(recipe: Recipe) -> str:
-    """Return the name of a recipe as a part of a file's name: ViT-B-32/openai has a slash."""
-    return recipe.name.replace("/", "-")
+    """Return the names of a recipe's dataset and of the recipe as a part of a file's name.
+
+    ViT-B-32/openai has a slash. Of a dataset that is named by its path it is the last part.
+    """
+    return f"{Path(recipe.dataset).name}-{recipe.name.replace('/', '-')}"
+
+
+def trials_path(dataset: str) -> Path:
+    """Return the file with the trials of a search on a dataset."""
+    return results_dir() / "trials" / f"{Path(dataset).name}.jsonl"
 
 
 def write_record(path: Path, record: dict, indent: int | None = None) -> str:
@@ -184,7 +192,7 @@ def load_trials(dataset: str) -> list[dict]:
 
     A line that is not whole, because its writer was killed, is left out with a warning.
     """
-    path = results_dir() / "trials" / f"{dataset}.jsonl"
+    path = trials_path(dataset)
     if not path.exists():
         return []
     trials = []

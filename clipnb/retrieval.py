@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clipnb.search.store import Report
     from clipnb.tokenizer import Tokenizer
 
+SAME_TEXT = 0.99  # the cosine of one text encoded twice, once perhaps in half precision
 SMALLEST_SUM = 1e-4  # a sum of unit vectors that is shorter than this consists of rounding errors
 
 
@@ -105,7 +106,7 @@ class ImageIndex:
         """
         if hasattr(photos, "captions"):
             image_features, text_features = encode_dataset(model, tokenizer, photos)
-            return cls(
+            index = cls(
                 model,
                 tokenizer,
                 image_features,
@@ -116,6 +117,8 @@ class ImageIndex:
                 paths=photos.paths,
                 bank=bank,
             )
+            index.weights  # noqa: B018 (digested now: the model may be trained on later)
+            return index
         from clipnb.search.store import update_store
 
         store = update_store(photos, model)
@@ -174,7 +177,11 @@ class ImageIndex:
             return encode_images(self.model, self._resize_array(query)[None])[0]
         if query.shape != self.image_features.shape[1:]:
             raise ValueError(f"{kinds}; this is an array {tuple(query.shape)}.")
-        return F.normalize(query.float().cpu(), dim=0)
+        query = query.double().cpu()
+        if not query.any():
+            raise ValueError("this vector is zero, so it points nowhere; give another one.")
+        # Large and small numbers have no squares, and `normalize` would take the sum of these.
+        return F.normalize(query / query.abs().max(), dim=0).float()
 
     def _encode_text(self, text: str) -> Tensor:
         """Encode a text. For a short one the bank, if there is one, knows a better direction."""
@@ -237,13 +244,13 @@ class ImageIndex:
         """
         from PIL import Image
 
-        if image.shape[1:] == (self.image_size, self.image_size):
-            return image
         if image.dtype != torch.uint8:
             raise ValueError(
-                f"an image of another size than {self.image_size} x {self.image_size} is resized "
-                f"if it is uint8; this one is {image.dtype} {tuple(image.shape)}."
+                f"an image is an array of uint8, from 0 to 255; this one is {image.dtype} "
+                f"{tuple(image.shape)}."
             )
+        if image.shape[1:] == (self.image_size, self.image_size):
+            return image
         pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()  # (H, W, 3)
         return torch.tensor(self._resize(Image.fromarray(pixels)))
 
@@ -255,8 +262,7 @@ class ImageIndex:
         There are fewer than k if the index holds fewer, and none if the query is a text that is
         empty or without a known token. Raises ValueError if k is no whole number.
         """
-        if not isinstance(k, SupportsIndex):
-            raise ValueError(f"k is {k!r}; set it to a whole number of images.")
+        check_k(k, "images")
         feature = self.encode(query)
         if feature is None or k < 1:
             return []
@@ -275,8 +281,9 @@ class ImageIndex:
     def search_captions(self, query: Any, k: int = 5) -> list[Hit]:
         """Find the k captions nearest to a query, best first: the way from an image to text.
 
-        There are none if the images have no captions.
+        There are none if the images have no captions. Raises ValueError if k is no whole number.
         """
+        check_k(k, "captions")
         feature = self.encode(query)
         if feature is None or k < 1 or self.captions is None:
             return []
@@ -367,8 +374,8 @@ class ImageIndex:
     def load(cls, path: str | Path, model: nn.Module, tokenizer: "Tokenizer") -> "ImageIndex":
         """Read what `save` wrote; `model` must be the one it was built with.
 
-        Raises FileNotFoundError if there is no index, ValueError if another model made it, or if
-        the file is damaged or something else.
+        Raises FileNotFoundError if there is no index, ValueError if another model made it, if the
+        tokenizer is not the model's, or if the file is damaged or something else.
         """
         from clipnb.search.index_files import read_index_file
 
@@ -378,7 +385,7 @@ class ImageIndex:
                 f"{display_path(path)} was built with another model: its features cannot be "
                 "compared with this one's. Build it again with ImageIndex.build."
             )
-        return cls(
+        index = cls(
             model,
             tokenizer,
             torch.from_numpy(parts["image_features"]),
@@ -387,3 +394,23 @@ class ImageIndex:
             parts["image_ids"],
             parts["captions"],
         )
+        if len(index) and not index._reads_as_before():
+            raise ValueError(
+                f"{display_path(path)} was built with another tokenizer: the model would not read "
+                "the words that are typed. Give the one that belongs to it, `run.tokenizer`."
+            )
+        return index
+
+    def _reads_as_before(self) -> bool:
+        """Tell whether the first caption has the feature that it had when the index was built."""
+        try:
+            feature = encode_texts(self.model, self.tokenizer([self.captions[0][0]]))[0]
+        except IndexError:  # a token that the model does not have
+            return False
+        return bool(feature @ self.text_features[0, 0] > SAME_TEXT)
+
+
+def check_k(k: object, what: str) -> None:
+    """Raise ValueError if k is no whole number of what is to be found."""
+    if not isinstance(k, SupportsIndex) or isinstance(k, bool):
+        raise ValueError(f"k is {k!r}; set it to a whole number of {what}.")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from clipnb.recipes import KNOWN_DATASETS
 
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
+    from clipnb.datasets.folders import DatasetFolder
     from clipnb.datasets.shards import ShardFolder
 
 FILE = "data.json"
@@ -40,12 +41,17 @@ def describe_split(dataset: "CaptionDataset | ShardFolder") -> dict[str, Any]:
     """
     if content := find_content(dataset):
         return {"content": content, "image_ids": sorted(dataset.image_ids)}
-    pairs = sorted(zip(dataset.image_ids, map(list, dataset.captions), strict=True))
     return {
-        "captions": hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:8],
+        "captions": digest_captions(zip(dataset.image_ids, dataset.captions, strict=True)),
         "image_ids": sorted(dataset.image_ids),
         "skipped": sorted(dataset.skipped),
     }
+
+
+def digest_captions(pairs: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Return eight hexadecimal digits of image ids and their captions, in any order."""
+    listed = sorted((image_id, list(own)) for image_id, own in pairs)
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:8]
 
 
 def find_content(dataset: "CaptionDataset | ShardFolder") -> str | None:
@@ -130,6 +136,16 @@ def compare_split(
     if describe_split(dataset)["captions"] != noted["captions"]:
         return f"the captions of {split} have changed, or another image can be read"
     return ""
+
+
+def compare_folder(noted: dict[str, Any], folder: "DatasetFolder", split: str) -> str:
+    """Say how a split of a folder differs from what was noted of it, without decoding an image."""
+    ids = folder.splits[split]
+    if phrase := compare_ids(noted, split, ids):
+        return phrase
+    read = set(ids) - set(noted.get("skipped", []))
+    captions = digest_captions((image_id, folder.captions[image_id]) for image_id in read)
+    return "" if captions == noted["captions"] else f"the captions of {split} have changed"
 
 
 def compare_content(noted: dict[str, Any], split: str, content: str) -> str:

@@ -17,6 +17,7 @@ from clipnb import run_data
 from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_dataset
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.datasets.shard_files import read_index
+from clipnb.datasets.shards import ShardFolder
 from clipnb.disk import checksum_file, read_json, replace_when_done, write_file
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
@@ -104,31 +105,47 @@ def load_run_dataset(run: Run, split: str, root: str | Path | None = None) -> Ca
     return dataset
 
 
-def warn_of_other_data(run: Run, root: str | Path | None = None) -> None:
-    """Warn if a folder of the reader's own holds other training images than a run has seen.
+def warn_of_other_data(
+    run: Run,
+    root: str | Path | None = None,
+    train_set: CaptionDataset | ShardFolder | None = None,
+) -> None:
+    """Warn if a run has seen other training images or captions than those of now.
 
-    No image is decoded. A folder that is not here is no reason to warn: the run can be used.
+    They are those of `train_set`, or else of the reader's own folder, of which no image is decoded.
+    A folder that is not here is no reason to warn: the run can be used.
     """
-    noted = run_data.read_data(run.folder)
-    name = run.recipe.dataset
-    if not noted or name in KNOWN_DATASETS or noted.get("dataset") != name:
+    noted = run_data.read_data(run.folder).get("train")
+    if not noted:
         return
     try:
-        if shards := find_shards(name, root):
-            content = read_index(shards)["content"]
-            differences = run_data.compare_content(noted["train"], "train", content)
-        else:
-            ids = read_dataset_folder(dataset_folder(name, root)).splits["train"]
-            differences = run_data.compare_ids(noted["train"], "train", ids)
+        differences = _compare_data(noted, run, root, train_set)
     except (OSError, ValueError, KeyError):
         return
     if differences:
         command = format_command(run.folder, run.recipe, run.seed)
+        advice = f"`{command}`" if train_set is None else "train again under another name"
         warnings.warn(
-            f"{run} was trained on other images: {differences}. To train on those of now: "
-            f"`{command}`.",
+            f"{run} was trained on other data: {differences}. To train on that of now: {advice}.",
             stacklevel=3,
         )
+
+
+def _compare_data(
+    noted: dict,
+    run: Run,
+    root: str | Path | None,
+    train_set: CaptionDataset | ShardFolder | None,
+) -> str:
+    """Say how the training data of now differ from what a run has noted; "" if they do not."""
+    name = run.recipe.dataset
+    if train_set is not None:
+        return run_data.compare_split(noted, train_set, "train")
+    if name in KNOWN_DATASETS or run_data.read_data(run.folder)["dataset"] != name:
+        return ""
+    if shards := find_shards(name, root):
+        return run_data.compare_content(noted, "train", read_index(shards)["content"])
+    return run_data.compare_folder(noted, read_dataset_folder(dataset_folder(name, root)), "train")
 
 
 # ---- writing ---------------------------------------------------------------------------------

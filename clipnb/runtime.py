@@ -40,13 +40,18 @@ NOTEBOOK_ENV = {
 def get_device() -> torch.device:
     """Return the device to compute on: `CLIPNB_DEVICE`, else the fastest one here.
 
-    The order is CUDA, Apple's MPS, the CPU.
+    The order is CUDA, Apple's MPS, the CPU. Raises ValueError if `CLIPNB_DEVICE` is not here.
     """
-    if name := os.environ.get("CLIPNB_DEVICE"):
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    is_here = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    here = [name for name, there in is_here.items() if there]
+    name = os.environ.get("CLIPNB_DEVICE") or here[0]
+    if name.partition(":")[0] not in here:
+        raise ValueError(f"CLIPNB_DEVICE={name} is no device here; choose from {', '.join(here)}.")
+    return torch.device(name)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -112,7 +112,9 @@ def train_in_folder(
     """Train a recipe into a folder that is locked. The arguments are those of `train`."""
     run_folders.check_same_run(folder, recipe, seed, init)
     if resume and distributed.on_first(lambda: run_folders.has_no_successor(folder)):
-        return runs.load_run(folder)
+        run = runs.load_run(folder)
+        runs.warn_of_other_data(run, root, train_set)
+        return run
     # Before the images are decoded, which takes long, and before the seed: it may draw.
     start = None if init is None else starts.open_start(init, recipe)
     tokenizer = None if start is None else starts.choose_tokenizer(start, recipe)
@@ -221,8 +223,7 @@ def load_or_train(
     folder = run_folders.run_folder(recipe, seed, init)
     if distributed.on_first(lambda: run_folders.is_finished(folder)):
         run = runs.load_run(folder, recipe, seed, init)
-        if train_set is None:
-            runs.warn_of_other_data(run, root)
+        runs.warn_of_other_data(run, root, train_set)
         return run
     check_recipe(recipe, seed, init)
     with lock_folder(folder, wait=True):

@@ -38,7 +38,7 @@ def build_zero_shot_classifier(
     most words, also for those that no caption of yours held, so with it the warning is rare.
 
     Raises TypeError for a string where a list is wanted, ValueError if there is no class or no
-    template, or a template without exactly one {}.
+    template, for an empty class name, or a template without exactly one {}.
     """
     if isinstance(classnames, str) or isinstance(templates, str):
         raise TypeError("class names and templates are lists of strings, such as ['dog', 'cat'].")
@@ -55,6 +55,12 @@ def check_classes_and_templates(classnames: list[str], templates: list[str]) -> 
     """Raise ValueError, in words, for what makes no classifier."""
     if not classnames or not templates:
         raise ValueError("a classifier needs at least one class name and one template.")
+    for place, name in enumerate(classnames, start=1):
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(
+                f"class name {place} of {len(classnames)} is {name!r}; a class name is a text, "
+                "such as 'dog'."
+            )
     for template in templates:
         if not isinstance(template, str):
             raise ValueError(

@@ -1,6 +1,10 @@
 """Mistakes on the command line: each is answered in a line that says what to do."""
 
+import errno
+
 import pytest
+
+from clipnb.cli import describe_error
 
 pytestmark = pytest.mark.usefixtures("trained_run")
 
@@ -37,6 +41,22 @@ def test_mistakes_are_answered_in_a_line(clipnb, photos, tmp_path, command):
 
 
 @pytest.mark.parametrize(
+    "command, name",
+    [
+        ("train --dataset ''", "dataset"),
+        ("train --recipe ''", "recipe"),
+        ("search dog --split ''", "split"),
+        ("runs --data-dir ''", "data-dir"),
+        ("index ''", "folder"),
+    ],
+)
+def test_an_empty_value_does_not_mean_the_default(clipnb, command, name):
+    status, printed, said = clipnb(command)
+    assert (status, printed) == (2, "")
+    assert f"error: {name} is empty; give it a value, or leave it out" in said
+
+
+@pytest.mark.parametrize(
     "options, message",
     [
         ("--since tomorrow", "'tomorrow' is no date such as 2025-06-01, 2025-06 or 2025"),
@@ -48,6 +68,18 @@ def test_options_that_make_no_sense(clipnb, options, message):
     status, _, said = clipnb(f"search dog {options}")
     assert status == 2
     assert message in said.splitlines()[-1]
+
+
+def test_an_error_of_the_system_is_told_without_its_number():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert describe_error(full) == "No space left on device."
+    full.filename = "out.txt"
+    assert describe_error(full) == "out.txt: No space left on device."
+
+
+def test_a_closed_stdout_is_no_error(clipnb, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)  # so Python finds it after `>&-`
+    assert clipnb("runs")[0] == 0
 
 
 def test_without_a_run_it_says_how_to_train_one(clipnb, photos, tmp_path, monkeypatch):

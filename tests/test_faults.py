@@ -17,10 +17,10 @@ import pytest
 import torch
 from run_parts import flatten_weights
 
-from clipnb import RECIPES, load_run, run_folder, train
+from clipnb import RECIPES, load_or_train, load_run, run_folder, train
 from clipnb.datasets import load_dataset
 from clipnb.disk import check_space, checksum_file, is_alive, replace_when_done, write_file
-from clipnb.records import load_trials, record_trial
+from clipnb.records import load_trials, record_errors, record_run, record_trial
 from clipnb.run_folders import FILES, install_next, is_finished
 from clipnb.scenes import write_scenes
 
@@ -237,6 +237,26 @@ def test_empty_datasets_are_refused_and_not_replaced(tiny, small_data, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+def test_the_records_of_a_dataset_that_is_named_by_its_path_lie_in_results(
+    tiny, small_data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path / "results"))
+    own = tmp_path / "data" / "own"
+    shutil.copytree(small_data / "own", own)
+    captions = own.with_name("own.jsonl")  # the reader's own file
+    captions.write_text("the only copy")
+    run = train(dataclasses.replace(tiny, dataset=str(own)))
+    record_run(run)
+    record_errors(run)
+    record_trial(run)
+    assert captions.read_text() == "the only copy"
+    assert sorted(path.name for path in own.parent.iterdir()) == ["own", "own.jsonl"]
+    written = [path.relative_to(tmp_path / "results") for path in tmp_path.rglob("results/*/*")]
+    names = ["errors/own-tiny.json", "runs/own-tiny-0.json", "trials/own.jsonl"]
+    assert sorted(path.as_posix() for path in written) == names
+    assert len(load_trials(str(own))) == 1
+
+
 def test_a_torn_line_of_the_trials_costs_no_other(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("clipnb.records.results_dir", lambda: tmp_path)
     run = train(tiny)
@@ -308,7 +328,6 @@ def test_a_run_knows_what_it_was_trained_on(tiny, small_data, tmp_path, monkeypa
     monkeypatch.setenv("CLIPNB_DATA", str(tmp_path))
     shutil.copytree(small_data / "own", tmp_path / "own")
     run = train(tiny)
-    from clipnb import load_or_train
     from clipnb.runs import load_run_dataset
 
     with warnings.catch_warnings():
@@ -350,6 +369,30 @@ def test_changed_captions_are_noticed_too(tiny, small_data, tmp_path, monkeypatc
     path.write_text("\n".join(lines))
     with pytest.warns(UserWarning, match="the captions of dev have changed"):
         load_run_dataset(run, "dev")
+
+
+def test_a_run_that_is_found_is_compared_with_the_captions_of_now(
+    tiny, small_data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CLIPNB_DATA", str(tmp_path))
+    shutil.copytree(small_data / "own", tmp_path / "own")
+    train(tiny)
+    path = tmp_path / "own" / "captions.txt"
+    path.write_text(path.read_text().replace("train_00003.jpg,", "train_00003.jpg,by a sea "))
+    message = "the captions of train have changed. To train on that of now: `python -m clipnb train"
+    for find in (load_or_train, lambda recipe: train(recipe, resume=True)):
+        with pytest.warns(UserWarning, match=message):
+            find(tiny)
+
+
+def test_a_run_that_is_found_is_compared_with_the_images_that_are_given(tiny):
+    images = load_dataset("own", "train", 16)
+    load_or_train(tiny, train_set=images.subset(range(20)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_or_train(tiny, train_set=images.subset(range(20)))
+    with pytest.warns(UserWarning, match="train had 20 images and has 32: 12 new"):
+        load_or_train(tiny, train_set=images)
 
 
 # ---- leftovers and space ---------------------------------------------------------------------

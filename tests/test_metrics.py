@@ -200,3 +200,10 @@ def test_nobody_guesses_among_nothing():
     for counts in ((0, 5), (5, 0)):
         with pytest.raises(ValueError, match="at least one image and one caption"):
             chance(*counts)
+
+
+def test_features_without_a_place_for_the_number_of_the_caption_are_refused():
+    features = torch.eye(4)
+    with pytest.raises(ValueError, match=r"\(N, K, D\).*\(4, 4\).*text_features\[:, None\]"):
+        retrieval_metrics(features, features)
+    assert retrieval_metrics(features, features[:, None])["mean_recall"] == 100

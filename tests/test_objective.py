@@ -85,6 +85,17 @@ def test_a_batch_without_a_telling_word_trains_all_the_same():
     assert loss.isfinite()
 
 
+def test_one_caption_alone_is_not_compared_with_itself():
+    model, recipe = make_model(text_loss=1.0, captions_per_image=2)
+    plain = dataclasses.replace(recipe, text_loss=0.0)
+    images = torch.rand(4, 3, 32, 32)
+    model.eval()
+    assert compute_loss(model, images, TOKENS[:1], recipe) == compute_loss(
+        model, images, TOKENS[:1], plain
+    )
+    assert compute_loss(model, images, TOKENS, recipe) > compute_loss(model, images, TOKENS, plain)
+
+
 @pytest.mark.parametrize("optional", [{}, {"text_loss": 0.5, "captions_per_image": 2}])
 def test_outputs_of_frozen_encoders_give_the_same_loss_and_gradients(optional):
     model, recipe = make_model(label_smoothing=0.1, **optional)

@@ -134,9 +134,7 @@ def test_a_measured_rate_takes_the_place_of_flops():
 
 
 def test_a_sure_plan_by_hand():
-    plan = make_plan(
-        MODEL, pairs=1_000_500, ranks=10, batch_size=1000, epochs=4, assumptions=SURE
-    )
+    plan = make_plan(MODEL, pairs=1_000_500, ranks=10, batch_size=1000, epochs=4, assumptions=SURE)
     seconds = 4 * 1000 * 0.1  # the rest of 500 pairs is left out
     assert plan.days == pytest.approx((seconds / 86_400,) * 3)
     assert plan.card_days == pytest.approx((10 * seconds / 86_400,) * 3)

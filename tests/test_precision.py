@@ -46,6 +46,13 @@ def test_a_perfect_encoder_reaches_100_and_a_blind_one_chance():
     assert sum(blind) / 60 == pytest.approx(perfect["words"]["chance"], abs=6)
 
 
+def test_features_that_are_not_finite_are_no_right_answers():
+    features = torch.tensor([[float("nan")], [1.0], [0.5]])
+    truth = {"words": {"dog": torch.tensor([True, False, False])}}
+    with pytest.raises(ValueError, match="feature 0 holds NaN"):
+        measure_word_precision(features, truth, lambda text: torch.tensor([1.0]), k=1)
+
+
 def test_labels_tell_what_is_right(small):
     dataset = small("train")
     truth = find_truth(dataset)

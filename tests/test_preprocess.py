@@ -292,11 +292,16 @@ def test_an_array_of_another_size_is_resized(photos):
         torch.testing.assert_close(index.encode(query), expected.detach(), atol=1e-5, rtol=0)
 
 
-def test_an_array_of_another_size_and_type_is_refused_in_one_line(photos):
-    index = ImageIndex.build(make_model(), train_tokenizer(["a photo"], 60), PhotoFolder(photos))
-    with pytest.raises(ValueError, match="is resized if it is uint8") as error:
-        index.encode(np.zeros((3, 50, 80), np.float32))
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint16, np.bool_])
+def test_an_array_of_another_type_is_refused_in_one_line(kind, photos):
+    """Values in [0, 1] would be read as grey: the model itself takes [-1, 1]."""
+    model = make_model()
+    index = ImageIndex.build(model, train_tokenizer(["a photo"], 60), PhotoFolder(photos))
+    size = model.preprocess.size
+    for shape in ((3, 50, 80), (3, size, size)):
+        with pytest.raises(ValueError, match="an image is an array of uint8") as error:
+            index.encode(np.zeros(shape, kind))
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

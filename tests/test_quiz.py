@@ -213,6 +213,15 @@ def test_answers_to_another_version_do_not_count(run):
     assert QuizWidget(run).answers == []
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}'])
+def test_a_file_without_answers_is_named(content, own_cache):
+    file = answers_file("ada", 0)
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"ada-0\.json is damaged .* It holds no answers"):
+        merge_answers()
+
+
 def test_a_readers_name_makes_a_safe_file(own_cache):
     assert answers_file("../Ada Lovelace", 2) == own_cache / "quiz" / "-Ada-Lovelace-2.json"
     assert answers_file("  ", 0).name == "reader-0.json"

@@ -33,6 +33,9 @@ OLDER_DIGESTS = {  # as they stand in the names of runs that were trained before
             "a position for each patch of an image of 64 px",
         ),
         ({"text_loss": 1.0, "captions_per_image": 1}, "set captions_per_image to 2 or more"),
+        ({"text_loss": 1.0, "sampling": "rows"}, "and sampling='images'"),
+        ({"batch_size": 1}, "batch_size is 1; set it to a whole number from 2"),
+        ({"optimizer": "muon", "learning_rate": 0}, "learning_rate; set it above 0"),
         ({"tokenizer": "clip", "vocab_size": 4096}, "49,408 ids.*set vocab_size=49408"),
     ],
 )
@@ -96,7 +99,7 @@ def test_numbers_of_numpy_are_the_numbers_that_they_are(field, value, plain):
 
 @pytest.mark.parametrize("value", [np.float64(64), np.array([64]), np.nan, np.bool_(True)])
 def test_what_is_no_whole_number_is_refused_of_numpy_too(value):
-    with pytest.raises(ValueError, match="batch_size is .* set it to a whole number from 1"):
+    with pytest.raises(ValueError, match="batch_size is .* set it to a whole number from 2"):
         dataclasses.replace(RECIPES["quick"], batch_size=value)
 
 

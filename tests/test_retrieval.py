@@ -91,10 +91,12 @@ def test_what_is_no_query_is_told(index, query):
         index.search(query)
 
 
-@pytest.mark.parametrize("k", [None, "2", 2.0, float("nan")])
+@pytest.mark.parametrize("k", [None, "2", 2.0, True, float("nan")])
 def test_k_is_a_whole_number(index, k):
     with pytest.raises(ValueError, match="k is .*; set it to a whole number of images"):
         index.search("a dog", k)
+    with pytest.raises(ValueError, match="k is .*; set it to a whole number of captions"):
+        index.search_captions("a dog", k)
     assert len(index.search("a dog", np.int64(2))) == 2
 
 
@@ -126,6 +128,31 @@ def test_an_index_of_another_model_is_refused(index, tmp_path):
     for other in narrower, trained_on:
         with pytest.raises(ValueError, match="built with another model.*ImageIndex.build"):
             ImageIndex.load(tmp_path / "index.npz", other, index.tokenizer)
+
+
+def test_weights_that_change_after_an_index_was_built_are_not_those_of_the_index(index, tmp_path):
+    with torch.no_grad():
+        index.model.image_projection.weight.neg_()  # trained on, say
+    index.save(tmp_path / "index.npz")
+    with pytest.raises(ValueError, match="built with another model"):
+        ImageIndex.load(tmp_path / "index.npz", index.model, index.tokenizer)
+
+
+@pytest.mark.parametrize("vocab_size", [200, 4096])
+def test_a_tokenizer_that_is_not_the_model_s_is_refused(index, tmp_path, vocab_size):
+    index.save(tmp_path / "index.npz")
+    backwards = [caption[::-1] for own in index.captions for caption in own]
+    other = train_tokenizer(backwards, vocab_size)
+    with pytest.raises(ValueError, match="built with another tokenizer.*run.tokenizer"):
+        ImageIndex.load(tmp_path / "index.npz", index.model, other)
+
+
+@pytest.mark.parametrize("length", [1e-40, 1e-20, 1e30, 1e300])
+def test_a_vector_of_any_length_but_zero_is_a_query(index, length):
+    vector = index.image_features[7].double()
+    assert index.search(length * vector, 3) == index.search(vector, 3)
+    with pytest.raises(ValueError, match="this vector is zero"):
+        index.search(0 * vector)
 
 
 # ---- queries of several terms ----------------------------------------------------------------

@@ -102,6 +102,15 @@ def test_the_device_can_be_chosen(monkeypatch):
     assert get_device() == torch.device("cpu")
 
 
+@pytest.mark.parametrize("name", ["gpu", "cuda", "cuda:1", "mps", "cpu 0"])
+def test_a_device_that_is_not_here_is_told(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("CLIPNB_DEVICE", name)
+    with pytest.raises(ValueError, match=f"CLIPNB_DEVICE={name} is no device here; .* cpu"):
+        get_device()
+
+
 @pytest.mark.parametrize(
     "feature, is_faster", [("amx_bf16", True), ("avx512_bf16", False), ("avx2", False)]
 )

@@ -136,6 +136,9 @@ def test_an_unknown_word_is_named(model, tokenizer):
         (["dog"], ["a {0}"], "has no {}"),
         (["dog"], ["a {} {"], "has a brace"),
         (["dog"], ["{{}}"], "has a brace"),
+        (["dog", ""], ["{}"], "class name 2 of 2 is ''"),
+        (["\n", "dog"], ["{}"], "class name 1 of 2"),
+        ([1, 2], ["{}"], "class name 1 of 2 is 1; a class name is a text"),
         (["dog"], [lambda name: f"a {name}"], "a template is a string"),
     ],
 )

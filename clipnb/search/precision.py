@@ -12,6 +12,7 @@ from torch import Tensor
 from clipnb.datasets import CaptionDataset
 from clipnb.scenes import COLOURS, KINDS, PLACES
 from clipnb.search.bank import FUNCTION_WORDS
+from clipnb.search.nearest import find_nearest
 from clipnb.search.words import find_words
 
 Truth = dict[str, dict[str, Tensor]]  # by category and text: bool (N,), the images that are right
@@ -92,7 +93,8 @@ def measure_word_precision(
     image_features: (N, D). truth: from `find_truth`. encode: turns a text into a feature (D,), for
     example `index.encode` or `bank.expand`. Returns for each category "precision", its mean over
     the texts; "chance", the same for images in random order; and "texts", the precision of each
-    text. Texts with fewer than k right images are left out: they could not reach 100.
+    text. Texts with fewer than k right images are left out: they could not reach 100. Raises
+    ValueError for NaN or infinity in the features.
     """
     summary = {}
     for category, texts in truth.items():
@@ -100,7 +102,7 @@ def measure_word_precision(
         for text, right in texts.items():
             if right.sum() < k:
                 continue
-            first = (image_features @ encode(text)).topk(k).indices
+            _, first = find_nearest(image_features, encode(text), k)
             precisions[text] = 100 * right[first].double().mean().item()
             shares.append(100 * right.double().mean().item())
         if precisions:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from clipnb.features import encode_images
 from clipnb.records import read_json
+from clipnb.run_folders import name_damage
 from clipnb.runs import Run
 from clipnb.runtime import cache_dir, write_file
 from clipnb.scenes.species import Species, draw_animal, invent_species
@@ -139,11 +140,15 @@ def answers_file(reader: str, seed: int) -> Path:
 
 
 def load_answers(file: Path) -> list[dict]:
-    """Load the answers of a file: none if there is no file, or if it is of another version."""
+    """Load the answers of a file: none if there is no file, or if it is of another version.
+
+    Raises ValueError for a file that holds no answers.
+    """
     if not file.exists():
         return []
-    content = read_json(file)
-    return content["answers"] if content["version"] == VERSION else []
+    with name_damage(file, "It holds no answers to the quiz; move it elsewhere."):
+        content = read_json(file)
+        return content["answers"] if content["version"] == VERSION else []
 
 
 def save_answers(file: Path, seed: int, answers: list[dict]) -> None:
