@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from clipnb.places import display_value
+
 # For `fit_to_dataset`. Of the batch sizes tried on 48, 120, 500 and 1,200 of the scenes, those near
 # 1.5 times the square root of the number of images did best, or within two points of the best.
 ENOUGH_IMAGES = 2000  # from so many training images on, a recipe is used as it is
@@ -157,19 +159,21 @@ class Recipe:
         if get_origin(hint) is Literal:
             if value not in get_args(hint):
                 choices = ", ".join(get_args(hint))
-                self._refuse(f"{field} {value!r} is unknown; choose one of {choices}.")
+                self._refuse(f"{field} {display_value(value)} is unknown; choose one of {choices}.")
         elif field in RANGES:
             low, high = RANGES[field]
             is_number = isinstance(value, int if hint is int else (int, float))
             # NaN is in no range. True counts as 1 in Python, but is no number here.
             if not is_number or isinstance(value, bool) or not low <= value <= high:
                 kind = "a whole number" if hint is int else "a number"
-                self._refuse(f"{field} is {value!r}; set it to {kind} from {low:,} to {high:,}.")
+                self._refuse(
+                    f"{field} is {display_value(value)}; set it to {kind} from {low:,} to {high:,}."
+                )
         elif hint is bool:
             if not isinstance(value, bool):
-                self._refuse(f"{field} is {value!r}; set it to True or False.")
+                self._refuse(f"{field} is {display_value(value)}; set it to True or False.")
         elif not isinstance(value, str) or not value.strip() or not value.isprintable():
-            self._refuse(f"{field} is {value!r}; set it to a text.")
+            self._refuse(f"{field} is {display_value(value)}; set it to a text.")
 
     @property
     def loaded_towers(self) -> set[str]:
@@ -206,7 +210,7 @@ class Recipe:
             )
 
     def _refuse(self, problem: str) -> None:
-        raise ValueError(f"recipe {self.name!r}: {problem}")
+        raise ValueError(f"recipe {display_value(self.name)}: {problem}")
 
     def digest(self) -> str:
         """Return eight hexadecimal digits that change when any field does."""
@@ -370,7 +374,7 @@ RECIPES = {recipe.name: recipe for recipe in (*FROM_SCRATCH, FINETUNE, LOCKED_IM
 def find_recipe(name: str) -> Recipe:
     """Return the recipe of that name. Raises ValueError, with the list of names, if none."""
     if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}.")
+        raise ValueError(f"no recipe {display_value(name)}; there are {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 

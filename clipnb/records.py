@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipnb.disk import explain_write_errors
+from clipnb.disk import explain_write_errors, parse_json, read_json
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
+from clipnb.places import check_path, short_name
 from clipnb.recipes import Recipe
 from clipnb.runs import Run, load_run_dataset
 from clipnb.runtime import (
@@ -72,7 +73,7 @@ def record_run(run: Run) -> str:
         "versions": list_versions(),
         "date": datetime.date.today().isoformat(),
     }
-    path = results_dir() / "runs" / f"{recipe.dataset}-{make_file_name(recipe)}-{run.seed}.json"
+    path = results_dir() / "runs" / f"{name_record(recipe)}-{run.seed}.json"
     return write_record(path, record, indent=1)
 
 
@@ -94,7 +95,7 @@ def record_errors(run: Run) -> str:
         "nouns": summarize_nouns(ranks, dataset.captions),
         "median_ranks_by_image": sorted(by_image.quantile(0.5, dim=1).tolist()),
     }
-    path = results_dir() / "errors" / f"{run.recipe.dataset}-{make_file_name(run.recipe)}.json"
+    path = results_dir() / "errors" / f"{name_record(run.recipe)}.json"
     return write_record(path, record)
 
 
@@ -129,9 +130,10 @@ def record_trial(run: Run) -> str:
         "machine": describe_machine(),
         "date": datetime.date.today().isoformat(),
     }
-    path = results_dir() / "trials" / f"{run.recipe.dataset}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = check_path(results_dir() / "trials" / f"{short_name(run.recipe.dataset)}.jsonl")
     line = json.dumps(round_floats(trial)).encode() + b"\n"
+    with explain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with explain_write_errors(path), open(path, "ab", buffering=0) as file:
         file.write(line if ends_a_line(path) else b"\n" + line)
     return display_path(path)
@@ -145,9 +147,9 @@ def ends_a_line(path: Path) -> bool:
         return file.read(1) in (b"", b"\n")
 
 
-def make_file_name(recipe: Recipe) -> str:
-    """Return the name of a recipe as a part of a file's name: ViT-B-32/openai has a slash."""
-    return recipe.name.replace("/", "-")
+def name_record(recipe: Recipe) -> str:
+    """Return dataset and recipe as a part of a file's name: ViT-B-32/openai has a slash."""
+    return f"{short_name(recipe.dataset)}-{recipe.name.replace('/', '-')}"
 
 
 def write_record(path: Path, record: dict, indent: int | None = None) -> str:
@@ -184,25 +186,20 @@ def load_trials(dataset: str) -> list[dict]:
 
     A line that is not whole, because its writer was killed, is left out with a warning.
     """
-    path = results_dir() / "trials" / f"{dataset}.jsonl"
+    path = check_path(results_dir() / "trials" / f"{short_name(dataset)}.jsonl")
     if not path.exists():
         return []
     trials = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
-            trials += [json.loads(line)] if line.strip() else []
-        except (ValueError, RecursionError):
+            trials += [parse_json(line)] if line.strip() else []
+        except ValueError:
             warnings.warn(
                 f"{display_path(path)}:{number} is not a whole trial and is left out; delete the "
                 "line.",
                 stacklevel=2,
             )
     return trials
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 # ---- benchmarks ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.features import digest_weights, encode_dataset, encode_images, encode_texts
+from clipnb.places import display_value
 from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import display_path
 from clipnb.search.nearest import find_nearest
@@ -255,8 +256,7 @@ class ImageIndex:
         There are fewer than k if the index holds fewer, and none if the query is a text that is
         empty or without a known token. Raises ValueError if k is no whole number.
         """
-        if not isinstance(k, SupportsIndex):
-            raise ValueError(f"k is {k!r}; set it to a whole number of images.")
+        check_k(k)
         feature = self.encode(query)
         if feature is None or k < 1:
             return []
@@ -275,8 +275,9 @@ class ImageIndex:
     def search_captions(self, query: Any, k: int = 5) -> list[Hit]:
         """Find the k captions nearest to a query, best first: the way from an image to text.
 
-        There are none if the images have no captions.
+        There are none if the images have no captions. Raises ValueError if k is no whole number.
         """
+        check_k(k)
         feature = self.encode(query)
         if feature is None or k < 1 or self.captions is None:
             return []
@@ -387,3 +388,9 @@ class ImageIndex:
             parts["image_ids"],
             parts["captions"],
         )
+
+
+def check_k(k: SupportsIndex) -> None:
+    """Raise ValueError if k is no whole number."""
+    if not isinstance(k, SupportsIndex):
+        raise ValueError(f"k is {display_value(k)}; set it to a whole number of images.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipnb.datasets.shard_files import digest_content
+from clipnb.disk import read_json
 from clipnb.recipes import KNOWN_DATASETS
 from clipnb.runtime import write_file
 
@@ -66,9 +67,9 @@ def read_data(folder: Path) -> dict[str, Any]:
     Runs of earlier versions do not. The note is there to warn, so without it nothing is refused.
     """
     try:
-        noted = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        noted = read_json(Path(folder) / FILE)
         return noted if set(noted["train"]) and set(noted["dev"]) else {}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 

@@ -22,6 +22,7 @@ from clipnb.metrics import retrieval_metrics
 from clipnb.model import CLIP, check_encoders, create_model
 from clipnb.objective import check_chunks
 from clipnb.optimizers import make_optimizer
+from clipnb.places import check_path
 from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe, find_recipe
 from clipnb.run_lock import lock_folder
@@ -127,7 +128,7 @@ def train(
     """
     seed = run_folders.check_seed(seed)
     check_recipe(recipe, seed, init)
-    folder = Path(folder or run_folders.run_folder(recipe, seed, init))
+    folder = check_path(folder or run_folders.run_folder(recipe, seed, init))
     with lock_folder(folder):
         return train_in_folder(folder, recipe, seed, resume, root, train_set, dev_set, init)
 

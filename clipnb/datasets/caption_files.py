@@ -1,13 +1,14 @@
 """The captions of a dataset folder: a table of them, JSON lines, or a text file for each image."""
 
+import codecs
 import csv
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from clipnb.datasets.image_files import ALL_SUFFIXES, clean_path, get_suffix, list_files
+from clipnb.disk import parse_json
 
 # In this order. Upper and lower case make no difference.
 CAPTION_FILES = [
@@ -29,6 +30,16 @@ CAPTION_FILES = [
 TABLE_SUFFIXES = {".txt", ".csv", ".tsv", ".jsonl"}
 SIDECAR_SUFFIXES = {".txt", ".caption"}
 DELIMITERS = [",", ";", "\t", "|"]
+
+# The bytes with which a text may begin, and its encoding. UTF-32's mark begins with that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",  # of Windows editors
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",  # "Unicode text" of Windows programs
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+HOW_TO_SAVE = 'in Excel "CSV UTF-8", in Windows Notepad the encoding "UTF-8"'
 
 # The columns of a table, the first choice first.
 # fmt: off
@@ -159,8 +170,8 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
         if not line:
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise ValueError(f"{path}:{number}: expected a JSON object ({error})") from error
         columns = find_columns(list(row)) if isinstance(row, dict) else None
         if columns is None:
@@ -296,20 +307,24 @@ def split_row(line: str, layout: Layout) -> list[str]:
 def read_lines(path: Path) -> list[str]:
     """Read the lines of a text file, without surrounding spaces.
 
-    The file is UTF-8, or UTF-16 with a byte-order mark. Raises ValueError with file and line if it
-    is neither.
+    The file is UTF-8, or begins with the byte-order mark of another encoding (`MARKS`). Raises
+    ValueError with file and line if it is neither.
     """
     content = path.read_bytes()
+    encoding = next((each for mark, each in MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # "Unicode text" of Windows programs
-            text = content.decode("utf-16")
-        else:
-            text = content.decode("utf-8-sig")  # drops the byte-order mark of Windows editors
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         byte = error.object[error.start]
         raise ValueError(
             f"{path}:{number}: expected UTF-8 text, got the byte 0x{byte:02x}: save the file as "
-            'UTF-8 (in Excel "CSV UTF-8", in Windows Notepad the encoding "UTF-8")'
+            f"UTF-8 ({HOW_TO_SAVE})"
         ) from error
+    if "\0" in text:
+        number = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(
+            f"{path}:{number}: expected UTF-8 text, got the byte 0x00, as in UTF-16 or UTF-32 "
+            f"without a byte-order mark: save the file as UTF-8 ({HOW_TO_SAVE})"
+        )
     return [line.strip() for line in re.split(r"\r\n|\r|\n", text)]

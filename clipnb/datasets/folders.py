@@ -1,7 +1,6 @@
 """Read a dataset folder: Flickr8k as its authors or Kaggle publish it, or a folder of your own."""
 
 import hashlib
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from clipnb.datasets.image_files import (
     is_hidden,
 )
 from clipnb.datasets.splits import read_splits, refuse_many_unknown
+from clipnb.disk import parse_json
+from clipnb.places import check_path
 
 CAPTIONS_PER_IMAGE = 5
 # Flickr8k's authors left this name in the caption file. It is no reason for a warning.
@@ -75,7 +76,7 @@ def read_dataset_folder(folder: str | Path, seed: int = 0) -> DatasetFolder:
     Raises FileNotFoundError if there is no dataset, and ValueError with file and line if a file
     cannot be understood.
     """
-    folder = Path(folder)
+    folder = check_path(folder)
     images = find_images(folder)
     if not images.paths:
         read = "JPEG (.jpg), PNG, WebP, GIF, TIFF, BMP and AVIF are read"
@@ -288,8 +289,8 @@ def read_labels(folder: Path, names: Collection[str]) -> dict[str, dict] | None:
     if not path.is_file():
         return None
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        labels = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(labels, dict):
         kind = type(labels).__name__

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipnb.disk import parse_json, read_json
+from clipnb.places import check_path
 from clipnb.runtime import progress, replace_when_done, write_file
 
 if TYPE_CHECKING:
@@ -48,9 +50,9 @@ def find_index(folder: str | Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        found = index["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        index = read_json(path)
+        found, _ = index["format"], index["shards"]
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged; {advise_to_write(folder)}.") from None
     if found != FORMAT:
         raise ValueError(f"{path} is of another version of clipnb; {advise_to_write(folder)}.")
@@ -59,7 +61,7 @@ def find_index(folder: str | Path) -> dict | None:
 
 def holds_shards(folder: str | Path) -> bool:
     """Tell whether a folder holds shards, all of them or those that are written so far."""
-    return any((Path(folder) / name).is_file() for name in (INDEX, UNFINISHED))
+    return any((check_path(folder) / name).is_file() for name in (INDEX, UNFINISHED))
 
 
 def read_index(folder: str | Path) -> dict:
@@ -67,7 +69,7 @@ def read_index(folder: str | Path) -> dict:
 
     Raises FileNotFoundError if there is none, or if a shard is missing.
     """
-    index = find_index(folder)
+    index = find_index(check_path(folder))
     if index is None:
         begun = (Path(folder) / UNFINISHED).exists()
         problem = "its shards are not all written yet" if begun else "it holds no shards"
@@ -124,7 +126,7 @@ def write_shards(
     crop: as the dataset was loaded (see `load_dataset`); the index says it. Raises ValueError if
     the folder holds other shards or other files.
     """
-    folder = Path(folder)
+    folder = check_path(folder)
     N = len(dataset)
     plan = {
         "format": FORMAT,
@@ -172,7 +174,7 @@ def find_finished(folder: Path, plan: dict) -> list[dict] | None:
     index = find_index(folder)
     state = index
     if index is None and (folder / UNFINISHED).exists():
-        state = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+        state = read_json(folder / UNFINISHED)
     if state is None:
         if folder.exists() and any(folder.iterdir()):
             raise ValueError(f"{folder} holds other files; choose an empty folder for the shards.")
@@ -247,7 +249,7 @@ def read_blocks(path: Path, with_images: bool = True) -> Iterator[tuple[np.ndarr
             if "json" not in sample or (with_images and "npy" not in sample):
                 continue  # the file ends between the two
             images = np.load(io.BytesIO(sample["npy"])) if with_images else None
-            yield images, json.loads(sample["json"])
+            yield images, parse_json(sample["json"])
 
 
 def count_pairs(path: Path) -> int:

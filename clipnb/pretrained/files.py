@@ -1,6 +1,5 @@
 """The tensors in files of weights, whatever program wrote them. No code in a file is ever run."""
 
-import json
 import pickle
 import re
 import warnings
@@ -12,6 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from clipnb.disk import read_json
+from clipnb.places import check_path
 from clipnb.pretrained.torchscript import read_torchscript
 from clipnb.runtime import display_path
 
@@ -67,7 +68,7 @@ def find_weight_files(path: str | Path) -> list[Path]:
 
     Raises FileNotFoundError if there is none, ValueError if there are several to choose from.
     """
-    path = Path(path).expanduser()
+    path = check_path(Path(path).expanduser())
     if not path.exists():
         raise FileNotFoundError(f"there is no file {display_path(path)}.")
     if not path.is_dir():
@@ -92,9 +93,9 @@ def find_weight_files(path: str | Path) -> list[Path]:
 def list_parts(index: Path) -> list[Path]:
     """List the files that an index names. Raises FileNotFoundError if one of them is missing."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(index)["weight_map"].values()))
         outside = [name for name in names if Path(name).name != name]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{display_path(index)} is no index of parts. {FETCH_AGAIN}") from error
     if outside:
         raise ValueError(f"{display_path(index)} names {outside[0]!r}, outside of its folder.")

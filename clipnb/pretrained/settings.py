@@ -4,12 +4,12 @@ open_clip's table says it for a tag, and a JSON file beside the weights for a fo
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clipnb.disk import parse_json
 from clipnb.preprocess import Preprocess
 from clipnb.runtime import display_path
 from clipnb.towers.published import Architecture
@@ -70,7 +70,7 @@ def check_heads(settings: Settings, architecture: Architecture) -> None:
 def read_json(path: Path) -> dict:
     """Read a JSON file that holds a dictionary. Raises ValueError if it does not."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{display_path(path)} is no JSON file ({error}).") from error
     if not isinstance(stored, dict):
