@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from clipnb.places import display_path, name_variable
+from clipnb.places import LONGEST_NAME, check_path, display_path, display_value, name_variable
 
 NO_SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your quota of the disk is used up"}
 NOT_WRITABLE = {
@@ -33,6 +33,8 @@ MOST_CHECKED = 128 * MEGABYTE  # so much of a file is read for its checksum
 # The name of a temporary folder says for which path it is, and which process made it.
 HOLDER = re.compile(r"\.(?P<name>.+)~(?P<process>\d+)@(?P<host>[\w.]+)-\w+")
 OLD = ".old"  # what stood in the place of a new folder, until that is there
+N_RANDOM = 8  # letters that tempfile adds to a name
+MOST_DIGITS = 300  # of an integer in JSON; a longer one is not even a float
 
 
 @contextlib.contextmanager
@@ -46,15 +48,20 @@ def replace_when_done(path: str | Path, replace_folder: bool = False) -> Iterato
     replace_folder: `path` may be a folder with something in it, because clipnb has made all of it.
     Otherwise such a folder is refused with FileExistsError, so that nobody loses what is in it.
     A full or read-only disk is told as an OSError in a sentence, with the variable that chooses
-    another disk.
+    another disk, and a path that cannot be as `check_path` does.
     """
-    path = Path(path)
+    path = check_path(path)
+    prefix = f".{path.name}~{os.getpid()}@{_host()}-"
+    if (too_many := len(os.fsencode(prefix)) + N_RANDOM - LONGEST_NAME) > 0:
+        raise ValueError(
+            f"the name {display_value(path.name)} is {too_many} letters too long to be written "
+            "safely. Choose a shorter one."
+        )
     if not replace_folder:
         refuse_folder(path)
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(path.parent)
-        prefix = f".{path.name}~{os.getpid()}@{_host()}-"
         holder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         try:
             yield holder / path.name
@@ -93,7 +100,7 @@ def _move_into_place(new: Path, path: Path, old: Path) -> None:
 
 def write_file(path: str | Path, content: str | bytes) -> None:
     """Write text (as UTF-8) or bytes, whole or not at all. Raises FileExistsError for a folder."""
-    if Path(path).is_dir():
+    if check_path(path).is_dir():
         raise FileExistsError(f"{display_path(path)} is a folder, not a file. Choose another name.")
     with replace_when_done(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -102,17 +109,27 @@ def write_file(path: str | Path, content: str | bytes) -> None:
 # ---- JSON ------------------------------------------------------------------------------------
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file in UTF-8. Raises OSError, and ValueError as `parse_json` does."""
-    return parse_json(Path(path).read_text(encoding="utf-8"))
-
-
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON. Raises ValueError if it is none, or if it is nested too deeply for Python."""
+    """Parse JSON. Raises ValueError, in words, for what is none or is too deep or too long."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_parse_integer)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file. Raises OSError if there is none, ValueError, naming it, if it is bad."""
+    try:
+        return parse_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{display_path(path)} is no JSON that can be read: {error}.") from error
+
+
+def _parse_integer(text: str) -> int:
+    """Parse an integer. Python's own error for a long one advises to change a setting."""
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"it holds an integer of {len(text):,} digits")
+    return int(text)
 
 
 # ---- what a killed process left ----------------------------------------------------------------

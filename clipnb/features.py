@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipnb.places import display_value
 from clipnb.preprocess import find_preprocess
 from clipnb.runtime import autocast, may_use_bf16
 
@@ -29,7 +30,19 @@ faster_in_bf16: dict[tuple[int, int, str], bool] = {}
 
 
 def tokenize(tokenizer: "Tokenizer", captions: Sequence[Sequence[str]]) -> Tensor:
-    """Turn N lists of K captions into tokens, int64 (N, K, T)."""
+    """Turn N lists of K captions into tokens, int64 (N, K, T).
+
+    Raises TypeError for an image with a single string in the place of its list, ValueError if there
+    are no captions, or not equally many for all images.
+    """
+    if single := next((own for own in captions if isinstance(own, str)), None):
+        shown = display_value(single)
+        raise TypeError(f"captions are a list of strings for each image; one has {shown} alone.")
+    numbers = {len(own) for own in captions}
+    if len(numbers) != 1 or 0 in numbers:
+        raise ValueError(
+            f"all images need equally many captions, at least one; these have {sorted(numbers)}."
+        )
     flat = [caption for own in captions for caption in own]
     # In blocks: while it works, the tokenizer takes ten times the memory of the tokens.
     blocks = [tokenizer(flat[i : i + CAPTIONS]) for i in range(0, len(flat), CAPTIONS)]

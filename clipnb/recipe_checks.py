@@ -3,6 +3,8 @@
 import contextlib
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args, get_origin
 
+from clipnb.places import display_value
+
 if TYPE_CHECKING:
     from clipnb.recipes import Recipe
 
@@ -58,19 +60,22 @@ def check_field(recipe: "Recipe", field: str, hint: type, value: object) -> None
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             choices = ", ".join(get_args(hint))
-            refuse(recipe, f"{field} {value!r} is unknown; choose one of {choices}.")
+            refuse(recipe, f"{field} {display_value(value)} is unknown; choose one of {choices}.")
     elif field in RANGES:
         low, high = RANGES[field]
         is_number = isinstance(value, int if hint is int else (int, float))
         # NaN is in no range. True counts as 1 in Python, but is no number here.
         if not is_number or isinstance(value, bool) or not low <= value <= high:
             kind = "a whole number" if hint is int else "a number"
-            refuse(recipe, f"{field} is {value!r}; set it to {kind} from {low:,} to {high:,}.")
+            refuse(
+                recipe,
+                f"{field} is {display_value(value)}; set it to {kind} from {low:,} to {high:,}.",
+            )
     elif hint is bool:
         if not isinstance(value, bool):
-            refuse(recipe, f"{field} is {value!r}; set it to True or False.")
+            refuse(recipe, f"{field} is {display_value(value)}; set it to True or False.")
     elif not isinstance(value, str) or not value.strip() or not value.isprintable():
-        refuse(recipe, f"{field} is {value!r}; set it to a text.")
+        refuse(recipe, f"{field} is {display_value(value)}; set it to a text.")
 
 
 def check_together(recipe: "Recipe") -> None:
@@ -136,4 +141,4 @@ def check_adaptation(recipe: "Recipe") -> None:
 
 def refuse(recipe: "Recipe", problem: str) -> NoReturn:
     """Raise ValueError: the recipe of that name has this problem."""
-    raise ValueError(f"recipe {recipe.name!r}: {problem}")
+    raise ValueError(f"recipe {display_value(recipe.name)}: {problem}")

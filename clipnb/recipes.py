@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_type_hints
 
+from clipnb.places import display_value
 from clipnb.recipe_checks import check_field, check_together, take_plain_value
 
 # For `fit_to_dataset`. Of the batch sizes tried on 48, 120, 500 and 1,200 of the scenes, those near
@@ -261,7 +262,7 @@ RECIPES = {recipe.name: recipe for recipe in (*FROM_SCRATCH, FINETUNE, LOCKED_IM
 def find_recipe(name: str) -> Recipe:
     """Return the recipe of that name. Raises ValueError, with the list of names, if none."""
     if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}.")
+        raise ValueError(f"no recipe {display_value(name)}; there are {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from clipnb.disk import explain_write_errors, parse_json, read_json
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, retrieval_ranks, summarize_ranks
+from clipnb.places import check_path, short_name
 from clipnb.recipes import Recipe
 from clipnb.runs import Run, load_run_dataset
 from clipnb.runtime import (
@@ -72,7 +73,7 @@ def record_run(run: Run) -> str:
         "versions": list_versions(),
         "date": datetime.date.today().isoformat(),
     }
-    path = results_dir() / "runs" / f"{make_file_name(recipe)}-{run.seed}.json"
+    path = results_dir() / "runs" / f"{name_record(recipe)}-{run.seed}.json"
     return write_record(path, record, indent=1)
 
 
@@ -94,7 +95,7 @@ def record_errors(run: Run) -> str:
         "nouns": summarize_nouns(ranks, dataset.captions),
         "median_ranks_by_image": sorted(by_image.quantile(0.5, dim=1).tolist()),
     }
-    path = results_dir() / "errors" / f"{make_file_name(run.recipe)}.json"
+    path = results_dir() / "errors" / f"{name_record(run.recipe)}.json"
     return write_record(path, record)
 
 
@@ -130,8 +131,9 @@ def record_trial(run: Run) -> str:
         "date": datetime.date.today().isoformat(),
     }
     path = trials_path(run.recipe.dataset)
-    path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(round_floats(trial)).encode() + b"\n"
+    with explain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with explain_write_errors(path), open(path, "ab", buffering=0) as file:
         file.write(line if ends_a_line(path) else b"\n" + line)
     return display_path(path)
@@ -145,17 +147,17 @@ def ends_a_line(path: Path) -> bool:
         return file.read(1) in (b"", b"\n")
 
 
-def make_file_name(recipe: Recipe) -> str:
+def name_record(recipe: Recipe) -> str:
     """Return the names of a recipe's dataset and of the recipe as a part of a file's name.
 
     ViT-B-32/openai has a slash. Of a dataset that is named by its path it is the last part.
     """
-    return f"{Path(recipe.dataset).name}-{recipe.name.replace('/', '-')}"
+    return f"{short_name(recipe.dataset)}-{recipe.name.replace('/', '-')}"
 
 
 def trials_path(dataset: str) -> Path:
-    """Return the file with the trials of a search on a dataset."""
-    return results_dir() / "trials" / f"{Path(dataset).name}.jsonl"
+    """Return the file with the trials of a search on a dataset. Raises ValueError for its name."""
+    return check_path(results_dir() / "trials" / f"{short_name(dataset)}.jsonl")
 
 
 def write_record(path: Path, record: dict, indent: int | None = None) -> str:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.features import digest_weights, encode_dataset, encode_images, encode_texts
+from clipnb.places import display_value
 from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import display_path
 from clipnb.search.nearest import find_nearest
@@ -413,4 +414,4 @@ class ImageIndex:
 def check_k(k: object, what: str) -> None:
     """Raise ValueError if k is no whole number of what is to be found."""
     if not isinstance(k, SupportsIndex) or isinstance(k, bool):
-        raise ValueError(f"k is {k!r}; set it to a whole number of {what}.")
+        raise ValueError(f"k is {display_value(k)}; set it to a whole number of {what}.")

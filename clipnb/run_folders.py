@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from clipnb.datasets import versioned_name
-from clipnb.disk import HOLDER, read_json
+from clipnb.disk import HOLDER, parse_json, read_json
+from clipnb.places import display_value, is_device
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
-from clipnb.selection import check_unknown_name, is_file, split_published_name
+from clipnb.selection import check_unknown_name, holds_run, is_file, split_published_name
 from clipnb.towers.libraries import LIBRARIES
 
 NEXT = "next"  # the folder in a finished run's folder in which its successor is trained
@@ -31,6 +32,8 @@ FILES = {
     "metrics.json",  # written last
 }
 NAME = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]{1,100}')
+MOST_BYTES = 100  # of a recipe's name; a letter of another alphabet has two to four
+MOST_DIGITS = 18  # of a seed
 LARGE_FILE = 10_000_000  # bytes; such a file takes a while to read
 
 
@@ -59,10 +62,12 @@ def name_folder(recipe: Recipe, seed: int, start: dict | None) -> Path:
 def check_name(name: str, seed: int) -> None:
     """Raise ValueError if the name of a recipe, or a seed, cannot be part of a folder's name."""
     check_seed(seed)
-    if not NAME.fullmatch(name) or name != name.strip(" ."):
+    is_good = NAME.fullmatch(name) and name == name.strip(" .") and not is_device(name)
+    if not is_good or len(name.encode()) > MOST_BYTES:
         raise ValueError(
-            f"the recipe's name {name!r} cannot be part of a folder's name: it may have at most "
-            r'100 letters, none of / \ : * ? " < > |, and no dot or space at its ends. Rename it: '
+            f"the recipe's name {display_value(name)} cannot be part of a folder's name: it may "
+            r'have at most 100 letters, none of / \ : * ? " < > |, no dot or space at its ends, '
+            "and be no device of Windows, such as CON or NUL. Rename it: "
             "dataclasses.replace(recipe, name=...)."
         )
 
@@ -73,8 +78,11 @@ def check_seed(seed: SupportsIndex) -> int:
         number = operator.index(seed)
     except TypeError:
         number = None
-    if number is None or isinstance(seed, bool):
-        raise ValueError(f"the seed is {seed!r}; it has to be a whole number.")
+    if number is None or isinstance(seed, bool) or abs(number) >= 10**MOST_DIGITS:
+        raise ValueError(
+            f"the seed is {display_value(seed)}; it has to be a whole number of at most "
+            f"{MOST_DIGITS} digits."
+        )
     return number
 
 
@@ -167,9 +175,9 @@ def find_run(run: str | Path) -> Path:
     there is one; or the name, or the beginning of the name, of a folder in the cache, such as
     "flickr8k-two_minutes-0" or "flickr8k". Raises FileNotFoundError if there is no such run,
     ValueError if there are several; both name those that there are. An architecture without weights
-    and a misspelled one are told as such.
+    and a misspelled one are told as such. Raises TypeError for what is neither a text nor a path.
     """
-    if (Path(run) / "recipe.json").exists():
+    if holds_run(run):
         if not is_finished(run):
             raise FileNotFoundError(f"the run in {display_path(run)} is unfinished.")
         return Path(run)
@@ -181,6 +189,11 @@ def find_run(run: str | Path) -> Path:
     found = found or [folder for folder in runs if folder.name.startswith(f"{name}-")]
     if not found:
         found = [folder for folder in runs if find_recipe_name(folder) == name]
+    if not found and os.path.isdir(run):
+        raise FileNotFoundError(
+            f"{display_path(run)} is a folder without a run: it has no recipe.json. "
+            f"{describe_runs(runs)}"
+        )
     if not found:
         check_unknown_name(name)
         raise FileNotFoundError(f"there is no finished run {name!r}. {describe_runs(runs)}")
@@ -236,7 +249,7 @@ def read_start(folder: str | Path) -> dict:
     path = Path(folder) / "recipe.json"
     advice = "Nothing was loaded; if the folder is a run of clipnb, delete it and train again."
     with name_damage(path, advice):
-        start = read_json(path)
+        start = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(start, dict) or not isinstance(start.get("recipe"), dict):
             raise ValueError("it holds no recipe")
         return start

@@ -11,6 +11,7 @@ from typing import IO
 
 from clipnb.disk import explain_write_errors
 from clipnb.distributed import is_first, on_first
+from clipnb.places import check_path
 from clipnb.runtime import display_path
 
 FAR = 10**6  # Windows locks bytes: one behind the text, so that others can read it
@@ -24,8 +25,8 @@ def lock_folder(folder: str | Path, wait: bool = False) -> Iterator[None]:
     has left is no obstacle. Of several processes under torchrun the first one holds the lock. wait:
     wait for the other process. Raises RuntimeError, naming the owner, if the folder is locked.
     """
-    path = Path(folder).resolve()
-    path = path.with_name(f".{path.name}.lock")
+    path = check_path(folder).resolve()
+    path = check_path(path.with_name(f".{path.name}.lock"))
     file = None
 
     def take() -> None:

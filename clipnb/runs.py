@@ -5,7 +5,9 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_da
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.datasets.shard_files import read_index
 from clipnb.datasets.shards import ShardFolder
-from clipnb.disk import checksum_file, read_json, replace_when_done, write_file
+from clipnb.disk import checksum_file, parse_json, replace_when_done, write_file
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
+from clipnb.places import check_path, display_value
 from clipnb.preprocess import find_preprocess
 from clipnb.recipes import KNOWN_DATASETS, Recipe
 from clipnb.run_folders import (
@@ -43,6 +46,7 @@ from clipnb.tuning import merge_lora
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
+COLUMNS = ("epoch", "loss", "logit_scale", "dev_mean_recall", "seconds")  # of a history
 
 
 @dataclass
@@ -224,12 +228,40 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict 
     advice = "Its epochs are lost; train the run again, without resume (--resume)."
     with name_damage(run.folder / "state.pt", advice):
         state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
+        check_history(state["history"])
+        if state["history"]:  # before the first epoch ends there are no metrics
+            check_metrics(state["metrics"])
         model.load_state_dict(model.state_dict() | state["model"])
         run.model.load_state_dict(run.model.state_dict() | state["average"])
         optimizer.load_state_dict(state["optimizer"])
         run.history = state["history"]
         run.metrics = state["metrics"]
     return state.get("partial")
+
+
+def check_history(history: object) -> None:
+    """Raise ValueError if a history is no list of rows with a number in each of `COLUMNS`."""
+    if not isinstance(history, list):
+        raise ValueError("its history is no list")
+    for number, row in enumerate(history, 1):
+        check_numbers(row, COLUMNS, f"row {number} of its history")
+
+
+def check_metrics(metrics: object) -> None:
+    """Raise ValueError if the metrics of a run lack a number that the end of an epoch writes."""
+    check_numbers(metrics, ("best_epoch", "train_seconds", "images_seen"), "it")
+    check_numbers(metrics.get("dev"), chance(1), "its dev")
+
+
+def check_numbers(values: object, names: Iterable[str], what: str) -> None:
+    """Raise ValueError, naming the first, if some values lack a finite number under a name."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{what} is no table of numbers")
+    for name in names:
+        value = values.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise ValueError(f"{what} has {display_value(value)} for {name}")
 
 
 def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
@@ -253,7 +285,7 @@ def load_run(
     given and the folder holds another, another seed or another start (`init`), or if another
     version of clipnb wrote it.
     """
-    folder = Path(folder)
+    folder = check_path(folder)
     install_next(folder)
     found, found_seed = read_recipe(folder)
     if recipe:
@@ -289,10 +321,10 @@ def load_run(
         history = [{key: float(value) for key, value in row.items()} for row in rows]
         if not history:
             raise ValueError("it holds no epoch")
+        check_history(history)
     with name_damage(folder / "metrics.json", advise):
-        metrics = read_json(folder / "metrics.json")
-        if not isinstance(metrics, dict) or not isinstance(metrics.get("dev"), dict):
-            raise ValueError("it holds no metrics")
+        metrics = parse_json((folder / "metrics.json").read_text(encoding="utf-8"))
+        check_metrics(metrics)
     with name_damage(folder / "model.safetensors", advise):
         checksum = checksum_file(folder / "model.safetensors")
         if metrics.get("weights_checksum", checksum) != checksum:  # earlier versions noted none

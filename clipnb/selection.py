@@ -1,10 +1,12 @@
 """What selects a run: the name of the weights that it starts from, and options of a command."""
 
 import dataclasses
+import os
 import re
 import shlex
 from pathlib import Path
 
+from clipnb.places import display_value
 from clipnb.recipes import KNOWN_DATASETS, RECIPES, Recipe
 from clipnb.towers import published
 from clipnb.towers.libraries import LIBRARIES, find_image_size
@@ -25,13 +27,26 @@ def split_published_name(name: str | Path) -> tuple[str, str] | None:
     """Split the name of published weights into model and weights, or return None if it is none.
 
     Such names are "ViT-B-32/openai", "ViT-B/32/openai", "ViT-B-32/FILE", "torchvision/resnet18"
-    and "timm/…". A folder with a run goes before them.
+    and "timm/…". A folder with a run goes before them. Raises TypeError for what is no name.
     """
-    if (Path(name) / "recipe.json").exists():
+    if holds_run(name):
         return None
     family, rest = _split(str(name))
     is_known = family in LIBRARIES or family in published.find_size_files()
     return (family, rest) if rest and is_known else None
+
+
+def holds_run(name: str | Path) -> bool:
+    """Tell whether a name is the path of a folder that holds a run, finished or not.
+
+    A name that no folder can have holds none. Raises TypeError for what is neither text nor path.
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(
+            "a run is named by a text or a path, such as 'quick' or 'ViT-B-32/openai', not by "
+            f"{display_value(name)} ({type(name).__name__})."
+        )
+    return os.path.exists(os.path.join(name, "recipe.json"))
 
 
 def check_unknown_name(name: str) -> None:
@@ -55,7 +70,7 @@ def is_file(name: str, tag: str | Path) -> bool:
         return True
     from clipnb.pretrained.sources import is_tag
 
-    return Path(tag).exists() and not is_tag(name, tag)
+    return os.path.exists(tag) and not is_tag(name, tag)
 
 
 def _split(name: str) -> tuple[str, str]:

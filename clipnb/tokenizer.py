@@ -19,7 +19,7 @@ from tokenizers import Tokenizer as BytePairEncoder
 from torch import Tensor
 
 from clipnb.disk import write_file
-from clipnb.places import display_path
+from clipnb.places import check_path, display_path, display_value
 
 SOS, EOS = "<start_of_text>", "<end_of_text>"
 CLIP_EOS = 49_407  # the last id of CLIP's vocabulary, which is told by it
@@ -80,7 +80,9 @@ class Tokenizer:
 
     def _encode_all(self, texts: Iterable[str]) -> list[list[int]]:
         """Turn strings into ids, without [SOS] and [EOS]."""
-        texts = [self.normalize(text) if self.cleans else check_text(text) for text in texts]
+        texts = check_texts(texts)
+        if self.cleans:
+            texts = [clean_text(text) for text in texts]
         encodings = self.bpe.encode_batch_fast(texts, add_special_tokens=False)  # no offsets
         rows = [encoding.ids for encoding in encodings]
         if self.cleans:
@@ -116,10 +118,6 @@ class Tokenizer:
 
         Raises TypeError for a single string, and for what is no string.
         """
-        if isinstance(texts, str):
-            raise TypeError(
-                "a tokenizer takes a list of strings, not one string: tokenizer([text])"
-            )
         return pad_rows(self.encode_rows(texts))
 
     def encode_rows(self, texts: Iterable[str]) -> list[list[int]]:
@@ -136,7 +134,7 @@ class Tokenizer:
         """
         bpe = BytePairEncoder.from_str(self.bpe.to_str())
         bpe.normalizer = make_normalizer()
-        if Path(path).is_file() and not holds_tokenizer(path):
+        if check_path(path).is_file() and not holds_tokenizer(path):
             raise FileExistsError(
                 f"{display_path(path)} is there already and is no tokenizer of clipnb; choose "
                 "another name, or delete it first."
@@ -144,17 +142,29 @@ class Tokenizer:
         write_file(path, bpe.to_str(pretty=True))
 
 
-def check_text(text: str) -> str:
+def check_text(text: str, name: str = "a text") -> str:
     """Return a text as the vocabulary can read it. Raises TypeError for what is no string.
 
     Half of a character that takes two code units, as a browser may send it while an emoji is
-    typed, is replaced by U+FFFD.
+    typed, is replaced by U+FFFD. name: what a message calls the text.
     """
     if not isinstance(text, str):
-        raise TypeError(f"a text is a string, not {text!r} ({type(text).__name__}).")
+        raise TypeError(f"{name} is a string, not {display_value(text)} ({type(text).__name__}).")
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def check_texts(texts: Iterable[str], name: str = "a text") -> list[str]:
+    """Return texts as a list, each as `check_text` does. name: what a message calls one of them.
+
+    Raises TypeError for a single string, whose letters would count as texts, and for what is no
+    list of strings.
+    """
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        shown = f"{display_value(texts)} ({type(texts).__name__})"
+        raise TypeError(f"a list of strings is wanted, such as ['a dog', 'a cat'], not {shown}.")
+    return [check_text(text, name) for text in texts]
 
 
 def clean_text(text: str) -> str:
@@ -261,9 +271,7 @@ def train_tokenizer(
     a text in another script has no tokens. Raises ValueError if `vocab_size` does not even hold
     the special tokens and the single characters, TypeError for a single string.
     """
-    if isinstance(captions, str):
-        raise TypeError("a tokenizer is learned from a list of captions, not from one string.")
-    captions = [check_text(caption) for caption in captions]
+    captions = check_texts(captions, "a caption")
     specials = ["<pad>", SOS, EOS]
 
     def learn(size: int, known: list[str]) -> dict:
@@ -299,7 +307,7 @@ def load_tokenizer(path: str | Path, context_length: int = 77) -> Tokenizer:
 
     Raises OSError if there is no such file, ValueError if it holds no tokenizer.
     """
-    content = Path(path).read_bytes()
+    content = check_path(path).read_bytes()
     try:
         return Tokenizer(BytePairEncoder.from_buffer(content), context_length)
     except Exception as error:  # the library raises nothing more special

@@ -15,6 +15,7 @@ from clipnb.features import tokenize
 from clipnb.loop import evaluate, iterate_steps, iterate_training, make_model, make_tokenizer
 from clipnb.model import check_encoders
 from clipnb.optimizers import make_optimizer
+from clipnb.places import check_path
 from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe, find_recipe
 from clipnb.run_lock import lock_folder
@@ -86,7 +87,7 @@ def train(
     """
     seed = run_folders.check_seed(seed)
     check_recipe(recipe, seed, init)
-    folder = Path(folder or run_folders.run_folder(recipe, seed, init))
+    folder = check_path(folder or run_folders.run_folder(recipe, seed, init))
     with lock_folder(folder):
         return train_in_folder(folder, recipe, seed, resume, root, train_set, dev_set, init)
 

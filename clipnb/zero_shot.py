@@ -9,7 +9,7 @@ from torch import Tensor
 from clipnb.features import encode_images, encode_texts
 from clipnb.model import CLIP
 from clipnb.search.words import find_unknown_words, find_words, is_clip_vocabulary
-from clipnb.tokenizer import Tokenizer
+from clipnb.tokenizer import Tokenizer, check_texts
 
 __all__ = [
     "DEFAULT_TEMPLATES",
@@ -37,12 +37,11 @@ def build_zero_shot_classifier(
     captions has hardly met it, so its score means nothing. CLIP's own vocabulary has a token for
     most words, also for those that no caption of yours held, so with it the warning is rare.
 
-    Raises TypeError for a string where a list is wanted, ValueError if there is no class or no
+    Raises TypeError for what is no list of strings, ValueError if there is no class or no
     template, for an empty class name, or a template without exactly one {}.
     """
-    if isinstance(classnames, str) or isinstance(templates, str):
-        raise TypeError("class names and templates are lists of strings, such as ['dog', 'cat'].")
-    classnames, templates = list(classnames), list(templates)
+    classnames = check_texts(classnames, "a class name")
+    templates = check_texts(templates, "a template")
     check_classes_and_templates(classnames, templates)
     warn_of_unknown_words(tokenizer, classnames)
     texts = [template.replace("{}", name) for name in classnames for template in templates]  # C*P
@@ -56,16 +55,12 @@ def check_classes_and_templates(classnames: list[str], templates: list[str]) -> 
     if not classnames or not templates:
         raise ValueError("a classifier needs at least one class name and one template.")
     for place, name in enumerate(classnames, start=1):
-        if not isinstance(name, str) or not name.strip():
+        if not name.strip():
             raise ValueError(
-                f"class name {place} of {len(classnames)} is {name!r}; a class name is a text, "
-                "such as 'dog'."
+                f"class name {place} of {len(classnames)} is empty; a class name is a text, such "
+                "as 'dog'."
             )
     for template in templates:
-        if not isinstance(template, str):
-            raise ValueError(
-                f"a template is a string such as 'a photo of a {{}}', not {template!r}."
-            )
         if problem := find_problem(template):
             raise ValueError(
                 f"the template {template!r} has {problem}; write {{}} once, where the class name "

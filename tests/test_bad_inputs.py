@@ -1,5 +1,6 @@
 """A table of bad inputs: each is refused in one line that says what is wrong, and where."""
 
+import csv
 import dataclasses
 import json
 import math
@@ -19,13 +20,16 @@ from clipnb import (
     RECIPES,
     ImageIndex,
     Recipe,
+    cli,
     load_dataset,
+    load_or_train,
     load_run,
     run_folder,
     seed_everything,
     train,
 )
 from clipnb.commands.options import parse_field
+from clipnb.commands.runs import summarize_run
 from clipnb.datasets.folders import read_labels
 from clipnb.recipe_checks import RANGES
 from clipnb.run_data import read_data
@@ -134,6 +138,7 @@ def test_a_size_of_images_is_a_whole_number(size):
 
 
 ROWS = "".join(f"{i}.png,picture number {i}\n" for i in range(6))
+LONG_NUMBER = "1" * 5000  # Python reads no integer of so many digits, unless a setting is changed
 FILES = {  # {case: (files that are written, words of the message)}
     "no caption file": ({}, ["no captions in"]),
     "an empty caption file": ({"captions.txt": ""}, ["captions.txt", "holds no caption"]),
@@ -149,11 +154,37 @@ FILES = {  # {case: (files that are written, words of the message)}
         ["captions.txt:8", "expected"],
     ),
     "Latin-1": ({"captions.txt": b"image,caption\n0.png,caf\xe9\n"}, ["captions.txt:2", "UTF-8"]),
-    "UTF-16 without a mark": (
-        {"captions.txt": "image,caption\n".encode("utf-16-le")},
-        ["captions.txt:1"],
+    **{
+        f"{encoding} without a mark": (
+            {"captions.txt": f"image,caption\n{ROWS}".encode(encoding)},
+            ["captions.txt:1", "UTF-16 or UTF-32 without a byte-order mark", "save the file as"],
+        )
+        for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+    },
+    "UTF-32, cut": (
+        {"captions.txt": f"image,caption\n{ROWS}".encode("utf-32")[:-2]},
+        ["captions.txt:", "UTF-8"],
     ),
     "zeros": ({"captions.txt": bytes(100)}, ["captions.txt:1"]),
+    "a zero in a caption": (
+        {"captions.txt": f"image,caption\n{ROWS}6.png,a\0dog\n"},
+        ["captions.txt:8", "0x00"],
+    ),
+    "a split list in UTF-16 without a mark": (
+        {
+            "captions.txt": f"image,caption\n{ROWS}",
+            "splits/train.txt": "0.png\n".encode("utf-16-le"),
+        },
+        ["train.txt:1", "UTF-16"],
+    ),
+    "JSON lines, 5,000 digits": (
+        {"captions.jsonl": f'{{"image": "0.png", "caption": {LONG_NUMBER}}}\n'},
+        ["captions.jsonl:1", "an integer of 5,000 digits"],
+    ),
+    "labels with 5,000 digits": (
+        {"captions.txt": f"image,caption\n{ROWS}", "labels.json": f'{{"0.png": {LONG_NUMBER}}}'},
+        ["labels.json", "an integer of 5,000 digits"],
+    ),
     "a picture as captions": ({"captions.txt": b"\x89PNG\r\n\x1a\n\0\xff"}, ["captions.txt:1"]),
     "no word in any caption": (
         {"captions.txt": "image,caption\n" + "".join(f"{i}.png,123 !\n" for i in range(6))},
@@ -240,6 +271,22 @@ def test_a_dataset_folder_says_which_file_is_wrong(case, tmp_path, own_cache):
     message = str(error.value).splitlines()[0]
     for part in parts:
         assert part in message, message
+    assert "set_int_max_str_digits" not in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_captions_in_an_encoding_with_a_mark_are_read(encoding, tmp_path, own_cache):
+    content = f"image,caption\n{ROWS}".replace("picture", "caf\u00e9 \u72d7").encode(encoding)
+    swapped = {"utf-16": "utf-16-be", "utf-32": "utf-32-be"}
+    contents = [content]
+    if encoding in swapped:  # the other order of bytes
+        text = f"\ufeff{content.decode(encoding)}"
+        contents.append(text.encode(swapped[encoding]))
+    for i, each in enumerate(contents):
+        (tmp_path / str(i)).mkdir()
+        make_folder(tmp_path / str(i), {"captions.txt": each})
+        captions = load_dataset("own", "train", 8, root=tmp_path / str(i)).captions
+        assert captions[0][0].startswith("caf\u00e9 \u72d7 number")
 
 
 PICTURES = {
@@ -308,6 +355,7 @@ DAMAGES = {
     "a list": lambda content: b"[]",
     "not UTF-8": lambda content: b"\xff\xfe\xfa" + content,
     "a pickle": lambda content: b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+    "5,000 digits": lambda content: f'{{"dev": {LONG_NUMBER}}}'.encode(),
 }
 RUN_FILES = ["model.safetensors", "tokenizer.json", "recipe.json", "history.csv", "metrics.json"]
 
@@ -323,6 +371,85 @@ def test_a_damaged_file_of_a_run_is_named(name, damage, damaged):
     check_message(error, name, folder.name)
     assert "train" in str(error.value), "it says how to go on"
     assert "pickle" not in str(error.value)
+    assert "set_int_max_str_digits" not in str(error.value)
+
+
+METRICS = {  # {case: how the metrics of a finished run are changed}
+    "no dev": lambda metrics: metrics.pop("dev"),
+    "an empty dev": lambda metrics: metrics["dev"].clear(),
+    "dev is a list": lambda metrics: metrics.update(dev=[1]),
+    "dev is none": lambda metrics: metrics.update(dev=None),
+    "dev lacks the mean": lambda metrics: metrics["dev"].pop("mean_recall"),
+    "dev lacks a recall": lambda metrics: metrics["dev"].pop("text_to_image_R@5"),
+    "a recall is a text": lambda metrics: metrics["dev"].update(mean_recall="50"),
+    "a recall is true": lambda metrics: metrics["dev"].update(mean_recall=True),
+    "a recall is NaN": lambda metrics: metrics["dev"].update({"image_to_text_R@1": math.nan}),
+    "no best epoch": lambda metrics: metrics.pop("best_epoch"),
+    "the seconds are a text": lambda metrics: metrics.update(train_seconds="many"),
+    "the images are infinite": lambda metrics: metrics.update(images_seen=math.inf),
+}
+HISTORY = {  # {case: how the rows of a history are changed}
+    "a text": lambda rows: rows[0].update(loss="much"),
+    "an empty cell": lambda rows: rows[0].update(dev_mean_recall=""),
+    "no epoch": lambda rows: rows[0].pop("epoch"),
+    "no loss": lambda rows: rows[0].pop("loss"),
+    "NaN": lambda rows: rows[0].update(seconds=math.nan),
+}
+
+
+@pytest.mark.parametrize("case", METRICS)
+def test_metrics_of_another_form_are_refused_everywhere(case, damaged, monkeypatch, capsys):
+    folder, recipe = damaged
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())
+    METRICS[case](metrics)
+    path.write_text(json.dumps(metrics))
+    for use in (
+        load_run,
+        lambda folder: train(recipe, resume=True),
+        lambda folder: load_or_train(recipe),
+    ):
+        with pytest.raises(ValueError) as error:
+            use(folder)
+        check_message(error, "metrics.json is damaged", "Train it again")
+    assert summarize_run(folder)["state"] == "damaged or of another version"
+    monkeypatch.setattr(sys, "argv", ["clipnb", "runs"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert "damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("case", HISTORY)
+def test_a_history_of_another_form_is_refused(case, damaged):
+    folder, _ = damaged
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    HISTORY[case](rows)
+    with open(folder / "history.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    with pytest.raises(ValueError) as error:
+        load_run(folder)
+    check_message(error, "history.csv is damaged", "Train it again")
+
+
+@pytest.mark.parametrize("case", [*METRICS, *HISTORY, "a history of numbers", "no history"])
+def test_a_state_of_another_form_is_refused(case, damaged):
+    folder, recipe = damaged
+    (folder / "metrics.json").unlink()  # the run is unfinished
+    state = torch.load(folder / "state.pt", weights_only=True)
+    if case in METRICS:
+        METRICS[case](state["metrics"])
+    elif case in HISTORY:
+        HISTORY[case](state["history"])
+    else:
+        state["history"] = [1] if case == "a history of numbers" else None
+    torch.save(state, folder / "state.pt")
+    with pytest.raises(ValueError) as error:
+        train(recipe, resume=True)
+    check_message(error, "state.pt is damaged", "without resume")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -373,6 +500,9 @@ FIELDS = {
     "text for a number": lambda stored: change_recipe(stored, batch_size="many"),
     "a field of the future": lambda stored: change_recipe(stored, quantum=True),
     "an unknown loss": lambda stored: change_recipe(stored, loss="hinge"),
+    "a seed of 200 digits": lambda stored: stored | {"seed": 10**200},
+    "epochs of 200 digits": lambda stored: change_recipe(stored, epochs=10**200),
+    "a name of Windows": lambda stored: change_recipe(stored, name="NUL"),
 }
 
 
@@ -570,4 +700,5 @@ def test_the_table_holds_enough():
     """The number of inputs that this file tries, as the issue asks for 300."""
     n_inputs = len(BAD_NUMBERS) + len(BAD_WORDS) + 8 * len(RANGES) + len(BAD_NAMES) + len(FILES)
     n_inputs += len(PICTURES) + len(DAMAGES) * (len(RUN_FILES) + 2) + len(FIELDS)
+    n_inputs += 2 * (len(METRICS) + len(HISTORY))
     assert n_inputs + len(CACHE_DAMAGES) >= 300

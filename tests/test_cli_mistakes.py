@@ -8,6 +8,8 @@ from clipnb.cli import describe_error
 
 pytestmark = pytest.mark.usefixtures("trained_run")
 
+LONG = "x" * 300  # no file and no folder can have such a name
+DIGITS = "1" * 5000  # Python reads no integer of so many
 MISTAKES = {
     "search": 'there is nothing to search for; add a query: clipnb search "a red car".',
     "search Pictures": "add a query: clipnb search Pictures",
@@ -28,6 +30,22 @@ MISTAKES = {
     "index nowhere": "there is no folder nowhere",
     "index Pictures/broken.jpg": "is a file",
     "page Pictures mine.txt": "ends in .html",
+    f"search dog --data-dir {LONG}": "its 300 letters are too many",
+    "search dog --data-dir Pictures/broken.jpg/x": "Pictures/broken.jpg is a file, not a folder",
+    f"search Pictures dog --run {LONG}": f"there is no finished run '{LONG}'",
+    f"search Pictures dog --like {LONG}.jpg": "File name too long.",
+    f"index {LONG}": "its 300 letters are too many",
+    "index Pictures/broken.jpg/x": "broken.jpg is a file, not a folder. Choose another place.",
+    f"page Pictures {LONG}.html": "its 305 letters are too many",
+    "page Pictures Pictures/broken.jpg/a.html": "broken.jpg is a file, not a folder",
+    f"shards small {LONG}": "its 300 letters are too many",
+    "shards small Pictures/broken.jpg/x": "broken.jpg is a file, not a folder",
+    f"train --dataset {LONG}": "its 300 letters are too many",
+    f"train --set name={LONG}": "cannot be part of a folder's name",
+    f"train --set dataset={LONG}": "its 300 letters are too many",
+    f"train --init {LONG}": f"there is no finished run '{LONG}'",
+    f"train --set epochs={DIGITS}": "expected something like 6",
+    f"evaluate --run small --dataset {LONG}": "its 300 letters are too many",
 }
 
 
@@ -61,6 +79,8 @@ def test_an_empty_value_does_not_mean_the_default(clipnb, command, name):
     [
         ("--since tomorrow", "'tomorrow' is no date such as 2025-06-01, 2025-06 or 2025"),
         ("-k 0", "must be at least 1"),
+        (f"-k {DIGITS}", "is no whole number of at most 18 digits"),
+        (f"--seed {DIGITS}", "is no whole number of at most 18 digits"),
         ("-people", "unrecognized arguments: -people; a - between spaces subtracts"),
     ],
 )

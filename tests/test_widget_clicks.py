@@ -1,9 +1,5 @@
 """The retrieval widget without a browser: clicks on images, and images added and subtracted."""
 
-import gc
-import weakref
-
-import ipywidgets
 import pytest
 from PIL import Image
 from widget_parts import NAMES, read_cards
@@ -176,19 +172,3 @@ def test_an_own_file_that_is_no_image_loses_nothing(widget):
     widget.options.own.receive("a.jpg", b"no image")
     assert "cannot be searched by" in widget.status.value
     assert widget.hits == hits
-
-
-def test_a_closed_widget_leaves_nothing(index):
-    """Neither it nor a part of it stays in memory, shown, hidden or once shown."""
-    known = ipywidgets.widgets.widget._instances
-    before = set(known)
-    widget = RetrievalWidget(index, "a red dog", k=3)
-    widget.cards[1].pick.click()
-    widget.cards[0].open.click()
-    widget.k.value = 2
-    remembered = weakref.ref(widget)
-    widget.close()
-    assert set(known) == before
-    del widget
-    gc.collect()
-    assert remembered() is None

@@ -2,12 +2,14 @@
 
 import argparse
 import dataclasses
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import get_args, get_type_hints
 
+from clipnb.places import display_value
 from clipnb.recipes import KNOWN_DATASETS, RECIPES, Recipe, find_recipe, fit_to_dataset
 
 RECIPE_OPTIONS = ("recipe", "dataset", "set", "seed", "init", "freeze")
@@ -40,7 +42,7 @@ def add_recipe_options(command: ArgumentParser, hidden: bool = False) -> None:
         help="change a field of the recipe, such as epochs=200. You can repeat this option. Give "
         "train, evaluate and search the same ones.",
     )
-    add("--seed", type=int, help="the seed of the run (default: 0)")
+    add("--seed", type=parse_whole, help="the seed of the run (default: 0)")
     add(
         "--init",
         metavar="RUN",
@@ -72,17 +74,26 @@ def parse_seeds(text: str) -> Sequence[int]:
     """Parse seeds: 5 means 0 to 4; 5,6 means 5 and 6; 5, with its comma means 5 alone."""
     if "," not in text:
         return range(parse_positive(text))
-    seeds = [int(word) for word in text.split(",") if word.strip()]
+    seeds = [parse_whole(word) for word in text.split(",") if word.strip()]
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError(f"{text!r} are no seeds such as 5,6")
     return seeds
 
 
+def parse_whole(text: str) -> int:
+    """Parse a whole number of at most 18 digits."""
+    if not re.fullmatch(r"\s*[+-]?\d{1,18}\s*", text):
+        shown = display_value(text)
+        raise argparse.ArgumentTypeError(f"{shown} is no whole number of at most 18 digits")
+    return int(text)
+
+
 def parse_positive(text: str) -> int:
     """Parse a whole number of at least 1."""
-    if int(text) < 1:
+    number = parse_whole(text)
+    if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
+    return number
 
 
 def parse_date(text: str) -> datetime:
@@ -171,15 +182,19 @@ def count_training_images(dataset: str) -> int:
 
 def parse_field(recipe: Recipe, name: str, text: str) -> str | bool | int | float:
     """Parse the text of a new value for a field of a recipe, as the type of its present value."""
+    from clipnb.search.query import shorten
+
     fields = dataclasses.asdict(recipe)
     if name not in fields:
-        raise ValueError(f"a recipe has no field {name!r}; there are {', '.join(fields)}.")
+        raise ValueError(
+            f"a recipe has no field {display_value(name)}; there are {', '.join(fields)}."
+        )
     value = fields[name]
     if isinstance(value, bool):
         if text.lower() not in ("true", "false"):
-            raise ValueError(f"{name}={text}: expected true or false.")
+            raise ValueError(f"{name}={shorten(text)}: expected true or false.")
         return text.lower() == "true"
     try:
         return type(value)(text)
     except ValueError:
-        raise ValueError(f"{name}={text}: expected something like {value!r}.") from None
+        raise ValueError(f"{name}={shorten(text)}: expected something like {value!r}.") from None

@@ -178,15 +178,19 @@ def summarize_run(folder: Path) -> dict:
     """
     from clipnb.disk import read_json
     from clipnb.run_folders import is_finished, read_recipe
+    from clipnb.runs import check_metrics
 
     finished = is_finished(folder)
     path = folder / ("metrics.json" if finished else "recipe.json")
     date = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
     try:
         recipe, seed = read_recipe(folder)
-        metrics = read_json(path) if finished else {}
-        mean_recall = metrics.get("dev", {}).get("mean_recall")
-    except (ValueError, AttributeError):
+        mean_recall = None
+        if finished:
+            metrics = read_json(path)
+            check_metrics(metrics)
+            mean_recall = metrics["dev"]["mean_recall"]
+    except ValueError:
         return {"name": folder.name, "state": "damaged or of another version", "date": date}
     return {
         "name": folder.name,

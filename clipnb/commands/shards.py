@@ -54,10 +54,12 @@ def handle_shards(arguments: Namespace) -> None:
     """Write the shards, and say how to train from them."""
     from clipnb.datasets import load_dataset
     from clipnb.datasets.shard_files import write_shards
+    from clipnb.places import check_path
     from clipnb.runtime import data_dir
 
     is_name = os.path.basename(arguments.out) == arguments.out
-    folder = data_dir() / arguments.out if is_name else Path(arguments.out).expanduser().resolve()
+    folder = data_dir() / arguments.out if is_name else Path(arguments.out).expanduser().absolute()
+    check_path(folder)  # before anything is decoded
     dataset = load_dataset(arguments.dataset, "train", arguments.image_size, crop=arguments.crop)
     index = write_shards(dataset, folder, arguments.crop, arguments.pairs)
     print(escape(str(folder)))

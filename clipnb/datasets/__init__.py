@@ -18,6 +18,7 @@ import numpy as np
 from clipnb.datasets.decoded import load_decoded_images, read_image
 from clipnb.datasets.pixels import convert_to_rgb
 from clipnb.datasets.shard_files import holds_shards, read_index
+from clipnb.places import check_path, display_value, short_name
 from clipnb.runtime import cache_dir, data_dir
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "load_decoded_images", "read_image", "versioned_name", "warn_of_left_out",
 ]
 # fmt: on
+MOST_PIXELS = 10_000  # a side
 
 
 @dataclass
@@ -77,12 +79,9 @@ class CaptionDataset:
 
 
 def versioned_name(name: str) -> str:
-    """Return the name that caches give a dataset: with a version for the scenes.
-
-    Of a path it is the last part.
-    """
+    """Return the name that caches give a dataset: its short name, with a version for the scenes."""
     if name != "scenes":
-        return Path(name).name
+        return short_name(name)
     from clipnb.scenes import VERSION
 
     return f"scenes-v{VERSION}"
@@ -93,11 +92,12 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
 
     The scenes are drawn into the cache on first use. Any other name is looked for in `root`
     (default: `data_dir()`). A folder of shards stands for the dataset that they were written from.
+    Raises an error, in words, for a name that no folder can have (see `check_path`).
     """
     if name != "scenes":
         folder = find_shards(name, root)
         if folder is None:
-            return Path(root or data_dir()) / name
+            return check_path(root or data_dir(), name)
         return dataset_folder(read_index(folder)["dataset"], root)
     folder = cache_dir() / versioned_name(name)
     if folder.exists() and not holds_scenes(folder):
@@ -131,7 +131,7 @@ def find_shards(name: str, root: str | Path | None = None) -> Path | None:
 
     name, root: as in `load_dataset`. See `clipnb.datasets.shards`.
     """
-    folder = Path(root or data_dir()) / name
+    folder = check_path(root or data_dir(), name)
     return folder if name != "scenes" and holds_shards(folder) else None
 
 
@@ -154,8 +154,11 @@ def load_dataset(
     """
     from clipnb.datasets.folders import read_dataset_folder
 
-    if not isinstance(image_size, SupportsIndex) or image_size < 1:
-        raise ValueError(f"image_size is {image_size!r}; set it to a whole number of pixels.")
+    if not isinstance(image_size, SupportsIndex) or not 1 <= image_size <= MOST_PIXELS:
+        raise ValueError(
+            f"image_size is {display_value(image_size)}; set it to a whole number of pixels, at "
+            f"most {MOST_PIXELS:,}."
+        )
     folder = read_dataset_folder(dataset_folder(name, root))
     if split not in folder.splits:
         raise ValueError(f"{name} has no split {split!r}; it has {', '.join(folder.splits)}.")

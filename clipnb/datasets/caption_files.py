@@ -1,5 +1,6 @@
 """The captions of a dataset folder: a table of them, JSON lines, or a text file for each image."""
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,16 @@ TABLE_SUFFIXES = {".txt", ".csv", ".tsv", ".jsonl"}
 SIDECAR_SUFFIXES = {".txt", ".caption"}
 DELIMITERS = [",", ";", "\t", "|"]
 PRINTED_LIST = re.compile(r"""\s*\[\s*(["']).*\1\s*\]\s*""")  # ['a dog', 'a cat']
+
+# The bytes with which a text may begin, and its encoding. UTF-32's mark begins with that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",  # of Windows editors
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",  # "Unicode text" of Windows programs
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+HOW_TO_SAVE = 'in Excel "CSV UTF-8", in Windows Notepad the encoding "UTF-8"'
 
 # The columns of a table, the first choice first.
 # fmt: off
@@ -308,20 +319,24 @@ def split_row(line: str, layout: Layout) -> list[str]:
 def read_lines(path: Path) -> list[str]:
     """Read the lines of a text file, without surrounding spaces.
 
-    The file is UTF-8, or UTF-16 with a byte-order mark. Raises ValueError with file and line if it
-    is neither.
+    The file is UTF-8, or begins with the byte-order mark of another encoding (`MARKS`). Raises
+    ValueError with file and line if it is neither.
     """
     content = path.read_bytes()
+    encoding = next((each for mark, each in MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # "Unicode text" of Windows programs
-            text = content.decode("utf-16")
-        else:
-            text = content.decode("utf-8-sig")  # drops the byte-order mark of Windows editors
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         byte = error.object[error.start]
         raise ValueError(
             f"{path}:{number}: expected UTF-8 text, got the byte 0x{byte:02x}: save the file as "
-            'UTF-8 (in Excel "CSV UTF-8", in Windows Notepad the encoding "UTF-8")'
+            f"UTF-8 ({HOW_TO_SAVE})"
         ) from error
+    if "\0" in text:
+        number = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(
+            f"{path}:{number}: expected UTF-8 text, got the byte 0x00, as in UTF-16 or UTF-32 "
+            f"without a byte-order mark: save the file as UTF-8 ({HOW_TO_SAVE})"
+        )
     return [line.strip() for line in re.split(r"\r\n|\r|\n", text)]

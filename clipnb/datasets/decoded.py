@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from clipnb.datasets.photos import open_file, read_photo
-from clipnb.disk import check_space, checksum_file, read_json, replace_when_done
-from clipnb.places import cache_dir, display_path
+from clipnb.disk import check_space, checksum_file, parse_json, replace_when_done
+from clipnb.places import cache_dir, display_path, short_name
 from clipnb.preprocess import Preprocess
 from clipnb.runtime import progress
 
@@ -43,7 +43,7 @@ def load_decoded_images(
     ]
     digest = hashlib.sha256(repr(stats).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     shape = f"{image_size}-crop" if crop else str(image_size)
-    target = cache_dir() / "decoded" / f"{Path(name).name}-{split}-{shape}-{digest}"
+    target = cache_dir() / "decoded" / f"{short_name(name)}-{split}-{shape}-{digest}"
     if not is_usable(target, names, paths, image_size):
         with replace_when_done(target, replace_folder=True) as folder:
             check_space(target, len(paths) * 3 * image_size**2)
@@ -88,7 +88,7 @@ def check_files(folder: Path, shape: tuple[int, ...]) -> None:
         raise ValueError(f"images.npy has the shape {images.shape}")
     if not (folder / "checksums.json").exists():
         return
-    noted = read_json(folder / "checksums.json")
+    noted = parse_json((folder / "checksums.json").read_text(encoding="utf-8"))
     if not isinstance(noted, dict):
         raise ValueError("checksums.json holds no dictionary")
     for name in FILES:
@@ -98,7 +98,7 @@ def check_files(folder: Path, shape: tuple[int, ...]) -> None:
 
 def read_names(folder: Path) -> list[str]:
     """Read the names of the images that `decode_into` could read. Raises ValueError."""
-    names = read_json(folder / "names.json")
+    names = parse_json((folder / "names.json").read_text(encoding="utf-8"))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("names.json is no list of names")
     return names

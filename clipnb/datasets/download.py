@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clipnb.datasets.folders import read_dataset_folder
+from clipnb.places import check_path
 from clipnb.runtime import progress, replace_when_done
 
 BASE_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
@@ -67,7 +68,7 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
     interrupted download. The publishers give no checksums of the archives, but the CRC-32 of every
     member is checked. Raises DownloadError.
     """
-    target = Path(target)
+    target = check_path(target)
     missing = [name for name, folder in ARCHIVES.items() if not (target / folder).is_dir()]
     if not missing:
         print(f"Flickr8k is already in {target}: {describe_flickr8k(target)}; nothing to do.")

@@ -23,6 +23,7 @@ from clipnb.datasets.image_files import (
 )
 from clipnb.datasets.splits import read_splits, refuse_many_unknown
 from clipnb.disk import parse_json
+from clipnb.places import check_path
 
 CAPTIONS_PER_IMAGE = 5
 # Flickr8k's authors left this name in the caption file. It is no reason for a warning.
@@ -76,7 +77,7 @@ def read_dataset_folder(folder: str | Path, seed: int = 0) -> DatasetFolder:
     Raises FileNotFoundError if there is no dataset, and ValueError with file and line if a file
     cannot be understood.
     """
-    folder = Path(folder)
+    folder = check_path(folder)
     images = find_images(folder)
     if not images.paths:
         read = "JPEG (.jpg), PNG, WebP, GIF, TIFF, BMP and AVIF are read"

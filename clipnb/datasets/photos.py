@@ -20,6 +20,7 @@ from clipnb.datasets.image_files import (
     list_files,
 )
 from clipnb.datasets.pixels import convert_to_rgb, shrink_while_decoding
+from clipnb.places import check_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,7 +54,7 @@ class PhotoFolder:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(os.path.expanduser(path))
+        self.path = check_path(Path(path).expanduser())
         self._check()
         self._files: Files | None = None
 

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipnb.disk import clear_leftovers, read_json, replace_when_done, write_file
+from clipnb.disk import clear_leftovers, parse_json, read_json, replace_when_done, write_file
+from clipnb.places import check_path
 from clipnb.runtime import progress
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def find_index(folder: str | Path, name: str = INDEX) -> dict | None:
 
 def holds_shards(folder: str | Path) -> bool:
     """Tell whether a folder holds shards, all of them or those that are written so far."""
-    return any((Path(folder) / name).is_file() for name in (INDEX, UNFINISHED))
+    return any((check_path(folder) / name).is_file() for name in (INDEX, UNFINISHED))
 
 
 def read_index(folder: str | Path) -> dict:
@@ -70,7 +71,7 @@ def read_index(folder: str | Path) -> dict:
 
     Raises FileNotFoundError if there is none, or if a shard is missing.
     """
-    index = find_index(folder)
+    index = find_index(check_path(folder))
     if index is None:
         begun = (Path(folder) / UNFINISHED).exists()
         problem = "its shards are not all written yet" if begun else "it holds no shards"
@@ -129,7 +130,7 @@ def write_shards(
     """
     if pairs_per_shard < 1:
         raise ValueError(f"a shard cannot hold {pairs_per_shard} pairs; give it at least one.")
-    folder = Path(folder)
+    folder = check_path(folder)
     N = len(dataset)
     plan = {
         "format": FORMAT,
@@ -263,7 +264,7 @@ def read_blocks(path: Path, with_images: bool = True) -> Iterator[tuple[np.ndarr
             if "json" not in sample or (with_images and "npy" not in sample):
                 continue  # the file ends between the two
             images = np.load(io.BytesIO(sample["npy"])) if with_images else None
-            yield images, json.loads(sample["json"])
+            yield images, parse_json(sample["json"])
 
 
 def count_pairs(path: Path) -> int:

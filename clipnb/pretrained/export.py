@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from clipnb.places import check_path
 from clipnb.pretrained.hugging_face_config import create_processor, describe_for_hugging_face
 from clipnb.pretrained.names import rename_to_hugging_face, rename_to_open_clip
 from clipnb.pretrained.open_clip_config import describe_for_open_clip
@@ -174,7 +175,7 @@ def check_tensors(weights: dict[str, Tensor], sizes: Architecture) -> None:
 
 def check_folder(folder: Path, files: set[str], readme: str) -> None:
     """Raise FileExistsError for a path that is no folder, or holds more than an earlier export."""
-    if not folder.exists():
+    if not check_path(folder).exists():
         return
     if not folder.is_dir():
         raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")

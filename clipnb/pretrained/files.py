@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clipnb.disk import read_json
+from clipnb.places import check_path
 from clipnb.pretrained.torchscript import read_torchscript
 from clipnb.runtime import display_path
 
@@ -67,7 +68,7 @@ def find_weight_files(path: str | Path) -> list[Path]:
 
     Raises FileNotFoundError if there is none, ValueError if there are several to choose from.
     """
-    path = Path(path).expanduser()
+    path = check_path(Path(path).expanduser())
     if not path.exists():
         raise FileNotFoundError(f"there is no file {display_path(path)}.")
     if not path.is_dir():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipnb.disk import read_json
+from clipnb.disk import parse_json
 from clipnb.preprocess import Preprocess
 from clipnb.runtime import display_path
 from clipnb.towers.published import Architecture
@@ -70,7 +70,7 @@ def check_heads(settings: Settings, architecture: Architecture) -> None:
 def read_dict(path: Path) -> dict:
     """Read a JSON file that holds a dictionary. Raises ValueError if it does not."""
     try:
-        stored = read_json(path)
+        stored = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{display_path(path)} is no JSON file ({error}).") from error
     if not isinstance(stored, dict):

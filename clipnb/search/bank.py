@@ -24,7 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.datasets import CaptionDataset
+from clipnb.disk import parse_json
 from clipnb.features import digest_weights, encode_images, encode_texts
+from clipnb.places import check_path
 from clipnb.runs import load_run_dataset
 from clipnb.runtime import display_path, write_file
 from clipnb.search.words import collect_words, find_words
@@ -331,13 +333,13 @@ def read_bank(path: str | Path, model: nn.Module, tokenizer: "Tokenizer") -> Cap
     Raises FileNotFoundError if there is none, ValueError if it is damaged or belongs to other
     weights or another version.
     """
-    path = Path(path)
+    path = check_path(path)
     damaged = f"{display_path(path)} is damaged; load_bank(run) replaces it."
     if not path.exists():
         raise FileNotFoundError(f"no bank at {display_path(path)}; load_bank(run) makes one.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            settings = json.loads(file.metadata()["bank"])
+            settings = parse_json(file.metadata()["bank"])
             tensors = {name: file.get_tensor(name) for name in ("features", "image_features")}
         version = settings.pop("version", None)
     except (safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:

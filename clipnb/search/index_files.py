@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from clipnb.disk import replace_when_done
-from clipnb.places import display_path
+from clipnb.disk import parse_json, replace_when_done
+from clipnb.places import check_path, display_path
 
 PARTS = ("weights_digest", "image_features", "text_features", "images", "image_ids", "captions")
 # As JSON: in an array of texts the longest one decides the size of each.
@@ -23,7 +23,7 @@ def write_index_file(path: str | Path, parts: dict[str, Any]) -> None:
 
 def read_index_file(path: str | Path) -> dict[str, Any]:
     """Read the parts of a saved index. Raises FileNotFoundError, or ValueError if it is damaged."""
-    if not Path(path).is_file():
+    if not check_path(path).is_file():
         raise FileNotFoundError(
             f"no index at {display_path(path)}; make one with "
             "ImageIndex.build(model, tokenizer, dataset).save(path)."
@@ -34,7 +34,7 @@ def read_index_file(path: str | Path) -> dict[str, Any]:
         for name in TEXTS:
             values = parts[name]
             is_json = values.dtype == np.uint8  # earlier versions wrote arrays of texts
-            parts[name] = json.loads(values.tobytes()) if is_json else values.tolist()
+            parts[name] = parse_json(values.tobytes()) if is_json else values.tolist()
         lengths = {len(parts[name]) for name in PARTS[1:]}
         if len(lengths) != 1 or parts["text_features"].ndim != 3 or parts["images"].ndim != 4:
             raise ValueError("its parts do not fit together")
@@ -48,7 +48,7 @@ def read_index_file(path: str | Path) -> dict[str, Any]:
 
 def refuse_foreign_file(path: str | Path) -> None:
     """Raise FileExistsError if something else than a saved index stands at a path."""
-    path = Path(path)
+    path = check_path(path)
     if path.is_dir():
         example = display_path(path / "index.npz")
         raise FileExistsError(f"{display_path(path)} is a folder; name a file, such as {example}.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipnb.places import check_path
 from clipnb.runtime import display_path, replace_when_done
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def iterate_rows(index: "ImageIndex", schema: "pyarrow.Schema") -> Iterator["pya
 
 def check_folder(folder: Path) -> None:
     """Raise FileExistsError for a path that is no folder, or holds more than an earlier export."""
-    if not folder.exists():
+    if not check_path(folder).exists():
         return
     if not folder.is_dir():
         raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clipnb.features import evaluation_mode
+from clipnb.places import check_path
 from clipnb.preprocess import find_preprocess
 from clipnb.runtime import display_path, replace_when_done
 from clipnb.tokenizer import Tokenizer
@@ -148,7 +149,7 @@ def require_onnx() -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise FileExistsError for a path that is no folder, or holds more than an earlier export."""
-    if folder.exists() and not folder.is_dir():
+    if check_path(folder).exists() and not folder.is_dir():
         raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")
     if folder.exists() and {path.name for path in folder.iterdir()} not in (set(), set(FILES)):
         raise FileExistsError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipnb.places import check_path
 from clipnb.runtime import display_path, write_file
 from clipnb.search.nearest import check_features
 from clipnb.search.packing import (
@@ -108,7 +109,7 @@ def describe_run(run: "Run") -> str:
 
 def check_target(path: str | Path) -> Path:
     """Return the path of a page. Raise an error, in one line, if none should be written there."""
-    path = Path(path).expanduser()
+    path = check_path(Path(path).expanduser())
     if path.is_dir():
         example = display_path(path / "search.html")
         raise FileExistsError(f"{display_path(path)} is a folder; name a file, such as {example}.")

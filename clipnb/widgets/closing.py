@@ -3,6 +3,15 @@
 import ipywidgets
 
 
+class WholeWidget(ipywidgets.VBox):
+    """A widget that is closed with all its parts."""
+
+    def close(self) -> None:
+        """Close it with all its parts, so that their memory is free again."""
+        close_parts(self)
+        super().close()
+
+
 def close_parts(owner: ipywidgets.Widget) -> None:
     """Close all widgets that a widget is made of: what it shows, hides, or keeps for later.
 

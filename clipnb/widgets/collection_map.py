@@ -21,6 +21,7 @@ from clipnb.search.thumbnails import encode_webp
 from clipnb.search.words import find_words
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
 from clipnb.widgets.cards import name_image
+from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_webp
 from clipnb.widgets.style import MAP_STYLE
 
@@ -50,7 +51,7 @@ class Layout:
     cells: dict[tuple[int, int], int]  # (column, row) -> row of the index
 
 
-class CollectionMap(ipywidgets.VBox):
+class CollectionMap(WholeWidget):
     """A map of an `ImageIndex`: thumbnails of some hundred images, and labels in words.
 
     on_pick: called with the id of an image that is clicked. Without it the map shows the images

@@ -13,6 +13,7 @@ import torch
 
 from clipnb.retrieval import ImageIndex
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 
 LETTERS = "ABCDEFGH"
@@ -60,7 +61,7 @@ def choose_images(index: ImageIndex, dealt: Round) -> list[int]:
     return (text_features @ image_features.T).argmax(dim=1).tolist()
 
 
-class MatchingGame(ipywidgets.VBox):
+class MatchingGame(WholeWidget):
     """Play against a model: choose an image for each sentence, then compare.
 
     All of it can be done from code: set `choices[i].value` to a letter, click `compare` and `deal`.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import ipywidgets
 
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.closing import WholeWidget
 
 RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2]
 WARMUPS = [0.0, 0.05, 0.1, 0.25, 0.5]  # shares of the steps
@@ -59,7 +60,7 @@ class ShortRun(NamedTuple):
         return f"{sum(self.losses[-LAST:]) / len(self.losses[-LAST:]):.2f}"
 
 
-class PatientLab(ipywidgets.VBox):
+class PatientLab(WholeWidget):
     """A learning rate and a warm-up in, the loss curve of a short run out.
 
     train: makes the run. It is called with a learning rate and a warm-up, a share of the steps,

@@ -16,6 +16,7 @@ from clipnb.model import CLIP
 from clipnb.search.words import is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.exam import Exam, join, read_exam
 from clipnb.widgets.images import format_image
 from clipnb.widgets.style import PROMPT_LAB_STYLE
@@ -34,7 +35,7 @@ BAR = (
 )
 
 
-class PromptLab(ipywidgets.VBox):
+class PromptLab(WholeWidget):
     """Class names and templates in, accuracy on fixed images and the scores of one of them out.
 
     images: uint8 (N, 3, S, S). truth: N class names, the right answers. classes, templates: what

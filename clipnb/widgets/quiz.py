@@ -11,6 +11,7 @@ import ipywidgets
 from clipnb.runs import Run
 from clipnb.runtime import display_path
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
+from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 from clipnb.widgets.quiz_answers import (
     NO_IDEA,
@@ -55,7 +56,7 @@ EXAMPLE_SIZE = 84
 DELETE, SURE = "Delete my answers", "Delete them: click once more"
 
 
-class QuizWidget(ipywidgets.VBox):
+class QuizWidget(WholeWidget):
     """Name animals of six invented species, and compare yourself with a CLIP.
 
     First there are only descriptions, then one example of each species as well, then two. Whether

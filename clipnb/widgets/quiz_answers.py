@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from clipnb.disk import read_json
 from clipnb.features import encode_images
-from clipnb.records import read_json
-from clipnb.run_folders import name_damage
+from clipnb.places import check_path
 from clipnb.runs import Run
-from clipnb.runtime import cache_dir, write_file
+from clipnb.runtime import cache_dir, display_path, write_file
 from clipnb.scenes.species import Species, draw_animal, invent_species
 from clipnb.zero_shot import build_zero_shot_classifier
 
@@ -136,19 +136,22 @@ def _probe(examples: np.ndarray, features: np.ndarray) -> list[int]:
 def answers_file(reader: str, seed: int) -> Path:
     """Return the file with a reader's answers to a quiz."""
     name = re.sub(r"[^\w-]+", "-", reader.strip()) or READER
-    return cache_dir() / "quiz" / f"{name}-{seed}.json"
+    return check_path(cache_dir() / "quiz" / f"{name}-{seed}.json")
 
 
 def load_answers(file: Path) -> list[dict]:
     """Load the answers of a file: none if there is no file, or if it is of another version.
 
-    Raises ValueError for a file that holds no answers.
+    Raises ValueError for a file that holds something else.
     """
     if not file.exists():
         return []
-    with name_damage(file, "It holds no answers to the quiz; move it elsewhere."):
-        content = read_json(file)
-        return content["answers"] if content["version"] == VERSION else []
+    content = read_json(file)
+    try:
+        return list(content["answers"]) if content["version"] == VERSION else []
+    except (KeyError, TypeError):
+        problem = f"{display_path(file)} holds no answers of the quiz; move it elsewhere."
+        raise ValueError(problem) from None
 
 
 def save_answers(file: Path, seed: int, answers: list[dict]) -> None:

@@ -15,7 +15,7 @@ from clipnb.search.query import Query, Term
 from clipnb.search.words import find_unknown_words
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
 from clipnb.widgets.cards import Card, make_button, name_hit, name_image
-from clipnb.widgets.closing import close_parts
+from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.details import Details, load_large
 from clipnb.widgets.gallery import Gallery
 from clipnb.widgets.history import Asked, History, Part, is_unfinished, make_query, parse_text
@@ -32,7 +32,7 @@ from clipnb.widgets.style import RETRIEVAL_STYLE
 from clipnb.widgets.suggestions import Suggestions, suggest_texts
 
 
-class RetrievalWidget(ipywidgets.VBox):
+class RetrievalWidget(WholeWidget):
     """A search box over an `ImageIndex`: type and the images change, click one to search by it.
 
     All of it can be done from code: set `query.value` or `k.value`, click `cards[i].pick`, `back`,
@@ -129,11 +129,6 @@ class RetrievalWidget(ipywidgets.VBox):
 
     def __repr__(self) -> str:  # the default one prints the children, images and all
         return f"RetrievalWidget({len(self.index)} images)"
-
-    def close(self) -> None:
-        """Close it with all its parts, so that their memory is free again."""
-        close_parts(self)
-        super().close()
 
     @property
     def cards(self) -> list[Card]:

@@ -16,6 +16,7 @@ from clipnb.model import CLIP
 from clipnb.search.explain import divide_cosine, leave_one_out, reads_end
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 from clipnb.widgets.token_weights import attention_of_layers
 
@@ -40,7 +41,7 @@ BAR = "background:{};margin-left:{:.0f}px;width:{:.0f}px"
 CELL = '<td style="background:rgb({0},{0},255);color:{1}">{2:.0f}</td>'
 
 
-class SentenceLens(ipywidgets.VBox):
+class SentenceLens(WholeWidget):
     """A sentence and an image in, the weight of each token in their cosine out.
 
     model: its text encoder is a bag of words or a text transformer. images: uint8 (N, 3, S, S).
