@@ -8,8 +8,8 @@ READY := .venv/installed
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 LINTERS := .venv/linters
 # The tests of `make test` that try to break something; `make test-hard` counts them too.
-HARD := $(patsubst %,tests/test_%.py,bad_inputs faults properties download weight_files \
-	store_damage store_failures store_interruptions)
+HARD := $(patsubst %,tests/test_%.py,bad_inputs faults foreign_files run_data divergence disk \
+	properties download unpack weight_files store_damage store_failures store_interruptions)
 
 .PHONY: help lab test test-fast test-hard lint format notebooks figures clean
 
