@@ -1,16 +1,17 @@
 # `make` alone lists what there is to make.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 # These empty files mark an install that went through. A newer pyproject.toml installs again.
-READY := .venv/installed
+READY := $(VENV)/installed
 # Two files at a time, and each of them in one process: the cells of a notebook belong together.
 # The order stays, so that the browser test finds notebook 04's run.
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
-LINTERS := .venv/linters
+LINTERS := $(VENV)/linters
 # The files of `make test` that try to break something. `make test-hard` runs and counts them too;
 # what their tests count as is in tests/hard/hard_record.py.
-HARD := $(patsubst %,tests/test_%.py,bad_inputs faults properties download weight_files \
-	store_damage store_failures store_interruptions)
+HARD := $(patsubst %,tests/test_%.py,bad_inputs faults foreign_files run_data divergence disk \
+	properties download unpack weight_files store_damage store_failures store_interruptions)
 
 .PHONY: help lab test test-fast test-hard lint format notebooks figures clean
 
@@ -51,12 +52,12 @@ clean:  ## remove what was drawn, decoded and trained; downloads stay
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('clipnb needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -r requirements.txt
 	touch $@
 
 # The linter alone, without PyTorch: it is enough for `make lint`.
 $(LINTERS): pyproject.toml
-	test -d .venv || $(PYTHON) -m venv .venv
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install "$$(sed -n 's/.*"\(ruff==[0-9.]*\)".*/\1/p' pyproject.toml)"
 	touch $@

@@ -5,11 +5,14 @@ import importlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from clipnb import claims
+from clipnb.claims import code
 from clipnb.claims.effects import NO_EFFECT, estimate_effect, to_scale
 from clipnb.claims.experiment import Effect, Experiment, Protocol
 from clipnb.claims.verdicts import reach_verdict
+from clipnb.experiments import outcomes
 
 MEASURED = []  # the seeds that the toy has measured
 
@@ -133,6 +136,15 @@ def make_record(name="toy", claim="C2", mean=5.0, interval=(3.0, 7.0), **changes
 
 
 # ---- all experiments -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def parsed_once():
+    """Parse each source once. Nearly all experiments import nearly the same modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((outcomes, "find_direct_imports"), (code, "dump_code")):
+            patch.setattr(module, name, functools.cache(getattr(module, name)))
+        yield
 
 
 def find_missing_modules():

@@ -12,11 +12,22 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from claim_parts import parsed_once  # noqa: F401
 from command_parts import clipnb, photos, trained_root, trained_run  # noqa: F401
+from download_parts import archive_server  # noqa: F401
 from lab import find_chromium, launch
 from messy_folder import draw_scene
 from published_file import here, pretrained, published_root, wide_photos  # noqa: F401
-from run_parts import base, first, short_run, train_small, tuned  # noqa: F401
+from run_parts import (  # noqa: F401
+    base,
+    first,
+    short_run,
+    tiny_recipe,
+    tiny_root,
+    train_small,
+    tuned,
+)
+from shard_parts import numbered, shards  # noqa: F401
 from widget_parts import build_index
 
 from clipnb import (

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import clipnb.loop
-from clipnb import load_or_train, train
+from clipnb import RECIPES, load_or_train, train
 from clipnb.features import digest_weights
+from clipnb.scenes import write_scenes
 from clipnb.steps import train_step
 
 
@@ -62,6 +63,33 @@ def train_small(small):
 def short_run(train_small, recipe, tmp_path):
     """A finished run of one epoch."""
     return train_small(dataclasses.replace(recipe, epochs=1), tmp_path / "short")
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory):
+    """A data folder with one dataset, `own`: scenes of 16 px, which no test changes."""
+    root = tmp_path_factory.mktemp("tiny_data")
+    write_scenes(root / "own", {"train": 32, "dev": 8, "test": 8}, size=16, workers=1)
+    return root
+
+
+@pytest.fixture
+def tiny_recipe(tiny_root, tmp_path, monkeypatch):
+    """A recipe that trains on `own` in a moment, with a cache of the test's own."""
+    monkeypatch.setenv("CLIPNB_DATA", str(tiny_root))
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    return dataclasses.replace(
+        RECIPES["quick"],
+        name="tiny",
+        dataset="own",
+        image_encoder="tiny_cnn",
+        image_size=16,
+        stored_size=16,
+        vocab_size=200,
+        embed_dim=16,
+        epochs=1,
+        batch_size=16,
+    )
 
 
 def flatten_weights(run):

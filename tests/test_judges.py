@@ -23,6 +23,7 @@ from clipnb.claims.verdicts import DIRECTION, SUPPORTED
 from clipnb.experiments.outcomes import find_imported_files
 from clipnb.runtime import ROOT
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
 EXPERIMENTS = load_known_experiments()
 SIMULATIONS = load_simulations()
 SIMULATED = [name for name in EXPERIMENTS if name in SIMULATIONS]

@@ -114,8 +114,8 @@ def test_a_real_experiment_depends_on_the_shared_modules_and_not_on_other_experi
 def test_what_the_experiments_use_is_imported_by_the_full_names_of_modules():
     # A relative import, or a name that `clipnb` itself lends, would not be followed.
     files = {Path(inspect.getsourcefile(each.measure)) for each in load_experiments().values()}
-    for file in list(files):
-        files |= outcomes.find_imported_files(file.read_text(encoding="utf-8"))
+    sources = [file.read_text(encoding="utf-8") for file in files]
+    files |= outcomes.find_imported_files("\n".join(sources))
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):

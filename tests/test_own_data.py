@@ -1,11 +1,13 @@
 """Notebooks 00 to 05 and 11 run on a reader's own folder."""
 
 import csv
+import shutil
 
 import pytest
 from notebook_runs import find_notebook, run_notebook
 
-from clipnb import scenes
+from clipnb import RECIPES, load_or_train, scenes
+from clipnb.datasets import dataset_folder
 
 PREFIXES = ("00", "01", "02", "03", "04", "05", "11")
 N_IMAGES = 150
@@ -29,9 +31,15 @@ def write_folder(folder):
 
 @pytest.fixture(scope="module")
 def own_environment(tmp_path_factory):
-    """The environment of a reader who has a folder of 150 images and an empty cache."""
+    """The environment of a reader who has a folder of 150 images, and has run notebook 00.
+
+    Notebook 05 needs the scenes and their model too. To make both anew would test nothing new.
+    """
     root = tmp_path_factory.mktemp("own")
     write_folder(root / "data" / "my_folder")
+    drawn, run = dataset_folder("scenes"), load_or_train(RECIPES["quick"])
+    shutil.copytree(drawn, root / "cache" / drawn.name)
+    shutil.copytree(run.folder, root / "cache" / "runs" / run.folder.name)
     return {"CLIPNB_DATA": str(root / "data"), "CLIPNB_CACHE": str(root / "cache")}
 
 

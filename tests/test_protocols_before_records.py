@@ -73,6 +73,7 @@ def find_faults(path, protocol_path, folder=ROOT):
     return faults
 
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
 RECORDED = list_records(ROOT / "results")
 
 

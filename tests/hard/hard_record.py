@@ -36,6 +36,7 @@ ONE_EACH = {
     "test_properties": "made-up inputs",
     "test_weight_files": "hostile files",
     "test_download": "hostile files",
+    "test_unpack": "hostile files",
     "test_store_damage": "damaged indexes",
     "test_store_failures": "damaged indexes",
     "test_store_interruptions": "damaged indexes",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from doomed import count_touches, list_tree, start
-from test_download import Server
+from download_parts import Server
 
 from clipnb.scenes import write_scenes
 

@@ -1,0 +1,193 @@
+"""`clipnb train` under torchrun: one run of two processes, which survives a kill and a NaN."""
+
+import csv
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from clipnb import RECIPES, load_run, train
+from clipnb.datasets import load_dataset
+from clipnb.divergence import find_image_ids
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* has only 20 dev images"),
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed"),
+]
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+SETTINGS = {
+    "image_encoder": "residual_cnn",
+    "image_width": 16,
+    "image_size": 32,
+    "stored_size": 32,
+    "embed_dim": 16,
+    "vocab_size": 300,
+    "batch_size": 16,
+    "epochs": 14,
+    "dropout": 0.0,
+}
+
+
+def start_torchrun(cache, *options, processes=2, program=("-m", "clipnb"), then=(), **changes):
+    """Start `clipnb train` on `small` in several processes, and return the launcher."""
+    settings = [f"--set={name}={value}" for name, value in (SETTINGS | changes).items()]
+    command = [*TORCHRUN, f"--nproc-per-node={processes}", *options, *program, "train", *then]
+    environment = {
+        **os.environ,
+        "CLIPNB_CACHE": str(cache),
+        "CLIPNB_DEVICE": "cpu",
+        "CLIPNB_PRECISION": "float32",
+        "OMP_NUM_THREADS": "1",
+        "TQDM_DISABLE": "1",
+    }
+    return subprocess.Popen(
+        [*command, "--dataset=small", *settings],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def find_folder(cache):
+    """The folder of the one run in a cache, or None as long as there is none."""
+    return next((path.parent for path in Path(cache).glob("runs/*/recipe.json")), None)
+
+
+def read_history(cache):
+    """The columns of the history of the one run in a cache that say what was learned."""
+    folder = find_folder(cache)
+    if folder is None or not (folder / "history.csv").exists():
+        return []
+    return read_columns(folder / "history.csv")
+
+
+def read_columns(path):
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ("epoch", "loss", "logit_scale", "dev_mean_recall")
+    return [[float(row[name]) for name in names] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def small_folder(small_root):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIPNB_DATA", str(small_root))
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_of_two(small_folder, tmp_path_factory):
+    """A cache with a run of two processes, and what they printed."""
+    cache = tmp_path_factory.mktemp("cache")
+    launcher = start_torchrun(cache)
+    printed, said = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, said
+    return cache, printed
+
+
+def test_a_run_of_two_processes_is_that_of_one(run_of_two, monkeypatch, tmp_path):
+    cache, printed = run_of_two
+    assert printed.count("kept in") == printed.count("mean recall") == 1, "one of them prints"
+    monkeypatch.setenv("CLIPNB_DEVICE", "cpu")
+    monkeypatch.setenv("CLIPNB_PRECISION", "float32")
+    recipe = dataclasses.replace(RECIPES["quick"], dataset="small", **SETTINGS)
+    one = train(recipe, folder=tmp_path / "one")
+    two = load_run(find_folder(cache), recipe)
+    ours, theirs = ([row["loss"] for row in run.history] for run in (two, one))
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-5)
+    assert ours == pytest.approx(theirs, rel=2e-2)  # in float32 roundings grow from step to step
+    assert two.metrics["images_seen"] == one.metrics["images_seen"]
+    assert not list(Path(cache).rglob(".*.lock")), "nothing is left behind"
+
+
+def test_a_killed_process_starts_again_from_the_last_epoch(run_of_two, tmp_path):
+    """The first process, which writes, is killed in the midst of training."""
+    launcher = start_torchrun(tmp_path, "--max-restarts=1")
+    while len(read_history(tmp_path)) < 2 and launcher.poll() is None:
+        time.sleep(0.005)
+    (lock,) = tmp_path.glob("runs/.*.lock")
+    owner = int(lock.read_text().split()[1])
+    os.kill(owner, signal.SIGKILL)
+    at_the_kill = len(read_history(tmp_path))
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, said
+    assert at_the_kill < SETTINGS["epochs"]
+    assert str(owner) in said, "torchrun tells which process has failed"
+    assert read_history(tmp_path) == read_history(run_of_two[0])
+    metrics = [load_run(find_folder(cache)).metrics for cache in (tmp_path, run_of_two[0])]
+    assert metrics[0]["dev"] == metrics[1]["dev"]
+
+
+DIVERGING = """
+import clipnb.steps
+from clipnb.cli import main
+from clipnb.distributed import rank
+
+compute_loss, steps = clipnb.steps.compute_loss, []
+
+
+def diverge(*arguments):
+    steps.append(1)
+    loss = compute_loss(*arguments)
+    return loss * float("nan") if rank() == 1 and len(steps) == NUMBER else loss
+
+
+clipnb.steps.compute_loss = diverge
+main()
+"""
+
+
+def test_a_loss_that_one_process_spoils_stops_both_and_the_finished_run_stays(
+    run_of_two, small_root, tmp_path
+):
+    """A second training of a finished run diverges in the second process, and goes on later."""
+    cache = tmp_path / "cache"
+    shutil.copytree(run_of_two[0], cache)
+    folder = find_folder(cache)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    per_epoch = 48 // SETTINGS["batch_size"]
+    program = tmp_path / "diverging.py"
+    program.write_text(DIVERGING.replace("NUMBER", str(per_epoch + 2)))
+    launcher = start_torchrun(cache, program=[str(program)])
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    told = [line for line in said.splitlines() if "the training diverged" in line]
+    assert len(told) == 1, f"one process says it for both: {said}"
+    assert f"at step {per_epoch + 2} (epoch 2) the loss was nan" in told[0]
+    recipe = dataclasses.replace(RECIPES["quick"], dataset="small", **SETTINGS)
+    dataset = load_dataset("small", "train", recipe.stored_size, small_root)
+    run = SimpleNamespace(recipe=recipe, seed=0, history=[{}])  # one epoch is over
+    named = find_image_ids(run, dataset, len(dataset.captions[0]), step=1)
+    assert f"the images {', '.join(named[:5])}, …" in told[0]
+    assert len(read_columns(folder / "next" / "history.csv")) == 1
+    for name, content in before.items():
+        assert (folder / name).read_bytes() == content, "the finished run is as it was"
+
+    launcher = start_torchrun(cache, then=["--resume"])
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, said
+    assert not (folder / "next").exists()
+    assert read_history(cache) == read_history(run_of_two[0])
+
+
+def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_path):
+    launcher = start_torchrun(tmp_path, processes=2, batch_size=15)
+    printed, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    assert not printed
+    lines = [line for line in said.splitlines() if line.startswith("clipnb:")]
+    assert lines == [
+        "clipnb: batch_size 15 cannot be shared evenly by 2 processes; choose another "
+        "--nproc-per-node, or --set batch_size=14."
+    ]
+    assert find_folder(tmp_path) is None, "before anything is written"
