@@ -96,7 +96,7 @@ def check_words(error, part):
 def test_a_path_that_cannot_be_is_refused_in_words(taker, case, tmp_path, own_cache):
     path, part = PATHS[case]
     (tmp_path / "note.txt").write_text("a note")
-    if taker == "a page":
+    if taker == "a page" and "nothing" not in path:
         part = part.replace("300", "305")  # with its ending
     with pytest.raises((ValueError, NotADirectoryError)) as error:
         TAKERS[taker](f"{tmp_path}/{path}")
@@ -130,7 +130,7 @@ def test_a_variable_with_such_a_path_is_refused(variable, case, tmp_path, monkey
 @pytest.mark.parametrize("bad", [3, None, 0.5, b"x", ["x"]])
 @pytest.mark.parametrize("taker", ["the folder of a run", "shards", "a tokenizer", "weights"])
 def test_what_is_no_path_is_refused_in_words(taker, bad):
-    with pytest.raises(TypeError, match=r"(not|by) .* \(.*\)|expected str"):
+    with pytest.raises(TypeError, match=r"(not|by) .* \(.*\)|expected str|returning str"):
         TAKERS[taker](bad)
 
 

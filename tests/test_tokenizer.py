@@ -298,7 +298,7 @@ def test_what_is_no_string_is_refused_in_words(dog_tokenizer, bad):
         dog_tokenizer.encode(bad)
     with pytest.raises(TypeError, match="a text is a string, not"):
         dog_tokenizer(["dog", bad])
-    with pytest.raises(TypeError, match="a text is a string, not"):
+    with pytest.raises(TypeError, match="a caption is a string, not"):
         train_tokenizer(["dog", bad], 60)
 
 
@@ -357,5 +357,5 @@ def test_a_tokenizer_replaces_a_tokenizer_and_nothing_else(dog_tokenizer, tmp_pa
 
 
 def test_one_string_is_no_list_of_captions():
-    with pytest.raises(TypeError, match="not from one string"):
+    with pytest.raises(TypeError, match="a list of strings is wanted .* not 'a dog'"):
         train_tokenizer("a dog")
