@@ -299,6 +299,8 @@ def test_disk_full_while_downloading(server, tmp_path, monkeypatch):
 def test_target_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DownloadError, match="cannot write to .*--data-dir"):
+        download_flickr8k(tmp_path / "file", server.url)
+    with pytest.raises(NotADirectoryError, match="file is a file, not a folder. Choose another"):
         download_flickr8k(tmp_path / "file" / "flickr8k", server.url)
 
 

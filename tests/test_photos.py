@@ -49,7 +49,7 @@ def test_the_home_folder_can_be_a_tilde(tmp_path, monkeypatch):
     assert PhotoFolder("~/Pictures").path == tmp_path / "Pictures"
 
 
-@pytest.mark.parametrize("path", ["nowhere", "nowhere/~", "x" * 10_000, "a\0b", "~nobody/a"])
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/~", "~nobody/a"])
 def test_a_folder_that_is_not_there(tmp_path, path):
     with pytest.raises(FileNotFoundError, match="^there is no folder") as error:
         PhotoFolder(path)
