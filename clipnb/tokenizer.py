@@ -8,6 +8,7 @@ import gzip
 import html
 import importlib.util
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -22,6 +23,7 @@ from clipnb.disk import write_file
 from clipnb.places import check_path, display_path, display_value
 
 SOS, EOS = "<start_of_text>", "<end_of_text>"
+LONGEST_WORD = 1000  # letters that a vocabulary is learned from in one piece
 CLIP_EOS = 49_407  # the last id of CLIP's vocabulary, which is told by it
 # CLIP's merges happen inside these pieces: words, contractions, single digits, punctuation.
 PIECES = Regex(r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+""")
@@ -271,7 +273,7 @@ def train_tokenizer(
     a text in another script has no tokens. Raises ValueError if `vocab_size` does not even hold
     the special tokens and the single characters, TypeError for a single string.
     """
-    captions = check_texts(captions, "a caption")
+    captions = [split_long_words(caption) for caption in check_texts(captions, "a caption")]
     specials = ["<pad>", SOS, EOS]
 
     def learn(size: int, known: list[str]) -> dict:
@@ -300,6 +302,14 @@ def train_tokenizer(
     bpe = byte_level_bpe(models.BPE(learned["vocab"], merges, end_of_word_suffix="</w>"))
     bpe.add_special_tokens(specials)
     return Tokenizer(bpe, context_length)
+
+
+def split_long_words(text: str) -> str:
+    """Put a space after every `LONGEST_WORD` letters of a longer word.
+
+    Nothing is learned from such a word, and it would cost the trainer the square of its length.
+    """
+    return re.sub(rf"(\S{{{LONGEST_WORD}}})(?=\S)", r"\1 ", text)
 
 
 def load_tokenizer(path: str | Path, context_length: int = 77) -> Tokenizer:

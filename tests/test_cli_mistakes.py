@@ -1,6 +1,10 @@
 """Mistakes on the command line: each is answered in a line that says what to do."""
 
+<<<<<<< HEAD
 import errno
+=======
+import os
+>>>>>>> left
 
 import pytest
 
@@ -50,7 +54,8 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("command", MISTAKES)
-def test_mistakes_are_answered_in_a_line(clipnb, photos, tmp_path, command):
+def test_mistakes_are_answered_in_a_line(clipnb, photos, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("CLIPNB_DATA", os.environ["CLIPNB_DATA"])  # --data-dir changes it
     (tmp_path / "empty").mkdir()
     status, printed, said = clipnb(command)
     assert (status, printed) == (2, "")

@@ -80,6 +80,22 @@ def test_tokens_of_several_blocks_are_those_of_one(monkeypatch):
     assert torch.equal(tokenize(tokenizer, captions), whole)
 
 
+@pytest.mark.parametrize(
+    "captions, error, words",
+    [
+        (["dog", "cat"], TypeError, "a list of strings for each image; one has 'dog' alone"),
+        ([["a dog"], "cat"], TypeError, "one has 'cat' alone"),
+        ([["a dog"], ["a cat", "a car"]], ValueError, r"equally many .* these have \[1, 2\]"),
+        ([[], []], ValueError, r"at least one; these have \[0\]"),
+        ([], ValueError, r"these have \[\]"),
+        ([["a dog"], [None]], TypeError, "a text is a string, not None"),
+    ],
+)
+def test_captions_are_equally_many_lists_of_strings(captions, error, words):
+    with pytest.raises(error, match=words):
+        tokenize(train_tokenizer(["a dog", "a cat"], 60), captions)
+
+
 def test_sampled_captions_are_an_images_own_and_all_different():
     torch.manual_seed(0)
     tokens = torch.arange(4 * 5).view(4, 5, 1)  # the token tells image and caption

@@ -218,7 +218,9 @@ def test_a_file_without_answers_is_named(content, own_cache):
     file = answers_file("ada", 0)
     file.parent.mkdir(parents=True)
     file.write_text(content)
-    with pytest.raises(ValueError, match=r"ada-0\.json (is no JSON that can be read|holds no answers)"):
+    with pytest.raises(
+        ValueError, match=r"ada-0\.json (is no JSON that can be read|holds no answers)"
+    ):
         merge_answers()
 
 

@@ -11,7 +11,13 @@ from tokenizers import Tokenizer as BytePairEncoder
 from tokenizers.models import WordPiece
 
 from clipnb import clip_tokenizer, padding_mask, train_tokenizer
-from clipnb.tokenizer import clean_text, fix_text, load_tokenizer
+from clipnb.tokenizer import (
+    LONGEST_WORD,
+    clean_text,
+    fix_text,
+    load_tokenizer,
+    split_long_words,
+)
 
 TEXTS = [
     "A black dog is running after a white dog in the snow .",
@@ -356,6 +362,29 @@ def test_a_tokenizer_replaces_a_tokenizer_and_nothing_else(dog_tokenizer, tmp_pa
         dog_tokenizer.save(tmp_path)
 
 
+<<<<<<< HEAD
 def test_one_string_is_no_list_of_captions():
     with pytest.raises(TypeError, match="a list of strings is wanted .* not 'a dog'"):
         train_tokenizer("a dog")
+=======
+@pytest.mark.parametrize("bad", ["a dog", None, 3, True])
+def test_what_is_no_list_of_captions_is_refused(dog_tokenizer, bad):
+    for take in (train_tokenizer, dog_tokenizer, dog_tokenizer.encode_rows):
+        with pytest.raises(TypeError, match="a list of strings is wanted, such as .*, not"):
+            take(bad)
+
+
+def test_an_endless_word_is_learned_in_parts():
+    """The trainer's time grows with the square of a word's length: 1 MB would take minutes."""
+    text = "x" * LONGEST_WORD
+    learned = train_tokenizer([f"{text}yz", "a dog"], 60)
+    assert learned.bpe.to_str() == train_tokenizer([f"{text} yz", "a dog"], 60).bpe.to_str()
+    assert learned(["x" * 100_000]).shape == (1, 77), "it is read whole, and cut as any text"
+
+
+def test_words_of_a_usual_length_are_learned_whole():
+    text = "x" * LONGEST_WORD
+    assert split_long_words(f"{text} y") == f"{text} y"
+    assert split_long_words(f"{text}yz w") == f"{text} yz w"
+    assert split_long_words(2 * text) == f"{text} {text}"
+>>>>>>> left

@@ -172,3 +172,11 @@ def test_an_own_file_that_is_no_image_loses_nothing(widget):
     widget.options.own.receive("a.jpg", b"no image")
     assert "cannot be searched by" in widget.status.value
     assert widget.hits == hits
+
+
+def test_a_click_on_a_card_that_was_hidden_does_nothing(widget):
+    widget.query.value = ""
+    assert widget.hits == []
+    for name in ("pick", "add", "subtract", "open"):
+        widget.act(name, 2)
+    assert widget.hits == []

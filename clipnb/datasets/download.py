@@ -66,7 +66,7 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
 
     It makes `target/Flicker8k_Dataset/` and `target/Flickr8k_text/`. The next call resumes an
     interrupted download. The publishers give no checksums of the archives, but the CRC-32 of every
-    member is checked. Raises DownloadError.
+    member is checked. Raises DownloadError, and as `check_path` does for a path that cannot be.
     """
     target = check_path(target)
     missing = [name for name, folder in ARCHIVES.items() if not (target / folder).is_dir()]
@@ -105,8 +105,8 @@ def _explain_disk_error(error: OSError, target: Path) -> str:
     """Say what an error of the disk means, and what to do."""
     if error.errno not in DISK_FULL:
         return (
-            f"cannot write to {target}: {error}. Choose another place with --data-dir or "
-            "CLIPNB_DATA."
+            f"cannot write to {target}: {error.strerror or error}. Choose another place with "
+            "--data-dir or CLIPNB_DATA."
         )
     free = shutil.disk_usage(target).free / 1e9
     return (

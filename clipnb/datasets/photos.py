@@ -50,11 +50,11 @@ class PhotoFolder:
 
     Hidden folders and the caches of other programs are left out. A linked folder is entered once.
     Nothing is written into the folder. Raises FileNotFoundError or NotADirectoryError if `path` is
-    no folder.
+    no folder, and as `check_path` does if it can be none.
     """
 
     def __init__(self, path: str | Path):
-        self.path = check_path(Path(path).expanduser())
+        self.path = check_path(os.path.expanduser(path))
         self._check()
         self._files: Files | None = None
 

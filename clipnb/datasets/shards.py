@@ -23,6 +23,7 @@ from clipnb.datasets.shard_files import (
     read_blocks,
     read_index,
 )
+from clipnb.places import check_path
 
 BUFFER = 2048  # pairs that are mixed at a time
 # Images whose captions a tokenizer is learned from, and whose ids a run notes. More of them no
@@ -58,7 +59,7 @@ class ShardFolder:
         world_size: int | None = None,
         workers: int = 0,
     ):
-        self.folder = Path(folder)
+        self.folder = check_path(folder)
         self.index = read_index(folder)
         self.name: str = self.folder.name
         self.image_size: int = self.index["image_size"]

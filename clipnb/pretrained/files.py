@@ -1,5 +1,6 @@
 """The tensors in files of weights, whatever program wrote them. No code in a file is ever run."""
 
+import os
 import pickle
 import re
 import warnings
@@ -68,7 +69,7 @@ def find_weight_files(path: str | Path) -> list[Path]:
 
     Raises FileNotFoundError if there is none, ValueError if there are several to choose from.
     """
-    path = check_path(Path(path).expanduser())
+    path = check_path(os.path.expanduser(path))
     if not path.exists():
         raise FileNotFoundError(f"there is no file {display_path(path)}.")
     if not path.is_dir():

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def describe_run(run: "Run") -> str:
 
 def check_target(path: str | Path) -> Path:
     """Return the path of a page. Raise an error, in one line, if none should be written there."""
-    path = check_path(Path(path).expanduser())
+    path = check_path(os.path.expanduser(path))
     if path.is_dir():
         example = display_path(path / "search.html")
         raise FileExistsError(f"{display_path(path)} is a folder; name a file, such as {example}.")

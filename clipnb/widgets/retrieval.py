@@ -161,7 +161,12 @@ class RetrievalWidget(WholeWidget):
         self._run(asked)
 
     def act(self, name: str, i: int) -> None:
-        """Do what a button of card i asks for: "pick", "add", "subtract" or "open"."""
+        """Do what a button of card i asks for: "pick", "add", "subtract" or "open".
+
+        A click on a card that was hidden a moment ago does nothing.
+        """
+        if i >= len(self.hits):
+            return
         hit = self.hits[i]
         if name == "open":
             self.open_details(i)

@@ -70,8 +70,9 @@ class SentenceLens(WholeWidget):
         blocks = getattr(model.text_encoder, "blocks", [])
         self.has_layers = len(blocks) > 0  # a bag of words has none
         heads = range(1, 1 + blocks[0].attention.heads) if blocks else []
-        self.sentence = ipywidgets.Text(sentence, description="sentence")
-        self.sentence.layout = {"width": "auto", "max_width": "600px"}
+        self.sentence = ipywidgets.Text(
+            sentence, description="sentence", layout={"width": "auto", "max_width": "600px"}
+        )
         self.image = ipywidgets.IntSlider(0, 0, len(images) - 1, description="image")
         self.layer = ipywidgets.IntSlider(1, 1, max(1, len(blocks)), description="layer")
         options = [("all", 0), *((str(head), head) for head in heads)]
