@@ -1,10 +1,7 @@
 """Mistakes on the command line: each is answered in a line that says what to do."""
 
-<<<<<<< HEAD
 import errno
-=======
 import os
->>>>>>> left
 
 import pytest
 

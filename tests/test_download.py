@@ -166,15 +166,10 @@ def test_disk_full_while_downloading(archive_server, tmp_path, monkeypatch):
 
 def test_target_that_cannot_be_written(archive_server, tmp_path):
     (tmp_path / "file").write_text("in the way")
-<<<<<<< HEAD
+    with pytest.raises(DownloadError, match="cannot write to .*--data-dir"):
+        download_flickr8k(tmp_path / "file", archive_server.url)
     with pytest.raises(NotADirectoryError, match="file is a file, not a folder. Choose another"):
         download_flickr8k(tmp_path / "file" / "flickr8k", archive_server.url)
-=======
-    with pytest.raises(DownloadError, match="cannot write to .*--data-dir"):
-        download_flickr8k(tmp_path / "file", server.url)
-    with pytest.raises(NotADirectoryError, match="file is a file, not a folder. Choose another"):
-        download_flickr8k(tmp_path / "file" / "flickr8k", server.url)
->>>>>>> left
 
 
 def test_a_part_of_flickr8k_is_not_called_complete(archive_server, tmp_path):
