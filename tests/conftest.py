@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from bad_parts import damaged, whole_run  # noqa: F401
 from claim_parts import parsed_once  # noqa: F401
 from command_parts import clipnb, photos, trained_root, trained_run  # noqa: F401
 from download_parts import archive_server  # noqa: F401

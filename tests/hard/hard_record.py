@@ -32,7 +32,11 @@ TRIED = {
 }
 # Each test of these files tries one thing, and knows nothing of this record.
 ONE_EACH = {
-    "test_bad_inputs": "bad inputs",
+    "test_bad_recipes": "bad inputs",
+    "test_bad_folders": "bad inputs",
+    "test_bad_runs": "bad inputs",
+    "test_bad_indexes": "bad inputs",
+    "test_bad_paths": "bad inputs",
     "test_properties": "made-up inputs",
     "test_weight_files": "hostile files",
     "test_download": "hostile files",
