@@ -1,6 +1,5 @@
 """Search: encode every image once, then compare any text, image or vector with all of them."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import display_path
 from clipnb.search.nearest import find_nearest
 from clipnb.search.query import Query
+from clipnb.search.query_images import fit_array, fit_image, read_image_file
 
 if TYPE_CHECKING:
     from clipnb.datasets import CaptionDataset
@@ -164,9 +164,9 @@ class ImageIndex:
                 return None
             return self._encode_text(query)
         if isinstance(query, Path):
-            query = self._read_file(query)
+            query = read_image_file(query, self.preprocess)
         if hasattr(query, "convert"):
-            query = self._resize(query)
+            query = fit_image(query, self.preprocess)
         D = self.image_features.shape[1]
         kinds = f"a query is a text, an image (3, H, W) or a vector ({D},)"
         if not torch.is_tensor(query):
@@ -175,7 +175,7 @@ class ImageIndex:
                 raise ValueError(f"{kinds}; this is a {type(query).__name__}.")
             query = torch.tensor(numbers)
         if query.ndim == 3 and len(query) == 3:
-            return encode_images(self.model, self._resize_array(query)[None])[0]
+            return encode_images(self.model, fit_array(query, self.preprocess)[None])[0]
         if query.shape != self.image_features.shape[1:]:
             raise ValueError(f"{kinds}; this is an array {tuple(query.shape)}.")
         query = query.double().cpu()
@@ -214,46 +214,6 @@ class ImageIndex:
     def image_size(self) -> int:
         """Pixels a side of the images that the model sees."""
         return self.preprocess.size
-
-    def _read_file(self, path: Path) -> np.ndarray:
-        """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""
-        from clipnb.datasets.photos import UnreadableImageError, open_file, read_photo
-
-        try:
-            with open_file(path.expanduser()) as file:
-                preprocess = self.preprocess
-                photo = read_photo(file, preprocess.least_side, exact=preprocess.crop)
-                return self._resize(photo.image)
-        except UnreadableImageError as error:
-            raise OSError(f"{path} cannot be read: {error}.") from None
-
-    def _resize(self, image: Any) -> np.ndarray:
-        """Turn a PIL image into uint8 (3, S, S), as large as the model's images."""
-        from PIL import ImageOps
-
-        from clipnb.datasets import convert_to_rgb
-
-        with contextlib.suppress(Exception):  # broken EXIF is no reason to refuse the image
-            image = ImageOps.exif_transpose(image)
-        square = self.preprocess.resize(convert_to_rgb(image))
-        return np.asarray(square).transpose(2, 0, 1)
-
-    def _resize_array(self, image: Tensor) -> Tensor:
-        """Resize an image uint8 (3, H, W) if it is not as large as the model's images.
-
-        Raises ValueError for one of another type, whose range of values is not known.
-        """
-        from PIL import Image
-
-        if image.dtype != torch.uint8:
-            raise ValueError(
-                f"an image is an array of uint8, from 0 to 255; this one is {image.dtype} "
-                f"{tuple(image.shape)}."
-            )
-        if image.shape[1:] == (self.image_size, self.image_size):
-            return image
-        pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()  # (H, W, 3)
-        return torch.tensor(self._resize(Image.fromarray(pixels)))
 
     # ---- answers -----------------------------------------------------------------------------
 

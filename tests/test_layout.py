@@ -160,7 +160,7 @@ def test_importing_clipnb_loads_no_library():
 def test_importing_retrieval_loads_no_dataset_and_no_training():
     ours = {name for name in loaded_after("import clipnb.retrieval") if name.startswith("clipnb.")}
     names = ["retrieval", "features", "preprocess", "runtime", "disk", "places"]
-    names += ["search", "search.nearest", "search.query"]
+    names += ["search", "search.nearest", "search.query", "search.query_images"]
     assert ours == {f"clipnb.{name}" for name in names}
 
 

@@ -1,0 +1,53 @@
+"""The image of a query: read, turned upright, and made as large as the model's images."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipnb.preprocess import Preprocess
+
+
+def read_image_file(path: Path, preprocess: Preprocess) -> np.ndarray:
+    """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""
+    from clipnb.datasets.photos import UnreadableImageError, open_file, read_photo
+
+    try:
+        with open_file(path.expanduser()) as file:
+            photo = read_photo(file, preprocess.least_side, exact=preprocess.crop)
+            return fit_image(photo.image, preprocess)
+    except UnreadableImageError as error:
+        raise OSError(f"{path} cannot be read: {error}.") from None
+
+
+def fit_image(image: Any, preprocess: Preprocess) -> np.ndarray:
+    """Turn a PIL image into uint8 (3, S, S), as large as the model's images."""
+    from PIL import ImageOps
+
+    from clipnb.datasets import convert_to_rgb
+
+    with contextlib.suppress(Exception):  # broken EXIF is no reason to refuse the image
+        image = ImageOps.exif_transpose(image)
+    square = preprocess.resize(convert_to_rgb(image))
+    return np.asarray(square).transpose(2, 0, 1)
+
+
+def fit_array(image: Tensor, preprocess: Preprocess) -> Tensor:
+    """Resize an image uint8 (3, H, W) if it is not as large as the model's images.
+
+    Raises ValueError for one of another type, whose range of values is not known.
+    """
+    from PIL import Image
+
+    if image.dtype != torch.uint8:
+        raise ValueError(
+            f"an image is an array of uint8, from 0 to 255; this one is {image.dtype} "
+            f"{tuple(image.shape)}."
+        )
+    if image.shape[1:] == (preprocess.size, preprocess.size):
+        return image
+    pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()  # (H, W, 3)
+    return torch.tensor(fit_image(Image.fromarray(pixels), preprocess))
