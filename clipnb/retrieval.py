@@ -280,7 +280,9 @@ class ImageIndex:
         Raises OSError if it must be read from its file and that is gone.
         """
         row = self.row[image_id]
-        return self._read_file(self.paths[row]) if self.images is None else self.images[row]
+        if self.images is None:
+            return read_image_file(self.paths[row], self.preprocess)
+        return self.images[row]
 
     def _make_thumbnail(self, image_id: str) -> bytes:
         """Return an image as WebP of at most 5 KB."""
