@@ -1,6 +1,7 @@
 """How the second sitting is told and drawn: cards, tables, the forest plot, dumbbells."""
 
 import json
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -203,16 +204,19 @@ def test_the_forest_fits_forty_five_experiments():
         record = make_record(str(number), claim, mean, (mean - 2, mean + 2))
         groups.setdefault(claim, []).append(record)
     fig = forest.plot_forest(groups)
-    rows = 45 + len(CLAIMS)
-    assert fig.get_size_inches()[1] / rows > 0.2, "inches for a row of 8.5 points"
+    n_rows = 45 + len(CLAIMS)
+    assert fig.get_size_inches()[1] / n_rows > 0.2, "inches for a row of 8.5 points"
     fig.canvas.draw()
-    places = sorted({text.get_position()[1] for text in fig.axes[0].texts})
-    assert places == list(range(rows))
+    titles = fig.axes[0].texts[::2]  # a title and a verdict in each row
+    assert len(titles) == n_rows
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(above.y0 > below.y1 for above, below in pairwise(boxes)), "no title touches another"
+    assert max(box.x1 for box in boxes) < fig.axes[0].bbox.x0, "nor reaches into the plot"
 
 
-def test_long_titles_end_at_a_word():
-    assert forest.shorten("one two three", 20) == "one two three"
-    assert forest.shorten("one two three", 10) == "one two…"
+def test_long_titles_go_on_in_another_line():
+    assert forest.wrap_title("C1", "one two three", 20) == "C1  one two three"
+    assert forest.wrap_title("C1", "one two three", 12) == "C1  one two\nthree"
 
 
 def test_pairs_are_drawn_as_dumbbells():

@@ -9,7 +9,7 @@ from clipnb.claims import CLAIMS, load_claims, method_figures, verdict_figures
 from clipnb.claims import report_numbers as numbers
 from clipnb.claims.first_sitting import load_first_sitting
 from clipnb.claims.forest import COLOURS
-from clipnb.claims.scale.full_budget_figures import plot_full_budget
+from clipnb.claims.scale import full_budget_figures
 from clipnb.claims.verdicts import DIRECTION, INCONCLUSIVE, OPPOSITE, SUPPORTED, VERDICTS
 
 
@@ -131,10 +131,11 @@ def test_the_baselines_three_ways_are_drawn():
 
     official = {"baseline_full": [make(5, 3)], "baseline_full_images": [make(6, 2.9)]}
     record = {"official": official, "leaky": [make(20, 1), make(22, 1.1)]}
-    ways = numbers.summarize_full_budget(record)
-    assert ways[numbers.WAYS["leaky"]]["best epoch"] == [20, 22]
-    left, right = plot_full_budget(record)
-    assert [label.get_text() for label in left.get_yticklabels()] == list(numbers.WAYS.values())
+    ways = full_budget_figures.summarize_full_budget(record)
+    label, _ = full_budget_figures.WAYS[full_budget_figures.LEAKY]
+    assert ways[label]["best epoch"] == [20, 22]
+    left, right = full_budget_figures.plot_full_budget(record)
+    assert [tick.get_text() for tick in left.get_yticklabels()] == list(ways)
     assert right.lines[2].get_xdata() == pytest.approx([1, 1.1])
 
 

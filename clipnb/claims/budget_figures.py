@@ -44,6 +44,7 @@ def plot_budgets(records: dict[str, dict] | None = None) -> "Figure":
         _draw_budgets(ax, record)
     for ax in axes[:, 0]:
         ax.set_ylabel("margins")
+    fig.supxlabel("share of the budget; dashed: the paper's figure, where it has one", fontsize=11)
     fig.suptitle("Does the effect move with the budget?", x=0.01, ha="left")
     return fig
 
@@ -70,7 +71,8 @@ def _draw_budgets(ax: "Axes", record: dict) -> None:
     if record["paper_effect"] is not None:
         low, high = min(low, scale_paper_effect(record)), max(high, scale_paper_effect(record))
     ax.set_ylim(low - 0.2 * abs(low), high + 0.2 * abs(high))
-    ticks = [tick for tick in TICKS if low <= tick <= high and (abs(tick) < 2 or abs(tick) > 5)]
+    bottom, top = ax.get_ylim()
+    ticks = [tick for tick in TICKS if bottom <= tick <= top]
     ax.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks], fontsize=8)
     ax.set_yticks([], minor=True)
     ax.set(xlim=(-0.4, 2.4))

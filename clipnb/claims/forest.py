@@ -1,5 +1,6 @@
 """How the claims on trial are drawn: a forest plot of all effects, and paired arms as dumbbells."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,19 +55,22 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
     groups = load_claims() if groups is None else groups
     groups = {claim: records for claim, records in groups.items() if records}
     pooled = pool_claims(groups)
-    n_rows = sum(1 + len(records) for records in groups.values())
-    height = 1.5 + ROW * n_rows
+    rows = [(claim, record) for claim, own in groups.items() for record in (None, *own)]
+    titles = [_title_row(claim, record) for claim, record in rows]
+    heights = np.array([1 + 0.6 * title.count("\n") for title in titles])  # of one line or two
+    centres = heights.cumsum() - heights / 2
+    height = 1.5 + ROW * heights.sum()
     fig, ax = plt.subplots(figsize=(11, height), layout="none")
     ax.axvspan(-1, 1, color=GREY, alpha=0.14, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
-    row = 0
-    for claim, records in groups.items():
-        _draw_claim(ax, row, pooled[claim], len(records) > 1)
-        for offset, record in enumerate(records, 1):
-            _draw_record(ax, row + offset, record)
-        row += 1 + len(records)
+    for (claim, record), title, row, tall in zip(rows, titles, centres, heights, strict=True):
+        if record is None:
+            _draw_claim(ax, row, title, pooled[claim], len(groups[claim]) > 1)
+            ax.axhline(row - tall / 2, color=GREY, linewidth=0.4, xmin=-1.0, clip_on=False)
+        else:
+            _draw_record(ax, row, title, record)
     ax.set_xscale("asinh", linear_width=1)
-    ax.set(xlim=(-BORDER, BORDER), ylim=(n_rows - 0.3, -0.9))
+    ax.set(xlim=(-BORDER, BORDER), ylim=(heights.sum() + 0.2, -0.4))
     ax.set_xticks(TICKS, [f"{tick:g}".replace("-", "−") for tick in TICKS], fontsize=9)
     ax.set_xticks([], minor=True)
     ax.set_yticks([])
@@ -80,14 +84,22 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
     return fig
 
 
-def _draw_claim(ax: "Axes", row: int, claim: PooledClaim, has_several: bool) -> None:
+def _title_row(claim: str, record: dict | None) -> str:
+    """Return the title of a claim's row, or of the row of one of its experiments."""
+    if record is None:
+        return wrap_title(claim, CLAIMS[claim][0], 54)
+    indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
+    return textwrap.fill(f"{record['title']} · {record['dataset']}", 62, **indents)
+
+
+def _draw_claim(
+    ax: "Axes", row: float, title: str, claim: PooledClaim, has_several: bool
+) -> None:
     """Draw the row of a claim: its title, its pooled effect as a diamond, and its verdict."""
     colour = COLOURS[claim.verdict]
-    title, _ = CLAIMS[claim.claim]
-    _write_left(ax, row, f"{claim.claim}  {shorten(title, 54)}", fontweight="bold")
+    _write_left(ax, row, title, fontweight="bold")
     verdict = format_verdict(claim.verdict)
     _write_right(ax, row, verdict, colour, fontweight="bold")
-    ax.axhline(row - 0.5, color=GREY, linewidth=0.4, xmin=-1.0, clip_on=False)
     if not has_several or claim.interval is None or not np.isfinite(claim.mean):
         return
     low, high = np.clip(claim.interval, -BORDER, BORDER)
@@ -95,13 +107,12 @@ def _draw_claim(ax: "Axes", row: int, claim: PooledClaim, has_several: bool) -> 
     ax.fill([low, mean, high, mean], [row, row - 0.3, row, row + 0.3], color=colour, zorder=3)
 
 
-def _draw_record(ax: "Axes", row: int, record: dict) -> None:
+def _draw_record(ax: "Axes", row: float, title: str, record: dict) -> None:
     """Draw the row of an experiment: its title, its effect and interval, and its verdict."""
     verdict = record["verdict"]
     colour = COLOURS[verdict]
     is_grey = verdict in (NOT_REACHED, UNFINISHED)
-    name = f"    {shorten(record['title'], 50)} · {record['dataset']}"
-    _write_left(ax, row, name, color=GREY if is_grey else BLACK)
+    _write_left(ax, row, title, color=GREY if is_grey else BLACK)
     _write_right(ax, row, format_verdict(verdict), colour)
     if "mean" not in record:  # not run yet
         return
@@ -128,20 +139,18 @@ def scale_paper_effect(record: dict) -> float:
     return effect / measure_margin(record["margin"], scale)
 
 
-def shorten(text: str, width: int) -> str:
-    """Shorten a text to at most `width` characters, at a word's end, with an ellipsis."""
-    if len(text) <= width:
-        return text
-    return text[: width - 1].rsplit(" ", 1)[0] + "…"
+def wrap_title(claim: str, title: str, width: int = 44) -> str:
+    """Return a claim's name and title, in lines of about `width` characters."""
+    return textwrap.fill(f"{claim}  {title}", width)
 
 
-def _write_left(ax: "Axes", row: int, text: str, **how: object) -> None:
+def _write_left(ax: "Axes", row: float, text: str, **how: object) -> None:
     style = {"fontsize": 8.5, "color": BLACK} | how
     transform = ax.get_yaxis_transform()
     ax.text(-0.97, row, text, transform=transform, va="center", ha="left", **style)
 
 
-def _write_right(ax: "Axes", row: int, text: str, colour: str, **how: object) -> None:
+def _write_right(ax: "Axes", row: float, text: str, colour: str, **how: object) -> None:
     transform = ax.get_yaxis_transform()
     ax.text(1.02, row, text, transform=transform, va="center", color=colour, fontsize=8.5, **how)
 

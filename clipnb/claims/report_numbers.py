@@ -313,33 +313,3 @@ def load_coverage() -> dict | None:
     """Load how often the intervals held the truth in simulations, or None if it was not made."""
     path = results_dir() / "coverage.json"
     return read_json(path) if path.exists() else None
-
-
-def load_full_budget() -> dict | None:
-    """Load the baseline at the budget of its original, or None if it was not made."""
-    path = results_dir() / "full_budget" / "flickr8k.json"
-    return read_json(path) if path.exists() else None
-
-
-WAYS = {
-    "baseline_full": "official split, batches of rows",
-    "baseline_full_images": "official split, batches of images",
-    "leaky": "the original's split of rows",
-}
-
-
-def summarize_full_budget(record: dict) -> dict[str, dict[str, list[float]]]:
-    """Return {way: {what: values by seed}} of the baseline at the budget of its original.
-
-    What: the mean recall of the best and of the last epoch in percent, among as many pairs, and the
-    loss of the last epoch in one batch of all of them. record: as `load_full_budget` returns it.
-    """
-    runs = record["official"] | {"leaky": record["leaky"]}
-    return {
-        text: {
-            "best epoch": [run["best epoch"]["metrics"]["mean_recall"] for run in runs[way]],
-            "last epoch": [run["last epoch"]["metrics"]["mean_recall"] for run in runs[way]],
-            "loss, last epoch": [run["last epoch"]["loss"] for run in runs[way]],
-        }
-        for way, text in WAYS.items()
-    }

@@ -11,7 +11,7 @@ import numpy as np
 from clipnb.claims import CLAIMS
 from clipnb.claims.effects import NO_EFFECT
 from clipnb.claims.first_sitting import FIRST_VERDICTS
-from clipnb.claims.forest import BORDER, COLOURS, GREY, TICKS, shorten
+from clipnb.claims.forest import BORDER, COLOURS, GREY, TICKS, wrap_title
 from clipnb.claims.pooling import PooledClaim, pool_claims, scale_effect
 from clipnb.claims.report_numbers import Groups, grow_interval, rescale_margins
 from clipnb.claims.showing import format_verdict
@@ -85,7 +85,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     that has no effect to show, since it is not finished or not reached, has its verdict alone.
     """
     pooled = [claim for claim in pool_claims(groups).values() if groups[claim.claim]]
-    ax = ax or make_axes(11, 1.3 + 0.31 * len(pooled))
+    ax = ax or make_axes(11, 1.3 + 0.36 * len(pooled))
     ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, claim in enumerate(pooled):
@@ -93,7 +93,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
         verdict = format_verdict(claim.verdict)
         where = ax.get_yaxis_transform()
         ax.text(1.02, row, verdict, transform=where, color=COLOURS[claim.verdict], va="center")
-    names = [f"{claim.claim}  {shorten(CLAIMS[claim.claim][0], 56)}" for claim in pooled]
+    names = [wrap_title(claim.claim, CLAIMS[claim.claim][0]) for claim in pooled]
     ax.set_yticks(range(len(pooled)), names)
     ax.tick_params(axis="y", length=0)
     _scale_in_margins(ax)
@@ -152,7 +152,7 @@ def plot_worlds(groups: Groups, ax: "Axes | None" = None) -> "Axes":
             for world in ("scenes", "flickr8k")
         ]
         if all(own):
-            names.append(f"{claim}  {shorten(CLAIMS[claim][0], 50)}")
+            names.append(wrap_title(claim, CLAIMS[claim][0]))
             rows.append([np.mean([scale_effect(r) for r in part], axis=0) for part in own])
     ax = ax or make_axes(10, 1.6 + 0.5 * max(len(rows), 1))
     ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
@@ -186,12 +186,13 @@ def plot_margins(groups: Groups, factors: Sequence[float] = FACTORS) -> "Axes":
     groups: of all claims, because of the correction for many tests.
     """
     claims = [claim for claim in groups if groups[claim]]
-    ax = make_axes(10, 1.5 + 0.26 * len(claims))
+    ax = make_axes(10, 1.5 + 0.36 * len(claims))
     for column, factor in enumerate(factors):
+        pooled = rescale_margins(groups, factor)
         for row, claim in enumerate(claims):
-            verdict = rescale_margins(groups, factor)[claim].verdict
+            verdict = pooled[claim].verdict
             _draw_tile(ax, column, row, MARKS[verdict], COLOURS[verdict])
-    names = [f"{claim}  {shorten(CLAIMS[claim][0], 56)}" for claim in claims]
+    names = [wrap_title(claim, CLAIMS[claim][0]) for claim in claims]
     ax.set_yticks(range(len(claims)), names)
     labels = [f"{factor:g}" if factor != 1 else "as in the\nprotocols" for factor in factors]
     ax.set_xticks(range(len(factors)), labels)

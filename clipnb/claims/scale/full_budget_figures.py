@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipnb.claims.forest import GREY
-from clipnb.claims.report_numbers import summarize_full_budget
 from clipnb.markdown import markdown_table
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 from clipnb.recipes import BASELINE, BASELINE_FULL, BASELINE_FULL_IMAGES, BASELINE_ROWS
@@ -156,6 +155,23 @@ def find_best_share(history: Sequence[dict]) -> float:
     """Return after which part of a training dev recall is highest, in percent."""
     recalls = [row["dev_mean_recall"] for row in history]
     return 100 * (1 + int(np.argmax(recalls))) / len(recalls)
+
+
+def summarize_full_budget(record: dict) -> dict[str, dict[str, list[float]]]:
+    """Return {label of a way: {what: values by seed}}.
+
+    What: the mean recall of the best and of the last epoch in percent, among as many pairs, and the
+    loss of the last epoch in one batch of all of them. record: as `load_full_budget` returns it.
+    """
+    runs = read_ways(record)
+    return {
+        label: {
+            "best epoch": read_metric(runs[way], "best epoch", "mean_recall"),
+            "last epoch": read_metric(runs[way], "last epoch", "mean_recall"),
+            "loss, last epoch": [run["last epoch"]["loss"] for run in runs[way]],
+        }
+        for way, (label, _) in WAYS.items()
+    }
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -117,7 +117,6 @@ def plot_forecast(record: dict, ax: "Axes") -> None:
     ax.plot(*where, marker="*", label="held out: measured", **star)
     ax.set_ylim(bottom=0.6 * min(lines.held_out_error, lines.power_law))
     _finish_law(ax, f"A forecast: {describe_seeds(record)}")
-    ax.legend(fontsize=9, loc="lower left")
 
 
 def _finish_law(ax: "Axes", title: str) -> None:
@@ -129,7 +128,7 @@ def _finish_law(ax: "Axes", title: str) -> None:
     ax.tick_params(axis="y", which="minor", labelsize=9)
     ax.set(title=title, xlabel="multiply-adds of training, forward (log)")
     ax.set_ylabel("error (percent, log)")
-    ax.legend(fontsize=9)
+    ax.legend(fontsize=9, loc="lower left")
 
 
 def describe_forecast(record: dict) -> str:
