@@ -9,7 +9,7 @@ import pytest
 from claim_parts import make_record, make_toy
 
 from clipnb import claims
-from clipnb.claims import CLAIMS, forest, protocols, running, showing
+from clipnb.claims import CLAIMS, forest, load_experiments, protocols, running, showing
 from clipnb.claims.experiment import Gate
 from clipnb.claims.verdicts import MARKS, VERDICTS
 
@@ -196,15 +196,15 @@ def test_the_papers_effect_is_told_in_our_margins():
     assert forest.scale_paper_effect(ratio) == pytest.approx(2)
 
 
-def test_the_forest_fits_forty_five_experiments():
+def test_the_forest_fits_all_experiments_with_their_titles():
     rng = np.random.default_rng(0)
     groups = {}
-    for number, claim in enumerate([*CLAIMS, *CLAIMS][:45]):
+    for experiment in load_experiments().values():
         mean = float(rng.normal(2, 4))
-        record = make_record(str(number), claim, mean, (mean - 2, mean + 2))
-        groups.setdefault(claim, []).append(record)
+        record = make_record(experiment.name, experiment.claim, mean, (mean - 2, mean + 2))
+        groups.setdefault(experiment.claim, []).append(record | {"title": experiment.title})
     fig = forest.plot_forest(groups)
-    n_rows = 45 + len(CLAIMS)
+    n_rows = len(load_experiments()) + len(groups)
     assert fig.get_size_inches()[1] / n_rows > 0.2, "inches for a row of 8.5 points"
     fig.canvas.draw()
     titles = fig.axes[0].texts[::2]  # a title and a verdict in each row

@@ -39,6 +39,7 @@ COLOURS = {
 TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 BORDER = 30  # margins; what lies beyond gets an arrow
 ROW = 0.25  # inches
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def plot_forest(groups: Groups | None = None) -> "Figure":
@@ -87,14 +88,13 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
 def _title_row(claim: str, record: dict | None) -> str:
     """Return the title of a claim's row, or of the row of one of its experiments."""
     if record is None:
-        return wrap_title(claim, CLAIMS[claim][0], 54)
+        return wrap_title(claim, CLAIMS[claim][0], 58)
     indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
-    return textwrap.fill(f"{record['title']} · {record['dataset']}", 62, **indents)
+    dataset = record["dataset"].replace(" ", NO_BREAK)
+    return textwrap.fill(f"{record['title']}{NO_BREAK}·{NO_BREAK}{dataset}", 68, **indents)
 
 
-def _draw_claim(
-    ax: "Axes", row: float, title: str, claim: PooledClaim, has_several: bool
-) -> None:
+def _draw_claim(ax: "Axes", row: float, title: str, claim: PooledClaim, has_several: bool) -> None:
     """Draw the row of a claim: its title, its pooled effect as a diamond, and its verdict."""
     colour = COLOURS[claim.verdict]
     _write_left(ax, row, title, fontweight="bold")

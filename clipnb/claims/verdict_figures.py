@@ -98,7 +98,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     ax.tick_params(axis="y", length=0)
     _scale_in_margins(ax)
     ax.set_ylim(len(pooled) - 0.4, -0.6)
-    ax.set_title("What each claim's experiments say together", loc="left", x=-1.15)
+    ax.set_title("What each claim's experiments say together", loc="left")
     return ax
 
 
@@ -200,7 +200,7 @@ def plot_margins(groups: Groups, factors: Sequence[float] = FACTORS) -> "Axes":
     ax.grid(visible=False)
     ax.set(xlim=(-0.5, len(factors) - 0.5), ylim=(len(claims) - 0.5, -0.5))
     ax.set_xlabel("times the margin")
-    ax.set_title("The verdicts with smaller and with larger margins", loc="left", x=-0.97)
+    ax.set_title("The verdicts with smaller and with larger margins", loc="left")
     _explain_marks(ax)
     return ax
 
