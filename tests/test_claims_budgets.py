@@ -32,7 +32,7 @@ def make_budgets(effects, paper_effect=None, freedom=None, scale="linear", margi
         for mean, low, high in effects
     ]
     record["budgets"] = [
-        budgets.describe_budget(share, {}, [0, 1, 2], each, share != "a quarter")
+        {"share": share, "changed": {}, "seeds": [0, 1, 2], "reached": share != "a quarter", **each}
         for share, each in zip(budgets.SHARES, own, strict=True)
     ]
     return record
@@ -44,17 +44,23 @@ def test_an_effect_is_measured_at_three_budgets(toy, tmp_path):
     MEASURED.clear()
     path = budgets.record_budgets("toy", 2)
     assert MEASURED == [0, 1, 0, 1]  # two seeds of each smaller budget; the full one is on record
-    record = json.loads((tmp_path / "results" / "budgets" / "toy.json").read_text())
     assert path.endswith("toy.json")
-    quarter, half, full = record["budgets"]
+    quarter, half, full = budgets.load_budgets()["toy"]["budgets"]
     assert quarter["changed"] == {"gain": -0.5}
     assert quarter["mean"] < half["mean"] < full["mean"]
     on_record = json.loads((tmp_path / "results" / RECORDS / "toy.json").read_text())
     assert full["mean"] == on_record["mean"]
     assert full["seeds"] == [0, 1, 2]
-    assert budgets.load_budgets() == {"toy": record}
     budgets.record_budgets("toy", 2)
     assert MEASURED == [0, 1, 0, 1]  # the cache knows them
+
+
+def test_the_full_budget_has_all_seeds_that_its_record_has(toy):
+    protocols.write_protocol(toy)
+    running.record_experiment(toy, [0])
+    budgets.record_budgets("toy", 2)
+    running.record_experiment(toy, [1, 2])
+    assert budgets.load_budgets()["toy"]["budgets"][-1]["seeds"] == [0, 1, 2]
 
 
 def test_budgets_need_a_full_record_and_a_known_name(toy, capsys):

@@ -104,22 +104,18 @@ OTHER_MEASURES: dict[str, Callable] = {"zero_shot": measure_kinds, "retrieval_sc
 def record_budgets(name: str, n_seeds: int = N_SEEDS) -> str:
     """Measure an experiment at a quarter and at half of its budget, and write the record.
 
-    The full budget comes from the experiment's own record. It goes on seed by seed where it was
-    interrupted. Returns the path. Raises ValueError if the experiment has no full record, or if
-    none of its settings is a budget.
+    It goes on seed by seed where it was interrupted. Returns the path. Raises ValueError if the
+    experiment has no record of its full budget, or if none of its settings is a budget.
     """
     if name not in BUDGETS:
         raise ValueError(f"{name} has no smaller budgets; these have: {', '.join(BUDGETS)}.")
-    experiment, full = find_experiment(name), load_claim(name)
-    if full is None:
+    experiment = find_experiment(name)
+    if load_claim(name) is None:
         raise ValueError(f"{name} has no full record: run `clipnb experiment {name}` first.")
     budgets = [
         measure_budget(experiment, share, changed, n_seeds)
         for share, changed in zip(SHARES, BUDGETS[name], strict=False)
     ]
-    on_trial = full["effects"][full["effect"]]
-    is_reached = not any(is_closed(gate, full["effects"]) for gate in experiment.protocol.gates)
-    budgets.append(describe_budget(SHARES[-1], {}, full["seeds"], on_trial, is_reached))
     record = {
         **describe_experiment(experiment),
         "budgets": budgets,
@@ -144,15 +140,16 @@ def measure_budget(experiment: Experiment, share: str, changed: dict, n_seeds: i
     on_trial, *_ = experiment.effects
     needed = {on_trial, *(gate.effect for gate in experiment.protocol.gates)}
     effects = {name: estimate_effect(experiment.effects[name], runs) for name in needed}
-    is_reached = not any(is_closed(gate, effects) for gate in experiment.protocol.gates)
-    return describe_budget(share, changed, seeds, effects[on_trial], is_reached)
+    return describe_budget(share, changed, seeds, effects, experiment)
 
 
 def describe_budget(
-    share: str, changed: dict, seeds: Sequence[int], effect: dict, is_reached: bool
+    share: str, changed: dict, seeds: Sequence[int], effects: dict, experiment: Experiment
 ) -> dict:
-    """Return a budget's entry in a record. is_reached: all gates of the protocol are open."""
-    kept = {key: effect[key] for key in ("mean", "interval", "freedom", "values")}
+    """Return a budget's entry in a record: its effect on trial, and whether all gates are open."""
+    on_trial, *_ = experiment.effects
+    kept = {key: effects[on_trial][key] for key in ("mean", "interval", "freedom", "values")}
+    is_reached = not any(is_closed(gate, effects) for gate in experiment.protocol.gates)
     return {"share": share, "changed": changed, "seeds": list(seeds), "reached": is_reached, **kept}
 
 
@@ -160,9 +157,19 @@ def describe_budget(
 
 
 def load_budgets() -> dict[str, dict]:
-    """Load the records of all experiments that were measured at three budgets, by name."""
+    """Load the records of all experiments that were measured at three budgets, by name.
+
+    The full budget comes from the experiment's own record, with all seeds that it has today.
+    """
     paths = {name: results_dir() / "budgets" / f"{name}.json" for name in BUDGETS}
-    return {name: read_json(path) for name, path in paths.items() if path.exists()}
+    records = {name: read_json(path) for name, path in paths.items() if path.exists()}
+    for name, record in records.items():
+        full = load_claim(name)
+        all_of_it = describe_budget(
+            SHARES[-1], {}, full["seeds"], full["effects"], find_experiment(name)
+        )
+        record["budgets"] = [*record["budgets"], all_of_it]
+    return records
 
 
 def scale_budgets(record: dict) -> np.ndarray:
