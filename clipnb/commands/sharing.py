@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from clipnb.commands.galleries import (
     check_place,
-    escape,
     find_bank,
     open_gallery,
     split_place,
 )
 from clipnb.commands.options import AddCommand
 from clipnb.commands.runs import add_run_options, choose_run
+from clipnb.places import escape
 
 if TYPE_CHECKING:
     from clipnb.runs import Run
