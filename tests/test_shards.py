@@ -119,6 +119,12 @@ def test_nothing_else_in_a_folder_is_touched(numbered, shards, tmp_path):
     assert [path.name for path in photos.iterdir()] == ["me.jpg"]
 
 
+def test_a_folder_that_finder_looked_at_is_empty(numbered, tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"\xff")
+    assert write_shards(numbered, tmp_path)["pairs"] == 300
+    assert (tmp_path / ".DS_Store").read_bytes() == b"\xff"
+
+
 def test_without_the_library_one_line_says_what_to_install(numbered, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'clipnb\[shards\]'"):
