@@ -16,6 +16,7 @@ from clipnb.model import CLIP
 from clipnb.search.words import is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.checks import check_classes
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.exam import Exam, join, read_exam
 from clipnb.widgets.images import format_image
@@ -62,6 +63,7 @@ class PromptLab(WholeWidget):
         templates: Sequence[str] = ("a {}",),
     ):
         super().__init__()
+        check_classes(list(truth), list(classes), len(images))
         self.model = model
         self.tokenizer = tokenizer
         self.images = images
