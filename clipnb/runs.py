@@ -201,6 +201,7 @@ def save_state(
 
     partial: what else is needed to go on in the middle of an epoch; None after a whole one.
     """
+    tokenizer = run.folder / "tokenizer.json"  # CLIP's own is in no folder of a run
     state = {
         "model": read_learned_state(model),
         "average": read_learned_state(run.model),
@@ -208,6 +209,7 @@ def save_state(
         "history": run.history,
         "metrics": run.metrics,
         "partial": partial,
+        "tokenizer_checksum": checksum_file(tokenizer) if tokenizer.exists() else None,
     }
     # Into an open file: if the disk is full, that says so, and torch alone would not.
     with replace_when_done(run.folder / "state.pt") as temporary, open(temporary, "wb") as file:
@@ -220,11 +222,10 @@ def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
-def note_checksums(run: Run) -> None:
-    """Add the checksums of the weights and of the run's own tokenizer to its metrics."""
-    for key, name in CHECKSUMS.items():
-        if (run.folder / name).exists():  # CLIP's tokenizer is in no folder of a run
-            run.metrics[key] = checksum_file(run.folder / name)
+def compute_checksums(folder: Path) -> dict[str, int]:
+    """Return the checksums of weights and own tokenizer of a run, by their keys in `CHECKSUMS`."""
+    paths = {key: folder / name for key, name in CHECKSUMS.items()}
+    return {key: checksum_file(path) for key, path in paths.items() if path.exists()}
 
 
 # ---- reading ---------------------------------------------------------------------------------
@@ -247,6 +248,7 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict 
         optimizer.load_state_dict(state["optimizer"])
         run.history = state["history"]
         run.metrics = state["metrics"]
+    check_checksums(run.folder, {"tokenizer_checksum": state.get("tokenizer_checksum")}, advice)
     return state.get("partial")
 
 
@@ -306,20 +308,30 @@ def read_history(folder: Path, advice: Callable[[], str]) -> list[dict]:
     return history
 
 
+def check_checksums(folder: Path, noted: dict, advice: str | Callable[[], str]) -> None:
+    """Raise ValueError, naming the file, if a file has another checksum than was noted of it.
+
+    noted: some of `CHECKSUMS`, beside others. What earlier versions did not note is not compared.
+    """
+    for key, name in CHECKSUMS.items():
+        if noted.get(key) is None:
+            continue
+        with name_damage(folder / name, advice):
+            if noted[key] != checksum_file(folder / name):
+                raise ValueError("its bytes are not those of this run")
+
+
 def read_weights(folder: Path, metrics: dict, advice: Callable[[], str]) -> dict[str, Tensor]:
     """Read the weights of a finished run.
 
     Raises ValueError, naming the file, if the weights are damaged, or if they or the tokenizer are
-    not those that the metrics were measured with. Earlier versions noted no checksums.
+    not those that the metrics were measured with.
     """
     with name_damage(folder / "model.safetensors", advice):
         weights = safetensors.torch.load_file(folder / "model.safetensors")
         if bad := [name for name, each in weights.items() if not each.isfinite().all()]:
             raise ValueError(f"{bad[0]} holds NaN or infinity")
-    for key, name in CHECKSUMS.items():
-        with name_damage(folder / name, advice):
-            if key in metrics and metrics[key] != checksum_file(folder / name):
-                raise ValueError("its bytes are not those of this run")
+    check_checksums(folder, metrics, advice)
     return weights
 
 

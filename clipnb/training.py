@@ -167,7 +167,7 @@ def train_in_folder(
         if len(dev_set) < runs.FEW_DEV_IMAGES:
             run.metrics |= runs.describe_few_images(run, dev_set)
             warnings.warn(run.metrics["warning"], stacklevel=5)
-        runs.note_checksums(run)
+        run.metrics |= runs.compute_checksums(work)
         write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
         run_folders.install_next(folder)
 

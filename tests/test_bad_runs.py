@@ -224,19 +224,27 @@ def test_a_flipped_bit_in_the_weights_is_noticed(damaged):
     check_message(error, "model.safetensors", "not those of this run", "Train it again")
 
 
-def test_a_tokenizer_of_another_run_is_noticed(damaged):
-    """With as many ids, the same words would silently mean other rows of the embedding."""
-    folder, _ = damaged
-    path = folder / "tokenizer.json"
+def exchange_words(path):
+    """Let two words of a tokenizer have each other's id."""
     stored = json.loads(path.read_text())
     ids = stored["model"]["vocab"]
     *_, first, second = ids
     ids[first], ids[second] = ids[second], ids[first]
     path.write_text(json.dumps(stored))
-    for use in (load_run, lambda folder: open_start(folder)):
+
+
+def test_a_tokenizer_of_another_run_is_noticed(damaged):
+    """With as many ids, the same words would silently mean other rows of the embedding."""
+    folder, recipe = damaged
+    exchange_words(folder / "tokenizer.json")
+    for use in (load_run, open_start):
         with pytest.raises(ValueError) as error:
             use(folder)
         check_message(error, "tokenizer.json is damaged", "not those of this run", "rain")
+    (folder / "metrics.json").unlink()  # the run is unfinished
+    with pytest.raises(ValueError) as error:
+        train(recipe, resume=True)
+    check_message(error, "tokenizer.json is damaged", "not those of this run", "without resume")
 
 
 def test_a_run_of_an_earlier_version_has_no_checksums(damaged):
