@@ -30,6 +30,7 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
+            check_working_folder()
             arguments = parse_arguments()
             if arguments.data_dir:
                 os.environ["CLIPNB_DATA"] = arguments.data_dir
@@ -44,9 +45,20 @@ def main() -> None:
     except ModuleNotFoundError as error:
         hint = "" if "pip install" in str(error) else ALL_LIBRARIES
         fail(f"{error}{hint}")
+    except MemoryError:
+        fail("there is too little memory; end other programs, or take fewer or smaller images.")
     except (OSError, ValueError, RuntimeError) as error:
         fail(describe_error(error))
     sys.exit(status or 0)
+
+
+def check_working_folder() -> None:
+    """Raise FileNotFoundError, in a sentence, if the folder of the terminal is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        message = "the folder that you are in was deleted or moved; go to another one with cd."
+        raise FileNotFoundError(message) from None
 
 
 def fail(message: str) -> None:

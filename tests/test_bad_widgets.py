@@ -127,6 +127,14 @@ def test_vectors_alone_can_be_shown_by_images_of_ones_own(index):
     widget.close()
 
 
+@pytest.mark.parametrize("classes", [["Ba\u0308r", "cat"], ["B\u00e4r", "cat"]])
+def test_an_accent_may_be_a_character_of_its_own(classes, index):
+    """A Mac writes the names of files so, and both look the same."""
+    lab = make_lab(index, ["B\u00e4r", "cat"] * 4, classes)
+    assert lab.status.value.startswith(f"{lab.accuracy:.0f} % of the 8 images")
+    lab.close()
+
+
 @pytest.mark.parametrize("image", [Image.new("RGB", (0, 5)), np.zeros((3, 0, 5), dtype=np.uint8)])
 def test_an_image_without_pixels_is_no_query(image, index):
     with pytest.raises(ValueError) as error:
