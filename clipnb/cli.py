@@ -1,7 +1,8 @@
 """The command line: `clipnb`, or `python -m clipnb`, followed by a command.
 
 The commands are in clipnb/commands, one module a family. A command prints its results on stdout,
-and what it says about them on stderr.
+and what it says about them on stderr. This module is imported before Ctrl-C can be told in a line,
+so it imports nothing that takes time: the commands import that when they are asked for.
 """
 
 import os
@@ -11,44 +12,58 @@ from argparse import ArgumentParser, HelpFormatter, Namespace, RawDescriptionHel
 from collections.abc import Callable
 
 from clipnb import __version__
-from clipnb.commands import galleries, runs, search, shards, sharing, studies, training, trials
+from clipnb.places import escape
 
 ALL_LIBRARIES = ". Try: pip install 'clipnb[experiments,widgets]'"
 FAILED = 2  # the exit status of an error. As with grep, 1 means that nothing was found.
+STOPPED = 130  # the exit status after Ctrl-C, as shells have it
 
 
 def main() -> None:
     """Run a command.
 
-    Expected errors and warnings are printed in one line on stderr, without a traceback. The exit
-    status is 0, or what the command returned; 2 after an error, 130 after Ctrl-C.
+    Expected errors, warnings and Ctrl-C are printed in one line on stderr, without a traceback. The
+    exit status is 0, or what the command returned; 2 after an error, 130 after Ctrl-C.
     """
     if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
         sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal knows every letter
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
+            check_working_folder()
             arguments = parse_arguments()
             if arguments.data_dir:
                 os.environ["CLIPNB_DATA"] = arguments.data_dir
             status = arguments.run_command(arguments)
             print(end="", flush=True)  # now, where it may fail; there may be no stdout at all
     except KeyboardInterrupt:
-        sys.exit(130)
+        print("clipnb: stopped by Ctrl-C.", file=sys.stderr)
+        sys.exit(STOPPED)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except ModuleNotFoundError as error:
         hint = "" if "pip install" in str(error) else ALL_LIBRARIES
         fail(f"{error}{hint}")
+    except MemoryError:
+        fail("there is too little memory; end other programs, or take fewer or smaller images.")
     except (OSError, ValueError, RuntimeError) as error:
         fail(describe_error(error))
     sys.exit(status or 0)
 
 
+def check_working_folder() -> None:
+    """Raise FileNotFoundError, in a sentence, if the folder of the terminal is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        message = "the folder that you are in was deleted or moved; go to another one with cd."
+        raise FileNotFoundError(message) from None
+
+
 def fail(message: str) -> None:
     """Print an error on stderr and exit. A name in it must not act on the terminal."""
-    lines = [galleries.escape(line) for line in message.split("\n")]
+    lines = [escape(line) for line in message.split("\n")]
     print("clipnb:", "\n".join(lines), file=sys.stderr)
     sys.exit(FAILED)
 
@@ -63,7 +78,7 @@ def describe_error(error: Exception) -> str:
 
 def print_warning(message: Warning | str, *details: object) -> None:
     """Print a warning in one line, without the place in the code that it comes from."""
-    print(f"clipnb: {galleries.escape(str(message))}", file=sys.stderr)
+    print(f"clipnb: {escape(str(message))}", file=sys.stderr)
 
 
 # ---- the parser ------------------------------------------------------------------------------
@@ -91,6 +106,8 @@ def parse_arguments() -> Namespace:
 
 def build_parser() -> ArgumentParser:
     """Build the parser of all commands and their options."""
+    from clipnb.commands import galleries, runs, search, shards, sharing, studies, training, trials
+
     parser = ArgumentParser(
         "clipnb",
         description="CLIP from scratch: train it, judge it, search with it.",

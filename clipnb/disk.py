@@ -33,6 +33,8 @@ MOST_CHECKED = 128 * MEGABYTE  # so much of a file is read for its checksum
 # The name of a temporary folder says for which path it is, and which process made it.
 HOLDER = re.compile(r"\.(?P<name>.+)~(?P<process>\d+)@(?P<host>[\w.]+)-\w+")
 OLD = ".old"  # what stood in the place of a new folder, until that is there
+# Finder and Explorer put these into any folder that somebody looks at.
+LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
 N_RANDOM = 8  # letters that tempfile adds to a name
 MOST_DIGITS = 300  # of an integer in JSON; a longer one is not even a float
 
@@ -47,6 +49,7 @@ def replace_when_done(path: str | Path, replace_folder: bool = False) -> Iterato
 
     replace_folder: `path` may be a folder with something in it, because clipnb has made all of it.
     Otherwise such a folder is refused with FileExistsError, so that nobody loses what is in it.
+    What Finder and Explorer put into a folder is no obstacle, and stays there.
     A full or read-only disk is told as an OSError in a sentence, with the variable that chooses
     another disk, and a path that cannot be as `check_path` does.
     """
@@ -75,7 +78,7 @@ def replace_when_done(path: str | Path, replace_folder: bool = False) -> Iterato
 def refuse_folder(path: str | Path) -> None:
     """Raise FileExistsError if a path is a folder with anything in it."""
     path = Path(path)
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and list_entries(path):
         raise FileExistsError(
             f"{display_path(path)} is a folder with something in it, and nothing of it was "
             "touched. Choose another name."
@@ -89,13 +92,27 @@ def _move_into_place(new: Path, path: Path, old: Path) -> None:
             os.replace(path, old)
         try:
             os.replace(new, path)
-            return
+            break
         except BaseException as error:
             if os.path.lexists(old):
                 os.replace(old, path)
             elif isinstance(error, OSError) and path.is_dir():
                 continue  # another process made the same folder at this very moment
             raise
+    if old.is_dir() and path.is_dir():
+        for name in set(os.listdir(old)) - list_entries(old):
+            with contextlib.suppress(OSError):
+                os.replace(old / name, path / name)
+
+
+def list_entries(folder: str | Path) -> set[str]:
+    """List the names in a folder, without what Finder and Explorer put into any folder.
+
+    Beside a file on a disk of another system macOS writes a second one, named as the file after
+    "._".
+    """
+    names = set(os.listdir(folder))
+    return {name for name in names if name.lower() not in LITTER and not name.startswith("._")}
 
 
 def write_file(path: str | Path, content: str | bytes) -> None:

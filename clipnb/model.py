@@ -16,6 +16,7 @@ from clipnb.encoders import (
     ViT,
 )
 from clipnb.preprocess import DEFAULT, Preprocess, choose_preprocess
+from clipnb.recipe_checks import PATCH_SIZE
 from clipnb.recipes import Recipe
 from clipnb.towers import published
 from clipnb.towers.libraries import LIBRARIES
@@ -98,12 +99,12 @@ def make_residual_cnn(recipe: Recipe) -> nn.Module:
 
 def make_vit(recipe: Recipe) -> nn.Module:
     """Make the vision transformer of a recipe."""
-    return ViT(recipe.image_size)
+    return ViT(recipe.image_size, PATCH_SIZE)
 
 
 def make_clip_vit(recipe: Recipe) -> nn.Module:
     """Make a small vision transformer with the parts of the published ones."""
-    return ViT(recipe.image_size, pooling="class")
+    return ViT(recipe.image_size, PATCH_SIZE, pooling="class")
 
 
 def make_tiny_cnn(recipe: Recipe) -> nn.Module:

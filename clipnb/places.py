@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository, unless clipnb is a copy elsewhere
@@ -177,6 +178,16 @@ def display_value(value: object) -> str:
     except ValueError:  # Python writes no integer that is as long as this one
         return "a number of thousands of digits"
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
+
+
+def escape(text: str) -> str:
+    """Write control characters as Python does: a name must not act on the terminal."""
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in ("Cc", "Cs")
+        else letter
+        for letter in text
+    )
 
 
 def name_variable(path: str | Path) -> str | None:

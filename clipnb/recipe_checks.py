@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # The smallest and the largest value of each field that is a number. A value outside is a slip.
 RANGES = {
-    "image_width": (1, 8192),
+    "image_width": (8, 8192),  # the first stage of residual_cnn has an eighth of it
     "image_depth": (1, 100),
     "image_size": (4, 2048),
     "vocab_size": (2, 1_000_000),
@@ -37,6 +37,7 @@ RANGES = {
     "token_dropout": (0, 0.99),
     "lora_rank": (0, 4096),
 }
+PATCH_SIZE = 8  # pixels a side of a patch of vit and clip_vit
 
 
 def take_plain_value(value: object, hint: type) -> object:
@@ -89,6 +90,13 @@ def check_together(recipe: "Recipe") -> None:
             f"{recipe.vocab_size:,} rows; set vocab_size=49408.",
         )
     has_positions = recipe.image_encoder in ("vit", "clip_vit")
+    if has_positions and recipe.image_size % PATCH_SIZE:
+        refuse(
+            recipe,
+            f"{recipe.image_encoder} cuts an image into patches of {PATCH_SIZE} px, which do not "
+            f"fill {recipe.image_size} px; set image_size to a multiple of {PATCH_SIZE} from "
+            f"{PATCH_SIZE} to {RANGES['image_size'][1]:,}.",
+        )
     has_positions |= recipe.image_encoder.startswith(("clip/", "timm/vit"))
     if has_positions and recipe.crop_size not in (0, recipe.image_size):
         refuse(

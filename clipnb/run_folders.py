@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from clipnb.datasets import versioned_name
-from clipnb.disk import HOLDER, parse_json, read_json
+from clipnb.disk import HOLDER, list_entries, parse_json, read_json
 from clipnb.places import display_value, is_device
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
@@ -112,12 +112,14 @@ def find_work_folder(folder: Path) -> Path:
 def is_work_folder(path: Path) -> bool:
     """Tell whether a path is a folder that is empty, or has files of a run and nothing else.
 
+    What Finder and Explorer put into any folder does not count.
+
     The names of the files alone do not show it: others call a file metrics.json too. So its recipe
     or its metrics are read.
     """
     if path.is_symlink() or not path.is_dir():
         return False
-    names = {name for name in os.listdir(path) if not HOLDER.fullmatch(name)}
+    names = {name for name in list_entries(path) if not HOLDER.fullmatch(name)}
     own_keys = {"recipe.json": "recipe", "metrics.json": "dev"}
     is_ours = any(_has_key(path / name, key) for name, key in own_keys.items())
     return not names or (names <= FILES and is_ours)
@@ -344,6 +346,7 @@ def describe_init(init: str | Path) -> dict[str, str]:
     name = split_published_name(init)
     if name is None:
         folder = find_run(init)
+        install_next(folder)
         start = {"run": folder.name, "weights": digest_file(folder / "model.safetensors")}
         if folder.resolve() != (cache_dir() / "runs" / folder.name).resolve():
             start["path"] = str(folder.resolve())

@@ -7,8 +7,9 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import safetensors.torch
@@ -46,6 +47,8 @@ from clipnb.tuning import merge_lora
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
+# A number in the metrics of a run, and the file whose checksum it is.
+CHECKSUMS = {"weights_checksum": "model.safetensors", "tokenizer_checksum": "tokenizer.json"}
 COLUMNS = ("epoch", "loss", "logit_scale", "dev_mean_recall", "seconds")  # of a history
 
 
@@ -54,8 +57,9 @@ class Run:
     """A trained model and all that belongs to it.
 
     history: one dict per epoch. metrics: the recalls on dev of the weights that were kept, and
-    their epoch; the images seen and the seconds of training of all epochs; and `weights_checksum`,
-    by which `load_run` notices weights that are damaged or of another run. With few images on dev
+    their epoch; the images seen and the seconds of training of all epochs; and `weights_checksum`
+    and `tokenizer_checksum`, by which a reader of the run notices that one of the two is damaged
+    or of another run. With few images on dev
     also their number `n_dev`, the 95 % intervals `dev_intervals`, and a `warning` in words. If
     encoders were frozen or changed by LoRA, `learned_parameters` says how many numbers learned.
     init: the run or the published model whose weights this one started from (see `describe_init`),
@@ -197,6 +201,7 @@ def save_state(
 
     partial: what else is needed to go on in the middle of an epoch; None after a whole one.
     """
+    tokenizer = run.folder / "tokenizer.json"  # CLIP's own is in no folder of a run
     state = {
         "model": read_learned_state(model),
         "average": read_learned_state(run.model),
@@ -204,6 +209,7 @@ def save_state(
         "history": run.history,
         "metrics": run.metrics,
         "partial": partial,
+        "tokenizer_checksum": checksum_file(tokenizer) if tokenizer.exists() else None,
     }
     # Into an open file: if the disk is full, that says so, and torch alone would not.
     with replace_when_done(run.folder / "state.pt") as temporary, open(temporary, "wb") as file:
@@ -214,6 +220,12 @@ def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
     """Return the state of a model without its frozen parameters: they stay as they were loaded."""
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+
+
+def compute_checksums(folder: Path) -> dict[str, int]:
+    """Return the checksums of weights and own tokenizer of a run, by their keys in `CHECKSUMS`."""
+    paths = {key: folder / name for key, name in CHECKSUMS.items()}
+    return {key: checksum_file(path) for key, path in paths.items() if path.exists()}
 
 
 # ---- reading ---------------------------------------------------------------------------------
@@ -236,6 +248,7 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict 
         optimizer.load_state_dict(state["optimizer"])
         run.history = state["history"]
         run.metrics = state["metrics"]
+    check_checksums(run.folder, {"tokenizer_checksum": state.get("tokenizer_checksum")}, advice)
     return state.get("partial")
 
 
@@ -273,6 +286,55 @@ def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
         return load_tokenizer(path, recipe.context_length)
 
 
+def read_metrics(folder: Path, advice: Callable[[], str]) -> dict:
+    """Read the metrics of a finished run. Raises ValueError if they are damaged."""
+    with name_damage(folder / "metrics.json", advice):
+        metrics = parse_json((folder / "metrics.json").read_text(encoding="utf-8"))
+        check_metrics(metrics)
+    return metrics
+
+
+def read_history(folder: Path, advice: Callable[[], str]) -> list[dict]:
+    """Read the history of a finished run. Raises ValueError if it is damaged."""
+    with (
+        name_damage(folder / "history.csv", advice),
+        open(folder / "history.csv", newline="", encoding="utf-8") as file,
+    ):
+        rows = list(csv.DictReader(file))
+        history = [{key: float(value) for key, value in row.items()} for row in rows]
+        if not history:
+            raise ValueError("it holds no epoch")
+        check_history(history)
+    return history
+
+
+def check_checksums(folder: Path, noted: dict, advice: str | Callable[[], str]) -> None:
+    """Raise ValueError, naming the file, if a file has another checksum than was noted of it.
+
+    noted: some of `CHECKSUMS`, beside others. What earlier versions did not note is not compared.
+    """
+    for key, name in CHECKSUMS.items():
+        if noted.get(key) is None:
+            continue
+        with name_damage(folder / name, advice):
+            if noted[key] != checksum_file(folder / name):
+                raise ValueError("its bytes are not those of this run")
+
+
+def read_weights(folder: Path, metrics: dict, advice: Callable[[], str]) -> dict[str, Tensor]:
+    """Read the weights of a finished run.
+
+    Raises ValueError, naming the file, if the weights are damaged, or if they or the tokenizer are
+    not those that the metrics were measured with.
+    """
+    with name_damage(folder / "model.safetensors", advice):
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        if bad := [name for name, each in weights.items() if not each.isfinite().all()]:
+            raise ValueError(f"{bad[0]} holds NaN or infinity")
+    check_checksums(folder, metrics, advice)
+    return weights
+
+
 def load_run(
     folder: str | Path,
     recipe: Recipe | None = None,
@@ -296,16 +358,11 @@ def load_run(
         raise FileNotFoundError(
             f"the run in {display_path(folder)} is unfinished. Go on with it: `{command}`."
         )
-
-    def advise() -> str:
-        return f"Train it again: `{format_command(folder, found, found_seed)}`."
-
+    advise = partial(advise_training, folder, found, found_seed)
     tokenizer = load_run_tokenizer(folder, found)
     model = create_model(found)
-    with name_damage(folder / "model.safetensors", advise):
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
-        if bad := [name for name, each in weights.items() if not each.isfinite().all()]:
-            raise ValueError(f"{bad[0]} holds NaN or infinity")
+    metrics = read_metrics(folder, advise)
+    weights = read_weights(folder, metrics, advise)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -313,24 +370,14 @@ def load_run(
             f"the weights in {display_path(folder)} do not fit the encoders of this version of "
             "clipnb. Nothing was loaded; delete the folder and train again."
         ) from error
-    with (
-        name_damage(folder / "history.csv", advise),
-        open(folder / "history.csv", newline="", encoding="utf-8") as file,
-    ):
-        rows = list(csv.DictReader(file))
-        history = [{key: float(value) for key, value in row.items()} for row in rows]
-        if not history:
-            raise ValueError("it holds no epoch")
-        check_history(history)
-    with name_damage(folder / "metrics.json", advise):
-        metrics = parse_json((folder / "metrics.json").read_text(encoding="utf-8"))
-        check_metrics(metrics)
-    with name_damage(folder / "model.safetensors", advise):
-        checksum = checksum_file(folder / "model.safetensors")
-        if metrics.get("weights_checksum", checksum) != checksum:  # earlier versions noted none
-            raise ValueError("its bytes are not those that were trained")
     model = model.to(get_device()).eval()
+    history = read_history(folder, advise)
     return Run(model, tokenizer, found, found_seed, folder, history, metrics, start)
+
+
+def advise_training(folder: Path, recipe: Recipe, seed: int) -> str:
+    """Say how the run of a folder, of which a file is damaged, is trained again."""
+    return f"Train it again: `{format_command(folder, recipe, seed)}`."
 
 
 def format_command(folder: Path, recipe: Recipe, seed: int, resume: bool = False) -> str:

@@ -4,7 +4,6 @@ import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor
 
 from clipnb import run_folders
@@ -12,7 +11,7 @@ from clipnb.model import CLIP
 from clipnb.preprocess import Preprocess, choose_preprocess
 from clipnb.pretrained import open_run
 from clipnb.recipes import Recipe
-from clipnb.runs import load_run_tokenizer
+from clipnb.runs import load_run_tokenizer, read_metrics, read_weights
 from clipnb.selection import adopt_fields, adopt_library_encoder, split_published_name
 from clipnb.tokenizer import Tokenizer
 from clipnb.towers.libraries import LIBRARIES, load_library_weights
@@ -65,11 +64,15 @@ def open_start(init: str | Path, recipe: Recipe | None = None) -> Start:
     name = split_published_name(init)
     if name is None:
         folder = run_folders.find_run(init)
+        run_folders.install_next(folder)
         own, _ = run_folders.read_recipe(folder)
-        advice = "Train that run again, or start from another one."
-        with run_folders.name_damage(folder / "model.safetensors", advice):
-            weights = safetensors.torch.load_file(folder / "model.safetensors")
-        return Start(folder.name, weights, load_run_tokenizer(folder, own), own)
+        tokenizer = load_run_tokenizer(folder, own)
+
+        def advise() -> str:
+            return "Train that run again, or start from another one."
+
+        weights = read_weights(folder, read_metrics(folder, advise), advise)
+        return Start(folder.name, weights, tokenizer, own)
     if name[0] in LIBRARIES:
         weights = load_library_weights(str(init), recipe)
         weights = {f"image_encoder.{key}": tensor for key, tensor in weights.items()}

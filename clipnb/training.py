@@ -9,7 +9,6 @@ from clipnb import distributed, run_data, run_folders, runs, starts, streaming
 from clipnb.batches import iterate_batches, steps_per_epoch
 from clipnb.datasets import CaptionDataset, find_shards, load_dataset
 from clipnb.datasets.shards import ShardFolder
-from clipnb.disk import checksum_file
 from clipnb.epochs import train_epochs
 from clipnb.features import tokenize
 from clipnb.loop import evaluate, iterate_steps, iterate_training, make_model, make_tokenizer
@@ -168,7 +167,7 @@ def train_in_folder(
         if len(dev_set) < runs.FEW_DEV_IMAGES:
             run.metrics |= runs.describe_few_images(run, dev_set)
             warnings.warn(run.metrics["warning"], stacklevel=5)
-        run.metrics["weights_checksum"] = checksum_file(work / "model.safetensors")
+        run.metrics |= runs.compute_checksums(work)
         write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
         run_folders.install_next(folder)
 

@@ -302,7 +302,11 @@ def test_other_numbers_are_not_endless(tmp_path):
     "text", [DIGITS, f"-{DIGITS}", "1" * 19, "1.5", "x"], ids=["5000", "-5000", "19", "1.5", "x"]
 )
 def test_the_command_line_reads_whole_numbers_of_18_digits(text):
-    for parse in (parse_whole, parse_positive, parse_seeds, lambda text: parse_seeds(f"{text},1")):
+    for parse in (parse_seeds, lambda text: parse_seeds(f"{text},1")):
+        with pytest.raises(ArgumentTypeError, match="are no seeds. Give how many") as error:
+            parse(text)
+        check_number(error)
+    for parse in (parse_whole, parse_positive):
         with pytest.raises(ArgumentTypeError, match="is no whole number of at most 18") as error:
             parse(text)
         check_number(error)

@@ -11,11 +11,14 @@ from bad_parts import check_message
 from clipnb import (
     RECIPES,
     Recipe,
+    create_model,
     run_folder,
     seed_everything,
 )
 from clipnb.commands.options import parse_field
+from clipnb.model import create_image_encoder
 from clipnb.recipe_checks import RANGES
+from clipnb.towers.libraries import Backbone
 
 QUICK = RECIPES["quick"]
 TYPES = Recipe.__annotations__
@@ -67,6 +70,43 @@ def test_the_ends_of_a_range_are_in_it(field):
     for value in (low, high):
         recipe = dataclasses.replace(QUICK, **(free | {field: value}))
         assert getattr(recipe, field) == value
+
+
+@pytest.mark.parametrize("image_encoder", ["vit", "clip_vit"])
+@pytest.mark.parametrize("size", [4, 7, 9, 63, 2047])
+def test_patches_fill_an_image(image_encoder, size):
+    text = {"text_encoder": "bag_of_words", "image_encoder": image_encoder}
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(QUICK, image_size=size, **text)
+    check_message(error, image_encoder, f"{size} px", "a multiple of 8 from 8 to 2,048")
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 9, 17])
+@pytest.mark.parametrize("image_encoder, width", [("tiny_cnn", 192), ("residual_cnn", 8)])
+def test_a_convolution_takes_every_size(image_encoder, width, size):
+    """Also the narrowest network, and odd pixels."""
+    recipe = dataclasses.replace(
+        QUICK, image_encoder=image_encoder, image_width=width, image_size=size, embed_dim=3
+    )
+    model = create_model(recipe)
+    features = model.encode_image(torch.zeros(2, 3, size, size, dtype=torch.uint8))
+    assert features.shape == (2, 3) and features.isfinite().all()
+
+
+@pytest.mark.parametrize("name, size", [("vit_b_32", 65), ("vgg11", 8), ("convnext_tiny", 4)])
+def test_an_encoder_of_a_library_names_a_size_that_it_cannot_take(name, size):
+    recipe = dataclasses.replace(QUICK, image_encoder=f"torchvision/{name}", image_size=size)
+    encoder = create_image_encoder(recipe).eval()
+    with pytest.raises(ValueError) as error:
+        encoder(torch.zeros(1, 3, size, size))
+    check_message(error, f"torchvision/{name} takes no images of {size} px", "Set image_size")
+
+
+def test_other_errors_of_a_library_are_told_as_they_are():
+    """Such as one about memory."""
+    broken = Backbone("own", torch.nn.Linear(3, 3), 3)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        broken(torch.zeros(1, 3, 64, 64))
 
 
 BAD_NAMES = [

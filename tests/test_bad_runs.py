@@ -1,6 +1,7 @@
 """Bad files of a run: each is refused in one line that names it, and no other run is lost."""
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -19,12 +20,14 @@ from clipnb import (
     cli,
     load_or_train,
     load_run,
+    runs,
     train,
 )
 from clipnb.commands.runs import summarize_run
 from clipnb.datasets.folders import read_labels
 from clipnb.run_data import read_data
 from clipnb.run_folders import find_run, list_runs
+from clipnb.starts import open_start
 
 QUICK = RECIPES["quick"]
 
@@ -84,16 +87,26 @@ def test_metrics_of_another_form_are_refused_everywhere(case, damaged, monkeypat
         with pytest.raises(ValueError) as error:
             use(folder)
         check_message(error, "metrics.json is damaged", "Train it again")
+    check_list(folder, "metrics.json is damaged", monkeypatch, capsys)
+
+
+def check_list(folder, problem, monkeypatch, capsys):
+    """Check that `clipnb runs` lists another run too, and names the damaged file of this one."""
+    shutil.copytree(folder, folder.parent / "unfinished")
+    (folder.parent / "unfinished" / "metrics.json").unlink()
     assert summarize_run(folder)["state"] == "damaged or of another version"
     monkeypatch.setattr(sys, "argv", ["clipnb", "runs"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0
-    assert "damaged" in capsys.readouterr().out
+    printed, said = capsys.readouterr()
+    assert "damaged" in printed and "unfinished" in printed
+    told = [line for line in said.splitlines() if problem in line]
+    assert len(told) == 1 and folder.name in told[0] and "Train it again" in told[0]
 
 
 @pytest.mark.parametrize("case", HISTORY)
-def test_a_history_of_another_form_is_refused(case, damaged):
+def test_a_history_of_another_form_is_refused(case, damaged, monkeypatch, capsys):
     folder, _ = damaged
     with open(folder / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -105,6 +118,7 @@ def test_a_history_of_another_form_is_refused(case, damaged):
     with pytest.raises(ValueError) as error:
         load_run(folder)
     check_message(error, "history.csv is damaged", "Train it again")
+    check_list(folder, "history.csv is damaged", monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("case", [*METRICS, *HISTORY, "a history of numbers", "no history"])
@@ -207,7 +221,64 @@ def test_a_flipped_bit_in_the_weights_is_noticed(damaged):
     flip_byte(folder / "model.safetensors", -7)
     with pytest.raises(ValueError) as error:
         load_run(folder)
-    check_message(error, "model.safetensors", "not those that were trained", "Train it again")
+    check_message(error, "model.safetensors", "not those of this run", "Train it again")
+
+
+def exchange_words(path):
+    """Let two words of a tokenizer have each other's id."""
+    stored = json.loads(path.read_text())
+    ids = stored["model"]["vocab"]
+    *_, first, second = ids
+    ids[first], ids[second] = ids[second], ids[first]
+    path.write_text(json.dumps(stored))
+
+
+def test_a_tokenizer_of_another_run_is_noticed(damaged):
+    """With as many ids, the same words would silently mean other rows of the embedding."""
+    folder, recipe = damaged
+    exchange_words(folder / "tokenizer.json")
+    for use in (load_run, open_start):
+        with pytest.raises(ValueError) as error:
+            use(folder)
+        check_message(error, "tokenizer.json is damaged", "not those of this run", "rain")
+    (folder / "metrics.json").unlink()  # the run is unfinished
+    with pytest.raises(ValueError) as error:
+        train(recipe, resume=True)
+    check_message(error, "tokenizer.json is damaged", "not those of this run", "without resume")
+
+
+def test_a_run_of_an_earlier_version_has_no_checksums(damaged):
+    folder, _ = damaged
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for key in runs.CHECKSUMS:
+        del metrics[key]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    flip_byte(folder / "model.safetensors", -7)
+    assert load_run(folder).metrics == metrics
+    assert open_start(folder).recipe.name == "tiny"
+
+
+START_DAMAGES = {
+    "a flipped bit": lambda folder: flip_byte(folder / "model.safetensors", -7),
+    "cut weights": lambda folder: cut(folder / "model.safetensors"),
+    "no weights": lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    "cut metrics": lambda folder: cut(folder / "metrics.json"),
+    "cut tokenizer": lambda folder: cut(folder / "tokenizer.json"),
+}
+
+
+def cut(path):
+    path.write_bytes(DAMAGES["cut"](path.read_bytes()))
+
+
+@pytest.mark.parametrize("case", START_DAMAGES)
+def test_nothing_starts_from_a_damaged_run(case, damaged):
+    folder, recipe = damaged
+    START_DAMAGES[case](folder)
+    with pytest.raises(ValueError) as error:
+        train(dataclasses.replace(recipe, name="new"), init=folder)
+    check_message(error, "is damaged", folder.name, "rain")
+    assert list_runs() == [folder], "nothing was begun"
 
 
 def test_json_that_is_nested_too_deeply_is_damaged_json(damaged):

@@ -39,17 +39,27 @@ def read_seeds(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "text, seeds", [("5", [0, 1, 2, 3, 4]), ("5,6", [5, 6]), ("5,", [5]), ("1", [0])]
+    "text, seeds",
+    [("5", [0, 1, 2, 3, 4]), ("5,6", [5, 6]), ("5,", [5]), ("1", [0]), (" 5 , 6 ", [5, 6])],
 )
 def test_seeds_are_a_number_or_a_list(text, seeds):
     assert list(parse_seeds(text)) == seeds
 
 
-@pytest.mark.parametrize("text", ["0", "-1", ",", "5,5", "1,-2", "x", "1,x"])
+WRONG_SEEDS = [
+    "0", "-1", ",", ",,", "1,,2", ",1", "5,5", "1,-2", "x", "1,x", "1.5", "1e3", "1001", "9" * 400,
+    "4294967296,", ",".join(map(str, range(1001))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRONG_SEEDS)
 def test_wrong_seeds_are_refused(clipnb, text):
     status, _, said = clipnb(f"experiment toy --seeds={text}")
     assert status == 2
-    assert "argument --seeds" in said.splitlines()[-1]
+    told = said.splitlines()[-1]
+    assert "argument --seeds" in told and len(told) < 400
+    assert "are no seeds. Give how many, from 1 to 1,000: 5 means 0 to 4." in told
+    assert "each once, from 0 to 4,294,967,295: 5,6 means 5 and 6, and 5, with its comma" in told
 
 
 def test_a_protocol_comes_first_and_then_the_seeds_that_it_asks_for(clipnb, toys, tmp_path):

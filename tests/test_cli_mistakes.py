@@ -99,6 +99,28 @@ def test_an_error_of_the_system_is_told_without_its_number():
     assert describe_error(full) == "out.txt: No space left on device."
 
 
+def test_a_folder_that_was_deleted_is_told(clipnb, monkeypatch):
+    def fail():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(os, "getcwd", fail)
+    status, printed, said = clipnb("runs")
+    assert (status, printed) == (2, "")
+    assert said == (
+        "clipnb: the folder that you are in was deleted or moved; go to another one with cd.\n"
+    )
+
+
+def test_too_little_memory_is_told(clipnb, monkeypatch):
+    def fail(arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("clipnb.commands.runs.handle_runs", fail)
+    status, printed, said = clipnb("runs")
+    assert (status, printed) == (2, "")
+    assert said.startswith("clipnb: there is too little memory; end other programs")
+
+
 def test_a_closed_stdout_is_no_error(clipnb, monkeypatch):
     monkeypatch.setattr("sys.stdout", None)  # so Python finds it after `>&-`
     assert clipnb("runs")[0] == 0

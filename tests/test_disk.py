@@ -1,5 +1,6 @@
 """What is written to disk: leftovers are cleared, refusals are told, changes are noticed."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -9,7 +10,14 @@ import time
 
 import pytest
 
-from clipnb.disk import check_space, checksum_file, is_alive, replace_when_done, write_file
+from clipnb.disk import (
+    check_space,
+    checksum_file,
+    is_alive,
+    list_entries,
+    replace_when_done,
+    write_file,
+)
 
 WRITE_AND_WAIT = """
 import sys, time
@@ -150,3 +158,35 @@ def is_running(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "._a"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("replace_folder", [False, True])
+def test_what_finder_and_explorer_left_is_no_obstacle_and_stays(tmp_path, replace_folder, fails):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for name in LITTER:
+        (folder / name).write_text("a view")
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        replace_when_done(folder, replace_folder) as temporary,
+    ):
+        temporary.mkdir()
+        (temporary / "model").write_text("ours")
+        (temporary / "desktop.ini").write_text("a newer view")
+        _ = 1 / 0 if fails else 1
+    assert {path.name for path in folder.iterdir()} == (LITTER if fails else LITTER | {"model"})
+    assert (folder / ".DS_Store").read_text() == "a view"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_what_a_reader_left_beside_it_is_an_obstacle(tmp_path):
+    for name in (".DS_Store", ".gitignore"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match="something in it"), replace_when_done(tmp_path):
+        pass
+    assert list_entries(tmp_path) == {".gitignore"}
+    assert (tmp_path / ".DS_Store").exists()

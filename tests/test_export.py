@@ -249,8 +249,10 @@ def test_folders(save, tokenizer, tmp_path):
         pytest.importorskip("transformers")
     model = MODELS["published"]
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".DS_Store").write_text("a view")  # Finder writes it anywhere
     folder = save(model, tokenizer, tmp_path / "out")
     save(model, tokenizer, folder)
+    assert (folder / ".DS_Store").read_text() == "a view"
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="out holds other files than such an export"):
         save(model, tokenizer, folder)

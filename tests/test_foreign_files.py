@@ -47,6 +47,34 @@ def test_a_foreign_folder_with_the_name_of_a_successor_is_left_alone(case, tiny_
     assert (folder / "metrics.json").read_bytes() == before
 
 
+LITTER = [".DS_Store", "Thumbs.db", "desktop.ini", "Desktop.ini", "._metrics.json"]
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_what_finder_and_explorer_leave_in_a_successor_is_no_obstacle(name, tiny_recipe):
+    folder = run_folder(tiny_recipe)
+    first = train(tiny_recipe)
+    (folder / "next").mkdir()
+    (folder / "next" / name).write_bytes(b"\0")
+    assert train(tiny_recipe).metrics["dev"] == first.metrics["dev"]
+    assert not (folder / "next").exists()
+    shutil.copytree(folder, folder / "next")  # a successor that is finished
+    (folder / "next" / name).write_bytes(b"\0")
+    assert load_run(folder).metrics["dev"] == first.metrics["dev"]
+    assert not (folder / "next").exists()
+
+
+def test_beside_a_file_of_the_reader_they_stay(tiny_recipe):
+    folder = run_folder(tiny_recipe)
+    train(tiny_recipe)
+    (folder / "next").mkdir()
+    for name in (*LITTER, "thoughts.txt"):
+        (folder / "next" / name).write_text("mine")
+    with pytest.raises(FileExistsError, match="next is not of clipnb"):
+        train(tiny_recipe)
+    assert {path.name for path in (folder / "next").iterdir()} == {*LITTER, "thoughts.txt"}
+
+
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_a_file_or_a_link_with_the_name_of_a_successor_is_left_alone(kind, tiny_recipe, tmp_path):
     folder = run_folder(tiny_recipe)

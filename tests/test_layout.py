@@ -157,6 +157,12 @@ def test_importing_clipnb_loads_no_library():
     assert not heavy & loaded_after("import clipnb")
 
 
+def test_the_help_of_the_command_line_loads_not_even_torch():
+    assert not {"torch", "numpy", "PIL"} & loaded_after(
+        "from clipnb import cli; cli.build_parser().format_help()"
+    )
+
+
 def test_importing_retrieval_loads_no_dataset_and_no_training():
     ours = {name for name in loaded_after("import clipnb.retrieval") if name.startswith("clipnb.")}
     names = ["retrieval", "features", "preprocess", "runtime", "disk", "places"]

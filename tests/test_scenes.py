@@ -314,6 +314,17 @@ def test_scenes_of_which_a_part_is_gone_are_drawn_anew(tmp_path, monkeypatch, na
     assert sorted(path for path in folder.rglob("*")) == before
 
 
+def test_what_finder_leaves_among_the_scenes_is_no_damage(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
+    monkeypatch.setattr(scenes, "COUNTS", FEW)
+    folder = dataset_folder("scenes")
+    for place in (folder, folder / "splits", folder / "Images"):
+        (place / ".DS_Store").write_bytes(b"\xff")
+    assert dataset_folder("scenes") == folder
+    assert (folder / ".DS_Store").exists(), "they were not drawn anew"
+    assert not recwarn
+
+
 class BreakingPool:
     """A pool whose workers die after the first job.
 

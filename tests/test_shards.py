@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from clipnb import cli
 from clipnb.datasets import shard_files
 from clipnb.datasets.shard_files import write_shards
 from clipnb.datasets.shards import ShardFolder
@@ -47,6 +48,13 @@ def test_the_library_reads_what_is_written(shards, numbered):
     for i, name in enumerate(numbered.image_ids):
         assert np.array_equal(seen[name][0], numbered.images[i])
         assert seen[name][1] == numbered.captions[i]  # the captions of an image stay together
+
+
+def test_the_help_tells_how_many_pairs_a_shard_has(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["clipnb", "shards", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"(default: {shard_files.PAIRS_PER_SHARD:,})" in capsys.readouterr().out
 
 
 def test_the_index_tells_names_pairs_and_bytes(shards):
@@ -109,6 +117,12 @@ def test_nothing_else_in_a_folder_is_touched(numbered, shards, tmp_path):
     with pytest.raises(ValueError, match="holds other files; choose an empty folder"):
         write_shards(numbered, photos)
     assert [path.name for path in photos.iterdir()] == ["me.jpg"]
+
+
+def test_a_folder_that_finder_looked_at_is_empty(numbered, tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"\xff")
+    assert write_shards(numbered, tmp_path)["pairs"] == 300
+    assert (tmp_path / ".DS_Store").read_bytes() == b"\xff"
 
 
 def test_without_the_library_one_line_says_what_to_install(numbered, tmp_path, monkeypatch):

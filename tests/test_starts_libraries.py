@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
 
 def make_backbone(name, recipe=None, pretrained=False):
     """Stand for a creator of a library: "pretrained" weights are all the same number."""
-    encoder = Backbone(TinyCNN(), 128)
+    encoder = Backbone("own", TinyCNN(), 128)
     if pretrained:
         for parameter in encoder.parameters():
             torch.nn.init.constant_(parameter, 0.01)

@@ -156,6 +156,7 @@ def test_folders_without_an_answer(tmp_path):
         read_weights(tmp_path)
     for name in ("a.pt", "b.pt"):
         torch.save({"a": torch.ones(1)}, tmp_path / name)
+    (tmp_path / "._a.pt").write_bytes(b"\0")  # macOS writes it onto a disk of another system
     with pytest.raises(ValueError, match="several files of weights; name one: a.pt, b.pt"):
         read_weights(tmp_path)
     assert find_weight_files(tmp_path / "a.pt") == [tmp_path / "a.pt"]

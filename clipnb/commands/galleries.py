@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import unicodedata
 from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from clipnb.commands.runs import (
     is_pretrained,
     move_to_dataset,
 )
+from clipnb.places import escape
 from clipnb.recipes import KNOWN_DATASETS
 
 if TYPE_CHECKING:
@@ -69,16 +69,6 @@ class Gallery:
         path = self.index.paths[self.index.row[image_id]].resolve()
         here = Path.cwd()
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def escape(text: str) -> str:
-    """Write control characters as Python does: a name must not act on the terminal."""
-    return "".join(
-        letter.encode("unicode_escape").decode()
-        if unicodedata.category(letter) in ("Cc", "Cs")
-        else letter
-        for letter in text
-    )
 
 
 # ---- from words to a place -------------------------------------------------------------------

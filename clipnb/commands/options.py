@@ -12,6 +12,8 @@ from typing import get_args, get_type_hints
 from clipnb.places import display_value
 from clipnb.recipes import KNOWN_DATASETS, RECIPES, Recipe, find_recipe, fit_to_dataset
 
+MOST_SEEDS = 1000  # more of them are a slip
+LARGEST_SEED = 2**32 - 1  # NumPy and scikit-learn take no larger one
 RECIPE_OPTIONS = ("recipe", "dataset", "set", "seed", "init", "freeze")
 
 # Adds a command to the parser: its name, the function that runs it, its help in a sentence, and
@@ -72,12 +74,17 @@ def add_seeds_option(command: ArgumentParser) -> None:
 
 def parse_seeds(text: str) -> Sequence[int]:
     """Parse seeds: 5 means 0 to 4; 5,6 means 5 and 6; 5, with its comma means 5 alone."""
-    if "," not in text:
-        return range(parse_positive(text))
-    seeds = [parse_whole(word) for word in text.split(",") if word.strip()]
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(f"{text!r} are no seeds such as 5,6")
-    return seeds
+    words = text.removesuffix(",").split(",")
+    numbers = [int(word) for word in words if re.fullmatch(r"\s*\d{1,18}\s*", word)]
+    is_count = "," not in text
+    is_good = len(set(numbers)) == len(words) <= MOST_SEEDS and max(numbers) <= LARGEST_SEED
+    if not is_good or (is_count and not 1 <= numbers[0] <= MOST_SEEDS):
+        raise argparse.ArgumentTypeError(
+            f"{display_value(text)} are no seeds. Give how many, from 1 to {MOST_SEEDS:,}: 5 means "
+            f"0 to 4. Or name them, each once, from 0 to {LARGEST_SEED:,}: 5,6 means 5 and 6, and "
+            "5, with its comma means 5 alone"
+        )
+    return range(numbers[0]) if is_count else numbers
 
 
 def parse_whole(text: str) -> int:

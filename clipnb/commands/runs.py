@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from clipnb.commands.options import (
     has_recipe_options,
     read_recipe_options,
 )
+from clipnb.places import escape
 from clipnb.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -163,6 +165,8 @@ def handle_runs(arguments: Namespace) -> None:
         print(json.dumps(runs, indent=1))
     elif runs:
         print_table(runs)
+    for problem in filter(None, (run.get("problem") for run in runs)):
+        print(f"clipnb: {escape(problem)}", file=sys.stderr)
     try:
         message = f"clipnb search uses {find_latest_run().name} unless --run names another."
     except FileNotFoundError as error:
@@ -173,12 +177,11 @@ def handle_runs(arguments: Namespace) -> None:
 def summarize_run(folder: Path) -> dict:
     """Return the name of the run in a folder, what was trained, how good it is, and its date.
 
-    state: "finished", "unfinished", or "damaged or of another version" if it
-    cannot be read.
+    state: "finished", "unfinished", or "damaged or of another version" if it cannot be read. Then
+    `problem` says which file is damaged, and what to do.
     """
-    from clipnb.disk import read_json
     from clipnb.run_folders import is_finished, read_recipe
-    from clipnb.runs import check_metrics
+    from clipnb.runs import advise_training, read_history, read_metrics
 
     finished = is_finished(folder)
     path = folder / ("metrics.json" if finished else "recipe.json")
@@ -186,12 +189,13 @@ def summarize_run(folder: Path) -> dict:
     try:
         recipe, seed = read_recipe(folder)
         mean_recall = None
+        advise = partial(advise_training, folder, recipe, seed)
         if finished:
-            metrics = read_json(path)
-            check_metrics(metrics)
-            mean_recall = metrics["dev"]["mean_recall"]
-    except ValueError:
-        return {"name": folder.name, "state": "damaged or of another version", "date": date}
+            mean_recall = read_metrics(folder, advise)["dev"]["mean_recall"]
+            read_history(folder, advise)
+    except ValueError as error:
+        state = {"state": "damaged or of another version", "problem": str(error)}
+        return {"name": folder.name, **state, "date": date}
     return {
         "name": folder.name,
         "state": "finished" if finished else "unfinished",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from clipnb.commands.galleries import (
     Gallery,
     check_place,
-    escape,
     find_bank,
     open_gallery,
     split_place,
@@ -18,6 +17,7 @@ from clipnb.commands.galleries import (
 from clipnb.commands.options import AddCommand, parse_date, parse_positive
 from clipnb.commands.runs import add_run_options, choose_run
 from clipnb.commands.sheet import open_sheet
+from clipnb.places import escape
 
 if TYPE_CHECKING:
     from clipnb.retrieval import Hit

@@ -5,9 +5,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from clipnb.commands.galleries import escape
 from clipnb.commands.options import AddCommand, parse_positive
-from clipnb.datasets.shard_files import PAIRS_PER_SHARD
+from clipnb.places import escape
 
 EXAMPLES = """examples:
   clipnb shards scenes scenes_shards
@@ -45,15 +44,14 @@ def add_commands(add_command: AddCommand) -> None:
     shards.add_argument(
         "--pairs",
         type=parse_positive,
-        default=PAIRS_PER_SHARD,
-        help=f"the most pairs in a shard (default: {PAIRS_PER_SHARD:,})",
+        help="the most pairs in a shard (default: 1,024)",
     )
 
 
 def handle_shards(arguments: Namespace) -> None:
     """Write the shards, and say how to train from them."""
     from clipnb.datasets import load_dataset
-    from clipnb.datasets.shard_files import write_shards
+    from clipnb.datasets.shard_files import PAIRS_PER_SHARD, write_shards
     from clipnb.places import check_path
     from clipnb.runtime import data_dir
 
@@ -61,7 +59,7 @@ def handle_shards(arguments: Namespace) -> None:
     folder = data_dir() / arguments.out if is_name else Path(arguments.out).expanduser().absolute()
     check_path(folder)  # before anything is decoded
     dataset = load_dataset(arguments.dataset, "train", arguments.image_size, crop=arguments.crop)
-    index = write_shards(dataset, folder, arguments.crop, arguments.pairs)
+    index = write_shards(dataset, folder, arguments.crop, arguments.pairs or PAIRS_PER_SHARD)
     print(escape(str(folder)))
     place = arguments.out if is_name else folder
     print(

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from clipnb.commands.galleries import (
     check_place,
-    escape,
     find_bank,
     open_gallery,
     split_place,
 )
 from clipnb.commands.options import AddCommand
 from clipnb.commands.runs import add_run_options, choose_run
+from clipnb.disk import list_entries
+from clipnb.places import escape
 
 if TYPE_CHECKING:
     from clipnb.runs import Run
@@ -109,8 +110,8 @@ def handle_export(arguments: Namespace) -> None:
         folder = save_open_clip(run.model, run.tokenizer, arguments.open_clip)
     else:
         folder = save_hugging_face(run.model, run.tokenizer, arguments.hugging_face)
-    for path in sorted(folder.iterdir()):
-        print(escape(str(path)))
+    for name in sorted(list_entries(folder)):
+        print(escape(str(folder / name)))
 
 
 def export_vectors(run: "Run", arguments: Namespace) -> Path:

@@ -18,6 +18,7 @@ import numpy as np
 from clipnb.datasets.decoded import load_decoded_images, read_image
 from clipnb.datasets.pixels import convert_to_rgb
 from clipnb.datasets.shard_files import holds_shards, read_index
+from clipnb.disk import list_entries
 from clipnb.places import check_path, display_value, short_name
 from clipnb.runtime import cache_dir, data_dir
 
@@ -118,7 +119,8 @@ def holds_scenes(folder: Path) -> bool:
     """
     try:
         names = json.loads((folder / "labels.json").read_text(encoding="utf-8")).keys()
-        lists = [path.read_text(encoding="utf-8") for path in (folder / "splits").iterdir()]
+        splits = folder / "splits"
+        lists = [(splits / name).read_text(encoding="utf-8") for name in list_entries(splits)]
         n_listed = sum(len(text.split()) for text in lists)
         is_captioned = (folder / "captions.txt").is_file()
         return is_captioned and n_listed == len(names) and names <= {*os.listdir(folder / "Images")}

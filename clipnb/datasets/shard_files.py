@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipnb.disk import clear_leftovers, parse_json, read_json, replace_when_done, write_file
+from clipnb.disk import (
+    clear_leftovers,
+    list_entries,
+    parse_json,
+    read_json,
+    replace_when_done,
+    write_file,
+)
 from clipnb.places import check_path
 from clipnb.runtime import progress
 
@@ -190,7 +197,7 @@ def find_finished(folder: Path, plan: dict) -> list[dict] | None:
     index = find_index(folder)
     state = index or find_index(folder, UNFINISHED)
     if state is None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and list_entries(folder):
             raise ValueError(f"{folder} holds other files; choose an empty folder for the shards.")
         return []
     # The indexes of earlier versions say nothing of the pixels.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from clipnb.disk import list_entries
 from clipnb.places import check_path
 from clipnb.pretrained.hugging_face_config import create_processor, describe_for_hugging_face
 from clipnb.pretrained.names import rename_to_hugging_face, rename_to_open_clip
@@ -179,7 +180,7 @@ def check_folder(folder: Path, files: set[str], readme: str) -> None:
         return
     if not folder.is_dir():
         raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")
-    found = {path.name for path in folder.iterdir()}
+    found = list_entries(folder)
     note = folder / "README.txt"
     is_ours = note.is_file() and note.read_bytes() == readme.encode()
     if found and not (is_ours and found <= files):

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from clipnb.disk import read_json
+from clipnb.disk import list_entries, read_json
 from clipnb.places import check_path
 from clipnb.pretrained.torchscript import read_torchscript
 from clipnb.runtime import display_path
@@ -79,7 +79,7 @@ def find_weight_files(path: str | Path) -> list[Path]:
             return [path / name]
         if (path / f"{name}.index.json").exists():
             return list_parts(path / f"{name}.index.json")
-    files = sorted(file for file in path.iterdir() if file.suffix in ENDINGS)
+    files = sorted(path / name for name in list_entries(path) if Path(name).suffix in ENDINGS)
     if len(files) == 1:
         return files
     if files:

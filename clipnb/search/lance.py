@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipnb.disk import list_entries
 from clipnb.places import check_path
 from clipnb.runtime import display_path, replace_when_done
 
@@ -96,7 +97,7 @@ def check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")
-    found = {path.name for path in folder.iterdir()}
+    found = list_entries(folder)
     if found and found != FILES:
         raise FileExistsError(
             f"{display_path(folder)} holds other files than such an export; name a new folder."

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipnb.disk import list_entries
 from clipnb.features import evaluation_mode
 from clipnb.places import check_path
 from clipnb.preprocess import find_preprocess
@@ -151,7 +152,7 @@ def check_folder(folder: Path) -> None:
     """Raise FileExistsError for a path that is no folder, or holds more than an earlier export."""
     if check_path(folder).exists() and not folder.is_dir():
         raise FileExistsError(f"{display_path(folder)} is a file; name a folder.")
-    if folder.exists() and {path.name for path in folder.iterdir()} not in (set(), set(FILES)):
+    if folder.exists() and list_entries(folder) not in (set(), set(FILES)):
         raise FileExistsError(
             f"{display_path(folder)} holds other files than an ONNX export; name a new folder."
         )

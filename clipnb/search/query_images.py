@@ -24,11 +24,16 @@ def read_image_file(path: Path, preprocess: Preprocess) -> np.ndarray:
 
 
 def fit_image(image: Any, preprocess: Preprocess) -> np.ndarray:
-    """Turn a PIL image into uint8 (3, S, S), as large as the model's images."""
+    """Turn a PIL image into uint8 (3, S, S), as large as the model's images.
+
+    Raises ValueError for an image without pixels.
+    """
     from PIL import ImageOps
 
     from clipnb.datasets import convert_to_rgb
 
+    if 0 in image.size:
+        raise ValueError(f"an image of {image.width} x {image.height} pixels shows nothing.")
     with contextlib.suppress(Exception):  # broken EXIF is no reason to refuse the image
         image = ImageOps.exif_transpose(image)
     square = preprocess.resize(convert_to_rgb(image))
@@ -47,6 +52,8 @@ def fit_array(image: Tensor, preprocess: Preprocess) -> Tensor:
             f"an image is an array of uint8, from 0 to 255; this one is {image.dtype} "
             f"{tuple(image.shape)}."
         )
+    if 0 in image.shape:
+        raise ValueError(f"an image of the shape {tuple(image.shape)} shows nothing.")
     if image.shape[1:] == (preprocess.size, preprocess.size):
         return image
     pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()  # (H, W, 3)

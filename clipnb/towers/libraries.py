@@ -6,18 +6,33 @@ from torch import Tensor, nn
 
 from clipnb.recipes import Recipe
 
+HALVED_FIVE_TIMES = 32  # pixels a side; most networks halve an image so often
+
 
 class Backbone(nn.Module):
-    """An image encoder of a library. It maps (B, 3, S, S) to (B, width)."""
+    """An image encoder of a library. It maps (B, 3, S, S) to (B, width).
 
-    def __init__(self, network: nn.Module, width: int):
+    name: what an error calls it, such as "torchvision/resnet18".
+    """
+
+    def __init__(self, name: str, network: nn.Module, width: int):
         super().__init__()
+        self.name = name
         self.network = network
         self.width = width
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode images (B, 3, S, S) as (B, width)."""
-        return self.network(images)
+        """Encode images (B, 3, S, S) as (B, width). Raises ValueError for a size it cannot take."""
+        try:
+            return self.network(images)
+        except (AssertionError, RuntimeError) as error:
+            size = images.shape[-1]
+            if isinstance(error, RuntimeError) and size >= HALVED_FIVE_TIMES:
+                raise  # it is about something else, such as memory
+            raise ValueError(
+                f"{self.name} takes no images of {size} px ({error}). Set image_size (and "
+                "stored_size) to the size that it was made for, most often 224."
+            ) from error
 
 
 def create_torchvision_encoder(
@@ -45,7 +60,7 @@ def create_torchvision_encoder(
     if pretrained:  # only now, so that nothing is downloaded in vain
         network = models.get_model(name, weights="DEFAULT")
     network.set_submodule(place, nn.Identity())
-    return Backbone(network, classifier.in_features)
+    return Backbone(f"torchvision/{name}", network, classifier.in_features)
 
 
 def create_timm_encoder(
@@ -66,7 +81,7 @@ def create_timm_encoder(
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **size)
     except RuntimeError as error:  # timm's way to say that it does not know a name
         raise ValueError(f"timm cannot make {name!r}: {error}.") from None
-    return Backbone(network, network.num_features)
+    return Backbone(f"timm/{name}", network, network.num_features)
 
 
 LIBRARIES: dict[str, Callable[..., Backbone]] = {

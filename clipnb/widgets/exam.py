@@ -1,5 +1,6 @@
 """The exam of the prompt laboratory: which typed name stands for which class of the images."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,14 @@ class Exam:
         return [name for name in self.classes if name is not None]
 
 
+def fold(name: str) -> str:
+    """Return what two spellings of a name share: letters in lower case, accents joined with them.
+
+    A Mac writes the "ä" of a file's name as two characters, and a keyboard writes one.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def read_exam(text: str, truth: Sequence[str], start: Sequence[str]) -> Exam:
     """Read what a reader typed: names, or `class = name`, separated by commas.
 
@@ -35,7 +44,7 @@ def read_exam(text: str, truth: Sequence[str], start: Sequence[str]) -> Exam:
 
     Raises ValueError, in words, for a text that makes no exam.
     """
-    known = {name.casefold(): name for name in truth}
+    known = {fold(name): name for name in truth}
     names: list[str] = []
     classes: list[str | None] = []
     for part in text.split(","):
@@ -45,10 +54,10 @@ def read_exam(text: str, truth: Sequence[str], start: Sequence[str]) -> Exam:
             names.append("")
             classes.append(None)
         else:
-            shown = _read_class(wanted, name, known) if equals else known.get(name.casefold())
+            shown = _read_class(wanted, name, known) if equals else known.get(fold(name))
             names.append(name if equals or not shown else shown)
             classes.append(shown)
-    _fill_places(names, classes, [known.get(name.casefold()) for name in start])
+    _fill_places(names, classes, [known.get(fold(name)) for name in start])
     typed = [(name, shown) for name, shown in zip(names, classes, strict=True) if name]
     if not typed:
         raise ValueError("Type class names, separated by commas.")
@@ -64,12 +73,12 @@ def read_exam(text: str, truth: Sequence[str], start: Sequence[str]) -> Exam:
 def _read_class(wanted: str, name: str, known: dict[str, str]) -> str:
     """Return the class of "class = name" as the images' truth spells it."""
     wanted = wanted.strip()
-    if wanted.casefold() not in known:
+    if fold(wanted) not in known:
         shown = join(sorted(known.values()))
         raise ValueError(f"No image shows “{wanted}”. The images show {shown}.")
     if not name:
         raise ValueError(f"Write a name after “{wanted} =”.")
-    return known[wanted.casefold()]
+    return known[fold(wanted)]
 
 
 def _fill_places(names: list[str], classes: list[str | None], start: Sequence[str | None]) -> None:
@@ -81,7 +90,7 @@ def _fill_places(names: list[str], classes: list[str | None], start: Sequence[st
 
 def _check_doubles(names: list[str], classes: list[str | None]) -> None:
     """Raise ValueError if a name stands there twice, or a class has two names."""
-    for name, n in Counter(name.casefold() for name in names).items():
+    for name, n in Counter(fold(name) for name in names).items():
         if n > 1:
             raise ValueError(f"The name “{name}” stands there {count_times(n)}. Write it once.")
     for shown, n in Counter(shown for shown in classes if shown is not None).items():

@@ -13,6 +13,7 @@ import torch
 
 from clipnb.retrieval import ImageIndex
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.checks import check_count, check_shown
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 
@@ -74,8 +75,9 @@ class MatchingGame(WholeWidget):
         self, index: ImageIndex, n: int = 6, seed: int = 0, shown: np.ndarray | None = None
     ):
         super().__init__()
+        check_shown(index, shown)
         self.index = index
-        self.n = min(n, len(index), len(LETTERS))
+        self.n = min(max(1, check_count("n", n)), len(index), len(LETTERS))
         self.rng = random.Random(seed)
         self.shown = index.images if shown is None else shown
         self.scores = {"you": 0, "model": 0, "of": 0}

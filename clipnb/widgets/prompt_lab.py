@@ -16,8 +16,9 @@ from clipnb.model import CLIP
 from clipnb.search.words import is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.checks import check_classes
 from clipnb.widgets.closing import WholeWidget
-from clipnb.widgets.exam import Exam, join, read_exam
+from clipnb.widgets.exam import Exam, fold, join, read_exam
 from clipnb.widgets.images import format_image
 from clipnb.widgets.style import PROMPT_LAB_STYLE
 from clipnb.zero_shot import build_zero_shot_classifier, find_unknown_words
@@ -62,6 +63,7 @@ class PromptLab(WholeWidget):
         templates: Sequence[str] = ("a {}",),
     ):
         super().__init__()
+        check_classes(list(truth), list(classes), len(images))
         self.model = model
         self.tokenizer = tokenizer
         self.images = images
@@ -95,8 +97,8 @@ class PromptLab(WholeWidget):
 
     def _find_first_image(self) -> int:
         """Return the number of the first image that shows one of the classes at the start."""
-        asked = {name.casefold() for name in self.start}
-        return next((i for i, name in enumerate(self.truth) if name.casefold() in asked), 0)
+        asked = {fold(name) for name in self.start}
+        return next((i for i, name in enumerate(self.truth) if fold(name) in asked), 0)
 
     def update(self, change: dict | None = None) -> None:
         """Build the classifier that the boxes describe, and show what it says.

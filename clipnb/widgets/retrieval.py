@@ -13,8 +13,10 @@ from clipnb.retrieval import Hit, ImageIndex
 from clipnb.search.negation import explain_terms, join_texts
 from clipnb.search.query import Query, Term
 from clipnb.search.words import find_unknown_words
+from clipnb.tokenizer import check_text
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
 from clipnb.widgets.cards import Card, make_button, name_hit, name_image
+from clipnb.widgets.checks import check_count, check_shown
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.details import Details, load_large
 from clipnb.widgets.gallery import Gallery
@@ -41,7 +43,8 @@ class RetrievalWidget(WholeWidget):
 
     query, k: what it starts with. most: the largest k. shown: larger images uint8 (N, 3, S, S) in
     the order of the index, to show in place of the index's own. others: indexes of the same images
-    by other models, by their names, to switch to. Raises ValueError if their images differ.
+    by other models, by their names, to switch to. Raises ValueError if their images differ, or if
+    there is not one image to show for each of the index, and TypeError for a query that is no text.
     """
 
     def __init__(
@@ -54,6 +57,9 @@ class RetrievalWidget(WholeWidget):
         others: dict[str, ImageIndex] | None = None,
     ):
         super().__init__()
+        query = check_text(query, "the query")
+        k, most = check_count("k", k), check_count("most", most)
+        check_shown(index, shown)
         most = max(1, min(most, len(index)))
         self.indexes = {"this model": index, **(others or {})}
         check_same_images(index, others or {})
