@@ -78,7 +78,7 @@ def small(small_root, tmp_path, monkeypatch):
     return load
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe():
     """A recipe that trains in a second.
 

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import execute
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from notebook_checks import METADATA, ROOT
 
@@ -12,12 +14,6 @@ def write_notebook(path, *sources):
     """Write a notebook with these code cells, not yet executed."""
     cells = [new_code_cell(source) for source in sources]
     nbformat.write(new_notebook(cells=cells), path)
-
-
-def run_execute(path):
-    """Run `notebooks/execute.py` on a notebook, as `make notebooks` does."""
-    command = [sys.executable, ROOT / "notebooks" / "execute.py", path]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_a_notebook_is_executed_in_order_and_names_no_machine(tmp_path):
@@ -29,7 +25,8 @@ def test_a_notebook_is_executed_in_order_and_names_no_machine(tmp_path):
         "import matplotlib.pyplot as plt\n_, ax = plt.subplots()\nplt.show()",
         "print(os.listdir())",
     )
-    result = run_execute(path)
+    command = [sys.executable, ROOT / "notebooks" / "execute.py", path]  # as `make notebooks`
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     notebook = nbformat.read(path, as_version=4)
     _, progress_cell, plot_cell, folder_cell = notebook.cells
@@ -42,13 +39,14 @@ def test_a_notebook_is_executed_in_order_and_names_no_machine(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_notebook_that_fails_stays_as_it_was(tmp_path):
+def test_a_notebook_that_fails_stays_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "some.ipynb"
     write_notebook(path, "print('fine')", "1 / 0")
     before = path.read_bytes()
-    result = run_execute(path)
-    assert result.returncode == 1
-    assert "ZeroDivisionError" in result.stderr
-    assert "some.ipynb failed" in result.stderr
-    assert "Traceback (most recent call last):\n  File" not in result.stderr
+    monkeypatch.setattr(sys, "argv", ["execute.py", str(path)])
+    with pytest.raises(SystemExit) as stopped:  # Python prints its text and returns 1
+        execute.main()
+    assert "ZeroDivisionError" in stopped.value.code
+    assert "some.ipynb failed" in stopped.value.code
+    assert "Traceback (most recent call last):\n  File" not in stopped.value.code
     assert path.read_bytes() == before

@@ -8,7 +8,7 @@ import torch
 from run_parts import flatten_weights, interrupt_at_step, list_losses
 
 import clipnb.loop
-from clipnb import load_run, run_data, seed_everything, train
+from clipnb import load_dataset, load_run, run_data, seed_everything, train
 from clipnb.batches import iterate_batches
 from clipnb.datasets.shard_files import write_shards
 from clipnb.datasets.shards import ShardFolder
@@ -74,13 +74,25 @@ def test_remembered_captions_have_the_tokens_of_the_tokenizer(numbered, shards, 
     assert len(batches.remembered) == 3 + 9  # nothing is added to four or more
 
 
-@pytest.mark.parametrize("stop", [3, 6, 9])  # of six steps an epoch
-def test_a_run_that_stops_in_an_epoch_goes_on_bit_for_bit(
-    sharded, recipe, tmp_path, monkeypatch, stop
-):
+@pytest.fixture(scope="module")
+def whole(small_root, recipe, tmp_path_factory):
+    """A run that nothing has stopped, of two epochs with six steps each."""
+    root = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIPNB_DATA", str(small_root))
+        patch.setenv("CLIPNB_CACHE", str(root / "cache"))
+        patch.setattr("clipnb.streaming.SAVE_EVERY", 2)
+        shards = root / "shards"
+        write_shards(load_dataset("small", "train", 40), shards, pairs_per_shard=10)
+        changes = {"dataset": str(shards), "batch_size": 8, "epochs": 2, "ema": 0.5}
+        return train(dataclasses.replace(recipe, **changes), 3, root / "run")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("stop", [3, 6, 9])
+def test_a_run_that_stops_in_an_epoch_goes_on_bit_for_bit(whole, tmp_path, monkeypatch, stop):
     monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 2)
-    recipe = dataclasses.replace(recipe, dataset=str(sharded), batch_size=8, epochs=2, ema=0.5)
-    whole = train(recipe, 3, tmp_path / "whole")
+    recipe = whole.recipe
     with interrupt_at_step(stop):
         train(recipe, 3, tmp_path / "broken")
     seed_everything(99)  # whatever happened in between must not matter
