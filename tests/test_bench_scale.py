@@ -50,8 +50,9 @@ def test_the_record_of_the_benchmark_holds_every_measurement(tmp_path, monkeypat
     monkeypatch.setattr(scale, "measure_step_memory", lambda: {"at once": {256: 10**6}})
     monkeypatch.setattr(scale, "measure_mapped_memory", lambda: {"images": 100_000})
     record = json.loads(Path(scale.run_scale_benchmark()).read_text())
-    assert record["two processes"] == {"quick": ratio, "baseline": ratio}
+    names = ("quick, batch 128", "quick, batch 512", "baseline, batch 128")
+    assert record["two processes"] == dict.fromkeys(names, ratio)
     assert record["shards"] == {"quick": ratio}
     assert record["memory of a step, bytes"] == {"at once": {"256": 10**6}}
     assert record["mapped images"] == ({"images": 100_000} if sys.platform == "linux" else None)
-    assert capsys.readouterr().out.count("0.950") == 3
+    assert capsys.readouterr().out.count("0.950") == 4

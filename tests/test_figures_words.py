@@ -100,6 +100,15 @@ def test_a_name_lies_nearest_to_its_own_point_and_on_no_line(ax):
         assert not box.y0 < line < box.y1
 
 
+def test_a_name_stays_in_the_frame(ax):
+    ax.set(xlim=(0, 10), ylim=(0, 10))
+    figures.label_points(ax, [9.9, 0.1], [0.1, 9.9], ["house", "forest"])
+    for text in ax.texts:
+        box = text.get_window_extent(ax.figure.canvas.get_renderer())
+        assert ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1
+        assert ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1
+
+
 # ---- from records ----------------------------------------------------------------------------
 
 

@@ -25,17 +25,19 @@ from clipnb.records import record_benchmark
 from clipnb.runtime import progress
 from clipnb.shared_norm import share_batch_norms
 
-SIZED = [
-    dataclasses.replace(RECIPES[name], image_size=64, stored_size=64)
-    for name in ("quick", "baseline")
-]
+# Recipe and batch size. What the processes tell each other in a step costs time, and hardly more of
+# it if the step has more pairs: so a larger batch loses less.
+COMPARED = (("quick", 128), ("quick", 512), ("baseline", 128))
 LONGEST_WAIT = 600  # seconds for an answer
 
 
 def run_scale_benchmark() -> str:
     """Measure, print the findings, and write `results/bench/scale-<cpu>.json`. Returns its path."""
     with temporary_photos():
-        processes = {recipe.name: compare_processes(recipe) for recipe in SIZED}
+        processes = {
+            f"{name}, batch {batch_size}": compare_processes(size_recipe(name, batch_size))
+            for name, batch_size in COMPARED
+        }
     shards = {"quick": compare_shards_with_memory()}
     results = {
         "two processes": processes,
@@ -49,6 +51,12 @@ def run_scale_benchmark() -> str:
     for name, finding in shards.items():
         print(f"{finding['ratio']:8.3f}  shards against images in memory, {name}")
     return path
+
+
+def size_recipe(name: str, batch_size: int) -> Recipe:
+    """Return a recipe with a batch size, for images of 64 px."""
+    sizes = {"image_size": 64, "stored_size": 64, "batch_size": batch_size}
+    return dataclasses.replace(RECIPES[name], **sizes)
 
 
 def compare_processes(recipe: Recipe, seconds: float = 10.0, rounds: int = 7) -> dict:

@@ -349,19 +349,20 @@ def label_points(
     names: Sequence[str],
     lines: Sequence[float] = (),
 ) -> None:
-    """Write a name beside each point, where it hides nothing and lies nearest to its own point.
+    """Write a name beside each point, in the frame, where it hides nothing and is nearest to it.
 
     xs, ys: (N,), in data units. lines: heights in data units that no name should cross. If no
     place is left, a name stands where it hides nothing, or else to the right of its point.
     """
     points = ax.transData.transform(np.column_stack([xs, ys]))  # (N, 2), in pixels
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
-    left, _, right, _ = ax.bbox.extents
+    frame = left, _, right, _ = ax.bbox.extents
     for line in lines:
         height = ax.transData.transform((xs[0], line))[1]
         taken.append((left, height - 2, right, height + 2))
     for i, name in enumerate(names):
         places = list_places(*points[i], width=7 * len(name) + 3)
+        places = [box for box in places if is_inside(box, frame)] or places
         free = [box for box in places if not any(boxes_touch(box, other) for other in taken)]
         clear = [box for box in free if is_nearest(box, points, i)]
         box = (clear or free or places)[0]
@@ -381,6 +382,12 @@ def list_places(x: float, y: float, width: float) -> list[tuple[float, ...]]:
     order += [(side, height) for height in list(heights)[1:] for side in sides]
     corners = [(x + sides[side], y + heights[height]) for side, height in order]
     return [(left, bottom, left + width, bottom + 14) for left, bottom in corners]
+
+
+def is_inside(box: Sequence[float], frame: Sequence[float]) -> bool:
+    """Tell whether a box (left, bottom, right, top) lies in a frame."""
+    starts = box[0] >= frame[0] and box[1] >= frame[1]
+    return starts and box[2] <= frame[2] and box[3] <= frame[3]
 
 
 def is_nearest(box: Sequence[float], points: np.ndarray, own: int) -> bool:
