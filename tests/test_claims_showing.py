@@ -131,8 +131,11 @@ def test_the_table_of_claims_pools_and_corrects(groups):
 
 def test_the_tables_tell_how_many_seeds_are_missing(groups):
     (record,) = groups["C1a"]  # not finished
+    assert "so far" not in find_row(showing.claims_table(groups), "C2")
     groups["C1a"] = [record | {"seeds": [0, 1], "asked": 5}, make_record("finished", "C1a")]
-    assert "| 2 | 7 of 10 |" in find_row(showing.claims_table(groups), "C1a")
+    row = find_row(showing.claims_table(groups), "C1a")
+    assert "| 2 | 7 of 10 |" in row
+    assert "… not finished so far" in row
     told = showing.experiments_table(groups)
     assert "| 2 of 5 | … not finished |" in told
     assert "| 5 | ✔ supported |" in told

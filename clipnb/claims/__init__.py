@@ -45,7 +45,7 @@ CLAIMS = {
         "It transfers to pictures of another kind than it has seen",
         "Radford et al. 2021, §3.3",
     ),
-    "L2": ("Images and texts lie apart, and changing the gap helps", "Liang et al. 2022"),
+    "L2": ("Closing the gap between images and texts helps retrieval", "Liang et al. 2022"),
     "L3": ("It reads a caption as a bag of words", "Yuksekgonul et al. 2023"),
     "L4": ("A sigmoid loss is better than the softmax in small batches", "Zhai et al. 2023"),
     "L5": ("A locked image tower learns faster from captions", "Zhai et al. 2022"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from clipnb.claims import CLAIMS, load_claims
 from clipnb.claims.pooling import PooledClaim, pool_claims, scale_effect
-from clipnb.claims.showing import Groups, format_verdict
+from clipnb.claims.showing import Groups, format_verdict, format_verdict_so_far
 from clipnb.claims.verdicts import (
     DIRECTION,
     INCONCLUSIVE,
@@ -66,7 +66,7 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
     ax.axvline(0, color=BLACK, linewidth=1)
     for (claim, record), title, row, tall in zip(rows, titles, centres, heights, strict=True):
         if record is None:
-            _draw_claim(ax, row, title, pooled[claim], len(groups[claim]) > 1)
+            _draw_claim(ax, row, title, pooled[claim], groups[claim])
             ax.axhline(row - tall / 2, color=GREY, linewidth=0.4, xmin=-1.0, clip_on=False)
         else:
             _draw_record(ax, row, title, record)
@@ -94,13 +94,15 @@ def _title_row(claim: str, record: dict | None) -> str:
     return textwrap.fill(f"{record['title']}{NO_BREAK}·{NO_BREAK}{dataset}", 68, **indents)
 
 
-def _draw_claim(ax: "Axes", row: float, title: str, claim: PooledClaim, has_several: bool) -> None:
+def _draw_claim(
+    ax: "Axes", row: float, title: str, claim: PooledClaim, records: Sequence[dict]
+) -> None:
     """Draw the row of a claim: its title, its pooled effect as a diamond, and its verdict."""
     colour = COLOURS[claim.verdict]
     _write_left(ax, row, title, fontweight="bold")
-    verdict = format_verdict(claim.verdict)
+    verdict = format_verdict_so_far(claim.verdict, records)
     _write_right(ax, row, verdict, colour, fontweight="bold")
-    if not has_several or claim.interval is None or not np.isfinite(claim.mean):
+    if len(records) < 2 or claim.interval is None or not np.isfinite(claim.mean):
         return
     low, high = np.clip(claim.interval, -BORDER, BORDER)
     mean = float(np.clip(claim.mean, -BORDER, BORDER))

@@ -231,13 +231,17 @@ def correct_for_many(claims: list[PooledClaim]) -> list[PooledClaim]:
 
     A verdict that does not survive the correction steps down: from "supported" to "supported in
     direction" if that survives, else to "inconclusive".
+
+    The factor becomes smaller only after a claim on which nothing is left to decide. One that is
+    supported in direction keeps its place, because "supported" could still be wrong of it.
     """
     tested = sorted((each for each in claims if each.p is not None), key=lambda each: each.p)
-    corrected, highest = {}, 0.0
-    for place, each in enumerate(tested):
-        factor = len(tested) - place
+    corrected, highest, factor = {}, 0.0, len(tested)
+    for each in tested:
         highest = max(highest, min(1.0, each.p * factor))
         corrected[each.claim] = (highest, factor)
+        if highest < LEVEL and each.verdict not in (DIRECTION, INCONCLUSIVE):
+            factor -= 1
     return [_correct_one(each, *corrected.get(each.claim, (None, 1))) for each in claims]
 
 
@@ -246,11 +250,12 @@ def _correct_one(claim: PooledClaim, p_holm: float | None, factor: int) -> Poole
     if p_holm is None or p_holm < LEVEL or claim.verdict == INCONCLUSIVE:
         return claim
     note = f"{claim.verdict} before the correction for many"
-    verdict = INCONCLUSIVE
+    claim = replace(claim, note="; ".join(filter(None, [claim.note, note])))
     if (claim.verdict, claim.kind) == (SUPPORTED, "difference"):
         p_direction = find_p(claim, DIRECTION) * factor
-        verdict = DIRECTION if p_direction < LEVEL else INCONCLUSIVE
-    return replace(claim, verdict=verdict, note="; ".join(filter(None, [claim.note, note])))
+        if p_direction < LEVEL:
+            return replace(claim, verdict=DIRECTION, p_holm=p_direction)
+    return replace(claim, verdict=INCONCLUSIVE)
 
 
 def pool_claims(groups: dict[str, list[dict]]) -> dict[str, PooledClaim]:

@@ -174,9 +174,10 @@ LARGEST = {
 
 
 def list_beyond(records: Sequence[dict]) -> list[list[str]]:
-    """List the intervals of the second sitting that reach beyond what is possible, as texts.
+    """List the intervals of the second sitting that reach above what is possible, as texts.
 
-    Each is [experiment, effect, interval, why].
+    A bound below zero is possible for a difference and for a loss, so none is looked for. Each row
+    is [experiment, effect, interval, why].
     """
     rows = []
     for record in records:
@@ -214,6 +215,8 @@ def list_fallen(pairs: dict[str, tuple[str, str]]) -> list[str]:
 
 
 # ---- machines, costs -------------------------------------------------------------------------
+
+UNTOLD = "told by git's history alone"  # where a seed was made
 
 
 class SameSeeds(NamedTuple):
@@ -263,7 +266,7 @@ def count_places(records: Sequence[dict]) -> dict[str, int]:
     """Return how many seeds are known to have been made at each place, by its name.
 
     A record knows this of all seeds that were added since it keeps `origins`, and of its newest
-    one. The others are counted as "told by git's history alone".
+    one. The others are counted as `UNTOLD`.
     """
     counts = {}
     for record in records:
@@ -272,8 +275,7 @@ def count_places(records: Sequence[dict]) -> dict[str, int]:
             place = describe_place(origin["machine"])
             counts[place] = counts.get(place, 0) + len(origin["seeds"])
             known += len(origin["seeds"])
-        rest = "told by git's history alone"
-        counts[rest] = counts.get(rest, 0) + len(record["seeds"]) - known
+        counts[UNTOLD] = counts.get(UNTOLD, 0) + len(record["seeds"]) - known
     return {place: n for place, n in sorted(counts.items(), key=lambda each: -each[1]) if n}
 
 

@@ -181,7 +181,7 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
     for claim, pooled in pool_claims(groups).items():
         title, where = CLAIMS[claim]
         names = dict.fromkeys(record["notebook"] for record in groups[claim])
-        verdict = format_verdict(pooled.verdict) if groups[claim] else "not tested"
+        verdict = format_verdict_so_far(pooled.verdict, groups[claim])
         verdict += f" ({pooled.note})" if pooled.note else ""
         rows.append(
             [
@@ -196,6 +196,19 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
             ]
         )
     return markdown_table(header, rows)
+
+
+def format_verdict_so_far(verdict: str, records: list[dict]) -> str:
+    """Format the verdict on a claim, with "so far" if seeds are missing in one of its records."""
+    if not records:
+        return "not tested"
+    text = format_verdict(verdict)
+    return f"{text} so far" if lack_seeds(records) else text
+
+
+def lack_seeds(records: list[dict]) -> bool:
+    """Tell whether seeds are missing in one of some records (see `judge_so_far`)."""
+    return any(record.get("asked", 0) > len(record["seeds"]) for record in records)
 
 
 def format_seed_count(records: list[dict]) -> str:

@@ -14,7 +14,7 @@ from clipnb.claims.first_sitting import FIRST_VERDICTS
 from clipnb.claims.forest import BORDER, COLOURS, GREY, TICKS, wrap_title
 from clipnb.claims.pooling import PooledClaim, pool_claims, scale_effect
 from clipnb.claims.report_numbers import Groups, grow_interval, rescale_margins
-from clipnb.claims.showing import format_verdict
+from clipnb.claims.showing import format_verdict, format_verdict_so_far
 from clipnb.claims.verdicts import MARKS, NOT_REACHED, UNFINISHED, VERDICTS, judge_interval
 from clipnb.plots import BLACK, BLUE, ORANGE
 
@@ -90,13 +90,15 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, claim in enumerate(pooled):
         _draw_pooled(ax, row, claim)
-        verdict = format_verdict(claim.verdict)
+        verdict = format_verdict_so_far(claim.verdict, groups[claim.claim])
         where = ax.get_yaxis_transform()
         ax.text(1.02, row, verdict, transform=where, color=COLOURS[claim.verdict], va="center")
     names = [wrap_title(claim.claim, CLAIMS[claim.claim][0]) for claim in pooled]
     ax.set_yticks(range(len(pooled)), names)
     ax.tick_params(axis="y", length=0)
     _scale_in_margins(ax)
+    note = "intervals of 95 %, before the correction for many claims"
+    ax.set_xlabel(f"{ax.get_xlabel()}\n{note}")
     ax.set_ylim(len(pooled) - 0.4, -0.6)
     ax.set_title("What each claim's experiments say together", loc="left")
     return ax
