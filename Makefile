@@ -10,9 +10,9 @@ PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 LINTERS := $(VENV)/linters
 # The files of `make test` that try to break something. `make test-hard` runs and counts them too;
 # what their tests count as is in tests/hard/hard_record.py.
-HARD := $(patsubst %,tests/test_%.py,bad_recipes bad_folders bad_runs bad_indexes bad_paths bad_widgets \
-	faults foreign_files run_data divergence disk properties download unpack weight_files \
-	store_damage store_failures store_interruptions)
+HARD := $(patsubst %,tests/test_%.py,bad_recipes bad_folders bad_runs bad_indexes bad_paths \
+	bad_widgets bad_arguments faults foreign_files run_data divergence disk properties \
+	download unpack weight_files store_damage store_failures store_interruptions)
 
 .PHONY: help lab test test-fast test-hard lint format notebooks figures clean
 

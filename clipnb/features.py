@@ -120,7 +120,12 @@ def encode_images(
 
 
 def check_images(images: Tensor | np.ndarray) -> None:
-    """Raise ValueError, in words, for an array that is not (N, 3, S, S) or holds no image."""
+    """Raise an error, in words, for an array that is not (N, 3, S, S) or holds no image.
+
+    It is a ValueError, and a TypeError for what is no array.
+    """
+    if not hasattr(images, "shape"):
+        raise TypeError(f"images are an array (N, 3, S, S), not a {type(images).__name__}.")
     shape = tuple(images.shape)
     if len(shape) == 4 and shape[1] == 3:
         if not len(images):

@@ -172,9 +172,9 @@ def display_path(path: str | Path) -> str:
 
 
 def display_value(value: object) -> str:
-    """Return a value as text for a message, cut after `LONGEST_SHOWN` letters."""
+    """Return a value as text of one line for a message, cut after `LONGEST_SHOWN` letters."""
     try:
-        text = repr(value)
+        text = repr(value).replace("\n", " ")  # an array is written in several lines
     except ValueError:  # Python writes no integer that is as long as this one
         return "a number of thousands of digits"
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"

@@ -259,8 +259,18 @@ FROM_SCRATCH = (
 RECIPES = {recipe.name: recipe for recipe in (*FROM_SCRATCH, FINETUNE, LOCKED_IMAGE)}
 
 
-def find_recipe(name: str) -> Recipe:
-    """Return the recipe of that name. Raises ValueError, with the list of names, if none."""
+def find_recipe(name: Recipe | str) -> Recipe:
+    """Return the recipe of that name, or the recipe itself.
+
+    Raises ValueError, with the list of names, if none has it, TypeError for what is neither.
+    """
+    if isinstance(name, Recipe):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"a recipe is one of clipnb.RECIPES, or its name, not {display_value(name)} "
+            f"({type(name).__name__})."
+        )
     if name not in RECIPES:
         raise ValueError(f"no recipe {display_value(name)}; there are {', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -122,6 +122,11 @@ class ImageIndex:
             return index
         from clipnb.search.store import update_store
 
+        if not hasattr(photos, "refresh"):
+            raise TypeError(
+                "an index is built of a CaptionDataset or a PhotoFolder, not of "
+                f"{display_value(photos)} ({type(photos).__name__})."
+            )
         store = update_store(photos, model)
         index = cls(
             model,

@@ -106,11 +106,15 @@ class Tokenizer:
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """Turn ids (a list or a 1-d tensor) into a lower-case string.
 
-        [SOS], [EOS] and the padding after [EOS] are allowed, and left out.
+        [SOS], [EOS] and the padding after [EOS] are allowed, and left out. Raises ValueError for an
+        id that is not in the vocabulary.
         """
         ids = torch.as_tensor(ids)
         if (ids == self.eos).any():
             ids = ids[padding_mask(ids)]
+        last = self.vocab_size - 1
+        if strange := [i for i in ids.tolist() if not 0 <= i <= last]:
+            raise ValueError(f"{strange[0]} is no id of this vocabulary: 0 to {last:,}.")
         pieces = [self.bpe.id_to_token(i) for i in ids.tolist() if i not in (self.sos, self.eos)]
         words = "".join(pieces).split("</w>")
         return " ".join(decoders.ByteLevel().decode([word]) for word in words).strip()

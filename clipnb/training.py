@@ -44,7 +44,7 @@ __all__ = [
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | str,
     seed: int = 0,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -53,7 +53,7 @@ def train(
     dev_set: CaptionDataset | None = None,
     init: str | Path | None = None,
 ) -> Run:
-    """Train a recipe. Returns the `Run` with the weights of the epoch that did best on dev.
+    """Train a recipe, or that of a name. Returns the `Run` with the weights that did best on dev.
 
     With fewer than `runs.FEW_DEV_IMAGES` images on dev, the best epoch would be chosen by luck.
     Then the last weights are kept, or their running average if the recipe has one, and a warning
@@ -84,6 +84,7 @@ def train(
     other data. Raises RuntimeError if another process is training into the folder, and at the first
     loss that is NaN or infinite.
     """
+    recipe = find_recipe(recipe)
     seed = run_folders.check_seed(seed)
     check_recipe(recipe, seed, init)
     folder = check_path(folder or run_folders.run_folder(recipe, seed, init))
@@ -218,7 +219,7 @@ def load_or_train(
     weights to start from (see `train`); such a run has a folder of its own. Raises
     ValueError for an unknown name.
     """
-    recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    recipe = find_recipe(recipe)
     seed = run_folders.check_seed(seed)
     folder = run_folders.run_folder(recipe, seed, init)
     if distributed.on_first(lambda: run_folders.is_finished(folder)):

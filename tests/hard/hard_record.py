@@ -37,6 +37,8 @@ ONE_EACH = {
     "test_bad_runs": "bad inputs",
     "test_bad_indexes": "bad inputs",
     "test_bad_paths": "bad inputs",
+    "test_bad_widgets": "bad inputs",
+    "test_bad_arguments": "bad inputs",
     "test_properties": "made-up inputs",
     "test_weight_files": "hostile files",
     "test_download": "hostile files",
