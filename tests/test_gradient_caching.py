@@ -153,6 +153,7 @@ def test_the_mean_of_the_shares_is_the_loss_of_the_batch():
 
 @pytest.mark.skipif("sys.platform == 'win32'", reason="Windows keeps no such count")
 def test_cached_chunks_take_less_memory_than_a_whole_batch(monkeypatch):
+    monkeypatch.delitem(memory.WAYS, "in chunks")  # nothing here is compared with it
     measured = memory.measure_step_memory(batch_sizes=[2048])
-    assert set(measured) == {"at once", "in chunks", "cached"}
+    assert set(measured) == {"at once", "cached"}
     assert 0 < measured["cached"][2048] < measured["at once"][2048] / 2
