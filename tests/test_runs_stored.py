@@ -9,6 +9,7 @@ import torch
 from run_parts import flatten_weights
 
 from clipnb import RECIPES, evaluate, load_or_train, load_run, run_folder, run_folders, train
+from clipnb.disk import checksum_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
 
@@ -102,8 +103,11 @@ def replace_stored_fields(run, fields):
 
 
 def test_weights_of_another_version_are_refused(short_run):
-    weights = safetensors.torch.save({"other": torch.zeros(1)})
-    (short_run.folder / "model.safetensors").write_bytes(weights)
+    weights = short_run.folder / "model.safetensors"
+    weights.write_bytes(safetensors.torch.save({"other": torch.zeros(1)}))
+    path = short_run.folder / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"weights_checksum": checksum_file(weights)}
+    path.write_text(json.dumps(metrics))
     message = "do not fit the encoders of this version.*Nothing was loaded"
     with pytest.raises(ValueError, match=message):
         load_run(short_run.folder)
