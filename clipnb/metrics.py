@@ -21,8 +21,10 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     against us: a model that gives everything the same score would be perfect otherwise. So does a
     score that is NaN or infinite: a wrong answer with such a score counts as better than any right
     one, and a right answer with such a score as the last of all. Raises ValueError if the two have
-    different numbers of images, or if there is no image or no caption.
+    different numbers of images or dimensions, or if there is no image or no caption. Arrays of
+    NumPy are taken too.
     """
+    image_features, text_features = torch.as_tensor(image_features), torch.as_tensor(text_features)
     if text_features.ndim != 3:
         raise ValueError(
             f"text features are (N, K, D), and these are {tuple(text_features.shape)}; with one "
@@ -31,6 +33,11 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     N, K, D = text_features.shape
     if len(image_features) != N:
         raise ValueError(f"there are {len(image_features)} images, but captions of {N} images.")
+    if image_features.shape != (N, D):
+        raise ValueError(
+            f"image features are {tuple(image_features.shape)}, and captions have {D} numbers; "
+            f"give image features ({N}, {D})."
+        )
     _check_counts(N, K)
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
     scores = scores.masked_fill(scores.isinf(), torch.nan)  # NaN is lower than nothing

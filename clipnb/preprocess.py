@@ -1,12 +1,15 @@
 """From a photo to what an image encoder takes: so many pixels, scaled by mean and deviation."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from clipnb.places import display_value
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,13 +34,22 @@ class Preprocess:
     Two things are done to a photo before that, where this course reads it from a file, for a
     dataset or for a search: it is turned upright as its EXIF data say, and what is transparent
     becomes white (see `clipnb.datasets.convert_to_rgb`). Then it goes through `resize`. Calling the
-    object itself does neither.
+    object itself does neither. Raises ValueError for a size below 1 pixel, a mean that is not
+    finite, or a deviation that is not above 0.
     """
 
     size: int = 64
     mean: tuple[float, float, float] = HALF
     std: tuple[float, float, float] = HALF
     crop: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, SupportsIndex) or self.size < 1:
+            raise ValueError(f"size is {display_value(self.size)}; set it to a number of pixels.")
+        if not are_finite(self.mean):
+            raise ValueError(f"mean is {display_value(self.mean)}; give three finite numbers.")
+        if not are_finite(self.std) or min(self.std) <= 0:
+            raise ValueError(f"std is {display_value(self.std)}; give three numbers above 0.")
 
     def __call__(self, image: "Image.Image") -> Tensor:
         """Turn a PIL image into float32 (3, size, size), as `encode_image` takes it.
@@ -83,6 +95,12 @@ class Preprocess:
         from clipnb.encoders import normalize_images  # not needed by a search
 
         return normalize_images(images, self.mean, self.std)
+
+
+def are_finite(statistics: Sequence[float]) -> bool:
+    """Tell whether these are three numbers, one of each channel, and none is NaN or infinite."""
+    values = np.asarray(statistics)
+    return values.shape == (3,) and values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
 
 
 def cut_middle(image: "Image.Image", most: int) -> "Image.Image":

@@ -111,6 +111,8 @@ def train_in_folder(
     init: str | Path | None,
 ) -> Run:
     """Train a recipe into a folder that is locked. The arguments are those of `train`."""
+    check_is_dataset("train_set", train_set, ShardFolder)
+    check_is_dataset("dev_set", dev_set)
     run_folders.check_same_run(folder, recipe, seed, init)
     if resume and distributed.on_first(lambda: run_folders.has_no_successor(folder)):
         run = runs.load_run(folder)
@@ -191,6 +193,12 @@ def train_in_folder(
         raise
     distributed.on_first(finish)
     return runs.load_run(folder)
+
+
+def check_is_dataset(name: str, given: object, *other_kinds: type) -> None:
+    """Raise TypeError, in words, for what is neither None nor a dataset."""
+    if given is not None and not isinstance(given, (CaptionDataset, *other_kinds)):
+        raise TypeError(f"{name} is a {type(given).__name__}; give a dataset of load_dataset().")
 
 
 def load_split(recipe: Recipe, split: str, size: int, root: str | Path | None) -> CaptionDataset:

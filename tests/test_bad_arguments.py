@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 from bad_parts import check_message
 from widget_parts import build_index
 
-from clipnb import ImageIndex, encode_images, load_or_train, train
+from clipnb import (
+    CaptionDataset,
+    ImageIndex,
+    encode_images,
+    load_or_train,
+    retrieval_metrics,
+    train,
+)
+from clipnb.preprocess import Preprocess
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +58,69 @@ def test_an_id_outside_of_the_vocabulary_is_told(number, index):
     with pytest.raises(ValueError) as error:
         index.tokenizer.decode([last, number])
     check_message(error, f"{number} is no id of this vocabulary: 0 to {last}")
+
+
+# ---- datasets and preprocessing ---------------------------------------------------------------
+
+IMAGES = np.zeros((2, 3, 8, 8), np.uint8)
+PARTS = {"images": IMAGES, "captions": [["a dog"], ["a cat"]], "image_ids": ["a.png", "b.png"]}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        ("images", IMAGES / 255, "images are float64 (2, 3, 8, 8)"),
+        ("images", IMAGES[0], "images are uint8 (3, 8, 8)"),
+        ("images", IMAGES.transpose(0, 2, 3, 1), "images are uint8 (2, 8, 8, 3)"),
+        ("images", [1, 2], "images are a list"),
+        ("images", None, "images are a NoneType"),
+        ("images", IMAGES[:1], "there are 1 images, 2 captions, 2 image_ids"),
+        ("captions", [["a dog"]], "there are 2 images, 1 captions, 2 image_ids"),
+        ("captions", ["a dog", "a cat"], "the captions of 'a.png' are 'a dog'"),
+        ("captions", [["a dog"], []], "the captions of 'b.png' are []"),
+        ("captions", [["a dog"], ["a cat", "a pet"]], "the captions of 'b.png' are"),
+        ("image_ids", ["a.png"], "there are 2 images, 2 captions, 1 image_ids"),
+        ("labels", [{}], "2 image_ids, 1 labels"),
+        ("paths", ["a.png"], "2 image_ids, 1 paths"),
+    ],
+)
+def test_the_parts_of_a_dataset_fit_together(part, value, told):
+    with pytest.raises(ValueError) as error:
+        CaptionDataset("toy", "test", **PARTS | {part: value})
+    check_message(error, told, "give")
+
+
+def test_an_empty_subset_shows_itself():
+    nothing = CaptionDataset("toy", "test", **PARTS).subset([])
+    assert repr(nothing) == "CaptionDataset(toy, test: 0 images of 8 px, 0 captions each)"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("size", value) for value in (0, -1, 2.5, None, "64", (64, 64))],
+        *[("mean", value) for value in (None, 0.5, (0.5, 0.5), (0.5, 0.5, float("nan")), "abc")],
+        *[("std", value) for value in ((0, 1, 1), (1, 1, -1), (1, 1, float("inf")), (1,), None)],
+    ],
+)
+def test_preprocessing_has_a_size_a_mean_and_a_deviation(field, value):
+    with pytest.raises(ValueError) as error:
+        Preprocess(**{field: value})
+    check_message(error, f"{field} is ", repr(value))
+
+
+@pytest.mark.parametrize("name", ["train_set", "dev_set"])
+@pytest.mark.parametrize("value", [[], [1, 2], "flickr8k", IMAGES])
+def test_a_run_is_trained_and_judged_on_datasets(name, value, own_cache):
+    with pytest.raises(TypeError) as error:
+        train("quick", **{name: value})
+    check_message(error, f"{name} is a", type(value).__name__, "load_dataset")
+
+
+def test_metrics_take_arrays_of_numpy_and_tell_of_other_dimensions():
+    rows = np.eye(3, dtype=np.float32)
+    expected = retrieval_metrics(torch.eye(3), torch.eye(3)[:, None])
+    assert retrieval_metrics(rows, rows[:, None]) == expected
+    with pytest.raises(ValueError) as error:
+        retrieval_metrics(rows[:, :2], rows[:, None])
+    check_message(error, "image features are (3, 2)", "give image features (3, 3)")

@@ -22,6 +22,15 @@ def make_images(n=6):
     return CaptionDataset("noise", "train", images, [[name] for name in names], names)
 
 
+class OnDisk:
+    """Images that are no array in memory."""
+
+    shape = (6, 3, 2, 2)
+
+    def __len__(self):
+        return 6
+
+
 @pytest.fixture
 def card(monkeypatch):
     """A function that pretends that a card has so many bytes free."""
@@ -55,7 +64,7 @@ def test_images_that_do_not_fit_stay_where_they_are(card):
 def test_images_stay_in_memory_without_a_card(card):
     dataset = make_images()
     assert keep_on_card(dataset, torch.device("cpu")) is dataset
-    mapped = dataclasses.replace(dataset, images=[1, 2])  # anything else than an array
+    mapped = dataclasses.replace(dataset, images=OnDisk())  # anything else than an array
     assert keep_on_card(mapped, card(free=10**9)) is mapped
 
 

@@ -202,7 +202,7 @@ def test_cosines_stand_by_image_and_sentence(monkeypatch):
 
 
 def test_the_exam_on_photos_takes_what_can_be_exchanged():
-    captions = [["a man and a woman"], ["a man throws a ball", "a ball"], ["it rains"]]
+    captions = [["a man and a woman"] * 2, ["a man throws a ball", "a ball"], ["it rains"] * 2]
     images = np.zeros((3, 3, 8, 8), np.uint8)
     dataset = CaptionDataset("photos", "test", images, captions, ["a", "b", "c"])
     rows, pairs = word_swaps.choose_sentences(dataset)

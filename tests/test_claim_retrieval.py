@@ -24,7 +24,8 @@ def test_hits_count_an_images_captions_alike(monkeypatch):
     monkeypatch.setattr(retrieval, "encode_dataset", lambda *_: ())
     monkeypatch.setattr(retrieval, "retrieval_ranks", lambda *_: ranks)
     run = type("Run", (), {"model": None, "tokenizer": None})
-    dataset = CaptionDataset("toy", "test", np.zeros((2, 3, 8, 8)), [["a", "b"]] * 2, ["x", "y"])
+    images = np.zeros((2, 3, 8, 8), np.uint8)
+    dataset = CaptionDataset("toy", "test", images, [["a", "b"]] * 2, ["x", "y"])
     hits = retrieval.find_hits(run, dataset)
     assert hits["image to text R@5"].tolist() == [1, 0]
     assert hits["image to text R@10"].tolist() == [1, 1]

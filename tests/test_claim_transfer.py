@@ -30,7 +30,8 @@ def test_every_class_is_measured_against_the_chance_of_its_task():
 
 def test_captions_count_once_for_a_word_in_either_number():
     captions = [["A red dog and a red ball", "two dogs on a beach"]]
-    dataset = CaptionDataset("toy", "train", np.zeros((1, 3, 8, 8)), captions, ["x"])
+    images = np.zeros((1, 3, 8, 8), np.uint8)
+    dataset = CaptionDataset("toy", "train", images, captions, ["x"])
     counts = transfer.count_captions(dataset)
     names = [name for names in transfer.TASKS.values() for name in names]
     counted = dict(zip(names, counts, strict=True))

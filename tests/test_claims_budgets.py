@@ -24,15 +24,26 @@ def toy(tmp_path, monkeypatch):
     return own
 
 
-def make_budgets(effects, paper_effect=None, freedom=None, scale="linear", margin=2.0):
-    """Return a record with effects (mean, low, high) at three budgets."""
+def make_budgets(
+    effects, paper_effect=None, freedom=None, scale="linear", margin=2.0, reached=True
+):
+    """Return a record with effects (mean, low, high) at three budgets.
+
+    reached: whether the gates were open at the smallest one.
+    """
     record = make_record(paper_effect=paper_effect, scale=scale, margin=margin)
     own = [
         {"mean": mean, "interval": [low, high], "freedom": freedom, "values": [mean]}
         for mean, low, high in effects
     ]
     record["budgets"] = [
-        {"share": share, "changed": {}, "seeds": [0, 1, 2], "reached": share != "a quarter", **each}
+        {
+            "share": share,
+            "changed": {},
+            "seeds": [0, 1, 2],
+            "reached": reached or share != "a quarter",
+            **each,
+        }
         for share, each in zip(budgets.SHARES, own, strict=True)
     ]
     return record
@@ -117,8 +128,15 @@ def test_the_change_in_words(last, paper, words):
     assert budgets.describe_change(record) == words
 
 
+def test_models_that_reach_nothing_show_no_change():
+    effects = [(2.0, 1.0, 3.0), (3.0, 2.0, 4.0), (6.0, 5.0, 7.0)]
+    record = make_budgets(effects, paper_effect=20.0, reached=False)
+    assert budgets.describe_change(record) == "a quarter of the budget reaches nothing"
+
+
 def test_the_figure_has_a_panel_for_each_and_hollow_points_for_closed_gates():
-    record = make_budgets([(2.0, 1.0, 3.0), (3.0, 2.0, 4.0), (6.0, 5.0, 7.0)], paper_effect=20.0)
+    effects = [(2.0, 1.0, 3.0), (3.0, 2.0, 4.0), (6.0, 5.0, 7.0)]
+    record = make_budgets(effects, paper_effect=20.0, reached=False)
     figure = plot_budgets({"one": record, "two": record})
     panels = [ax for ax in figure.axes if ax.axison]
     assert len(panels) == 2
@@ -127,8 +145,9 @@ def test_the_figure_has_a_panel_for_each_and_hollow_points_for_closed_gates():
 
 
 def test_the_table_tells_effects_as_a_reader_sees_them():
-    record = make_budgets([(2.0, 1.0, 3.0), (3.0, 2.0, 4.0), (6.0, 5.0, 7.0)], paper_effect=20.0)
+    effects = [(2.0, 1.0, 3.0), (3.0, 2.0, 4.0), (6.0, 5.0, 7.0)]
+    record = make_budgets(effects, paper_effect=20.0, reached=False)
     row = budgets_table({"one": record}).splitlines()[-1]
     assert "2.00 (1.00 to 3.00) ○ | 3.00 (2.00 to 4.00) | 6.00 (5.00 to 7.00)" in row
     assert "| 20.0 |" in row
-    assert row.endswith("grows, towards the paper's figure |")
+    assert row.endswith("a quarter of the budget reaches nothing |")

@@ -141,6 +141,13 @@ def test_the_tables_tell_how_many_seeds_are_missing(groups):
     assert "| 5 | ✔ supported |" in told
 
 
+def test_the_table_of_claims_tells_how_many_experiments_speak(groups):
+    (closed,) = groups["C12"]
+    assert "| 1 | 5 |" in find_row(showing.claims_table(groups), "C12")
+    groups["C12"] = [closed, make_record("speaks", "C12")]
+    assert "| 1 of 2 | 10 |" in find_row(showing.claims_table(groups), "C12")
+
+
 def test_the_table_of_experiments_has_a_row_each(groups):
     table = showing.experiments_table(groups)
     assert len(table.splitlines()) == 2 + 8

@@ -10,6 +10,7 @@ from clipnb.claims.experiment import Gate
 from clipnb.claims.verdicts import (
     MARKS,
     VERDICTS,
+    explain_verdict,
     is_closed,
     judge_interval,
     measure_from_none,
@@ -46,6 +47,16 @@ def test_every_interval_gets_its_verdict(interval, difference, equivalence):
 def test_every_verdict_has_words_and_a_mark():
     told = {verdict for _, *both in CASES for verdict in both}
     assert told | {"not reached here", "not finished"} == set(VERDICTS) == set(MARKS)
+
+
+def test_a_claim_that_there_is_none_has_words_of_its_own():
+    assert "the effect is there" in explain_verdict("supported", "difference")
+    assert "as the claim says" in explain_verdict("supported", "equivalence")
+    assert "effect that counts and one that does not" in explain_verdict(
+        "inconclusive", "equivalence"
+    )
+    shared = ("not finished", "not reached here")
+    assert all(explain_verdict(each, "equivalence") == VERDICTS[each] for each in shared)
 
 
 def summary_of(low, high, scale="linear"):

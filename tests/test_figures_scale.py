@@ -1,6 +1,7 @@
 """The figures of scale draw what their records hold."""
 
 import math
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -192,8 +193,11 @@ def make_run(losses, held_out, found):
             "n_pairs": 1000,
             "chance_loss": math.log(1000),
             "loss": loss,
-            "metrics": {"text_to_image_R@10": recall},
-            "intervals": {},
+            "metrics": {"text_to_image_R@10": recall, "image_to_text_R@10": recall / 2},
+            "intervals": {
+                "text_to_image_R@10": [recall - 1.96, recall + 1.96],
+                "image_to_text_R@10": [0.0, recall],
+            },
         }
         for when, loss, recall in moments
     }
@@ -252,9 +256,16 @@ def test_the_full_budget_as_tables(full):
     assert "| official split, batches of rows | 3 | 4.00 | 6.00 / 6.60 |" in losses
     assert "| the original's split, by rows | 3 | 2.00 | 4.00 / 4.50 |" in losses
     found = full_budget_figures.found_table(full)
-    assert "small budget, batches of images | 3 |" in found
-    row = "| the original's split, by rows | 3 | 30.0 % | 28.0 % | 67 to 67 % of the training |"
+    assert "small budget, batches of images, best epoch | 3 |" in found
+    # The seeds agree, so the interval is that of the images.
+    row = "| the original's split, by rows, best epoch | 3 | 30.0 % (28.0 to 32.0) |"
     assert row in found
+    assert "| after 67 to 67 % of the training |" in found
+    # Three seeds 1 apart: Student's t with 2 degrees would give 2.5 either way for them alone.
+    (own,) = [each for each in found.splitlines() if "batches of rows, best epoch | 3 | 9." in each]
+    low, high = map(float, re.search(r"\((\S+) to (\S+)\)", own).groups())
+    assert 9 + np.hypot(1.96, 1.96 / np.sqrt(3)) < high < 9 + 2.5 + 1.96
+    assert low == pytest.approx(18 - high, abs=0.11)
 
 
 def test_the_record_of_the_full_budget_is_found_or_its_making_told(

@@ -45,6 +45,12 @@ def list_records(results):
     return found
 
 
+def list_commits(record):
+    """Return the commits at which the seeds of a record were made, as far as it tells them."""
+    noted = [record["commit"], *(origin["commit"] for origin in record.get("origins", []))]
+    return list(dict.fromkeys(noted))
+
+
 def find_faults(path, protocol_path, folder=ROOT):
     """Return what is wrong with a record and its protocol, as sentences.
 
@@ -60,16 +66,16 @@ def find_faults(path, protocol_path, folder=ROOT):
         faults.append(f"{path.name} was made with another protocol than {protocol_path.name}.")
     if json.loads(content)["code"] != record["code"]:
         faults.append(f"{path.name} was made with other code than its protocol names.")
-    commit = record["commit"]
-    if not commit:
+    if not record["commit"]:
         return [*faults, f"{path.name} does not say at which commit it was made."]
-    is_ancestor, _ = run_git(folder, "merge-base", "--is-ancestor", commit, "HEAD")
-    if not is_ancestor:
-        faults.append(f"{path.name} was made at {commit[:10]}, which is not in the history.")
-    then = f"{commit}:results/protocols/{record['experiment']}.json"
-    was_there, committed = run_git(folder, "show", then)
-    if not was_there or hashlib.sha256(committed).hexdigest() != record["protocol"]:
-        faults.append(f"the protocol of {path.name} was not committed before the run.")
+    for commit in list_commits(record):
+        is_ancestor, _ = run_git(folder, "merge-base", "--is-ancestor", commit, "HEAD")
+        if not is_ancestor:
+            faults.append(f"{path.name} was made at {commit[:10]}, which is not in the history.")
+        then = f"{commit}:results/protocols/{record['experiment']}.json"
+        was_there, committed = run_git(folder, "show", then)
+        if not was_there or hashlib.sha256(committed).hexdigest() != record["protocol"]:
+            faults.append(f"the protocol of {path.name} was not committed before the run.")
     return faults
 
 
@@ -187,6 +193,15 @@ def test_a_protocol_that_was_never_committed_is_found(repository):
 )
 def test_a_forged_record_is_found(repository, changes, told):
     assert told in " ".join(forge(repository, **changes))
+
+
+def test_every_seed_is_asked_for_its_commit(repository):
+    first, second = read_commit(repository, "HEAD~1"), read_commit(repository)
+    honest, early = [{"seeds": [1], "commit": commit} for commit in (second, first)]
+    assert forge(repository, origins=[honest]) == []
+    assert forge(repository, origins=[early, honest]) == [
+        "the protocol of toy.json was not committed before the run."
+    ]
 
 
 def test_a_commit_of_another_branch_is_found(repository):

@@ -203,7 +203,12 @@ def measure_change(record: dict) -> tuple[float, float, float]:
 
 
 def describe_change(record: dict) -> str:
-    """Say whether the effect moves with the budget, and whether towards the paper's figure."""
+    """Say whether the effect moves with the budget, and whether towards the paper's figure.
+
+    Models that do not reach the competence that the protocol asks for show no effect to compare.
+    """
+    if not record["budgets"][0]["reached"]:
+        return "a quarter of the budget reaches nothing"
     change, low, high = measure_change(record)
     if low <= 0 <= high:
         return "no change shown"

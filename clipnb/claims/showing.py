@@ -10,7 +10,7 @@ from clipnb.claims.first_sitting import judge_first_sitting, load_first_sitting
 from clipnb.claims.pooling import PooledClaim, pool_claims
 from clipnb.claims.protocols import protocol_path
 from clipnb.claims.so_far import apply_rule
-from clipnb.claims.verdicts import MARKS, UNFINISHED, VERDICTS
+from clipnb.claims.verdicts import MARKS, NOT_REACHED, UNFINISHED, VERDICTS, explain_verdict
 from clipnb.markdown import format_link, format_number, markdown_table
 from clipnb.records import read_json
 
@@ -73,7 +73,7 @@ def render_record(record: dict, protocol: dict) -> str:
         f"> “{protocol['quote'].strip('“”')}”\n>\n> {protocol['source']}",
         _render_effects(record),
         "\n".join(f"- *{what}*: {text}" for what, text in list_settled(record, protocol)),
-        f"**Verdict: {format_verdict(verdict)}**: {VERDICTS[verdict]}. "
+        f"**Verdict: {format_verdict(verdict)}**: {explain_verdict(verdict, record['kind'])}. "
         + _render_so_far(record, protocol)
         + format_sentence(record["because"]),
         _render_source(record),
@@ -187,7 +187,7 @@ def claims_table(groups: Groups | None = None, notebooks: str = "../notebooks/")
             [
                 claim,
                 f"{title} ({where})",
-                str(len(groups[claim])),
+                format_test_count(groups[claim]),
                 format_seed_count(groups[claim]),
                 format_pooled(pooled),
                 verdict,
@@ -209,6 +209,13 @@ def format_verdict_so_far(verdict: str, records: list[dict]) -> str:
 def lack_seeds(records: list[dict]) -> bool:
     """Tell whether seeds are missing in one of some records (see `judge_so_far`)."""
     return any(record.get("asked", 0) > len(record["seeds"]) for record in records)
+
+
+def format_test_count(records: list[dict]) -> str:
+    """Format how many experiments a claim has, and if some of them say nothing, how many speak."""
+    n_open = sum(record["verdict"] != NOT_REACHED for record in records)
+    is_whole = n_open in (0, len(records))
+    return str(len(records)) if is_whole else f"{n_open} of {len(records)}"
 
 
 def format_seed_count(records: list[dict]) -> str:

@@ -12,7 +12,7 @@ from clipnb.claims import CLAIMS
 from clipnb.claims.effects import NO_EFFECT
 from clipnb.claims.first_sitting import FIRST_VERDICTS
 from clipnb.claims.forest import BORDER, COLOURS, GREY, TICKS, wrap_title
-from clipnb.claims.pooling import PooledClaim, pool_claims, scale_effect
+from clipnb.claims.pooling import PooledClaim, describe_verdicts, pool_claims, scale_effect
 from clipnb.claims.report_numbers import Groups, grow_interval, rescale_margins
 from clipnb.claims.showing import format_verdict, format_verdict_so_far
 from clipnb.claims.verdicts import MARKS, NOT_REACHED, UNFINISHED, VERDICTS, judge_interval
@@ -91,6 +91,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     for row, claim in enumerate(pooled):
         _draw_pooled(ax, row, claim)
         verdict = format_verdict_so_far(claim.verdict, groups[claim.claim])
+        verdict += " *" if describe_verdicts(groups[claim.claim]) else ""
         where = ax.get_yaxis_transform()
         ax.text(1.02, row, verdict, transform=where, color=COLOURS[claim.verdict], va="center")
     names = [wrap_title(claim.claim, CLAIMS[claim.claim][0]) for claim in pooled]
@@ -98,7 +99,8 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     ax.tick_params(axis="y", length=0)
     _scale_in_margins(ax)
     note = "intervals of 95 %, before the correction for many claims"
-    ax.set_xlabel(f"{ax.get_xlabel()}\n{note}")
+    star = "*: its experiments have different verdicts, by which the claim is told less surely"
+    ax.set_xlabel(f"{ax.get_xlabel()}\n{note}\n{star}")
     ax.set_ylim(len(pooled) - 0.4, -0.6)
     ax.set_title("What each claim's experiments say together", loc="left")
     return ax

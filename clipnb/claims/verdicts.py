@@ -27,6 +27,12 @@ VERDICTS = {  # in words, for the reports
     OPPOSITE: "the data exclude what the claim says, in our setting",
     UNFINISHED: "the run has fewer seeds than its protocol asks for",
 }
+VERDICTS_ON_NONE = VERDICTS | {  # of a claim that there is no effect
+    SUPPORTED: "as the claim says, any effect is smaller than the smallest one that counts",
+    INCONCLUSIVE: "the data allow an effect that counts and one that does not: too few seeds, "
+    "images or classes",
+    OPPOSITE: "there is an effect that counts, and the claim says that there is none",
+}
 MARKS = {
     SUPPORTED: "✔",
     DIRECTION: "◐",
@@ -36,6 +42,11 @@ MARKS = {
     OPPOSITE: "✘",
     UNFINISHED: "…",
 }
+
+
+def explain_verdict(verdict: str, kind: str) -> str:
+    """Say in words what a verdict means. kind: "difference" or "equivalence", as in a protocol."""
+    return (VERDICTS_ON_NONE if kind == "equivalence" else VERDICTS)[verdict]
 
 
 def reach_verdict(effects: dict[str, dict], protocol: Protocol, n_seeds: int) -> str:

@@ -39,9 +39,10 @@ class CaptionDataset:
     """N images with K captions each.
 
     name, split: as given to `load_dataset`. images: uint8 (N, 3, S, S), memory-mapped and read-only
-    as loaded. captions: N lists of K strings. image_ids: N names. labels: N dicts with the truth
-    about each image (scenes), or None. split_source: where the split comes from, in words. skipped:
-    the names of images that could not be read. paths: the N image files, if there are any.
+    as loaded. captions: N lists of K strings. image_ids: N names; a name comes more than once where
+    an image does. labels: N dicts with the truth about each image (scenes), or None. split_source:
+    where the split comes from, in words. skipped: the names of images that could not be read.
+    paths: the N image files, if there are any. Raises ValueError if these do not fit together.
     """
 
     name: str
@@ -53,6 +54,9 @@ class CaptionDataset:
     split_source: str = ""
     skipped: list[str] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_parts(self)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -74,9 +78,40 @@ class CaptionDataset:
 
     def __repr__(self) -> str:
         size = f"{len(self)} images of {self.images.shape[-1]} px"
-        captions = f"{len(self.captions[0])} captions each"
+        captions = f"{len(self.captions[0]) if len(self) else 0} captions each"
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"CaptionDataset({self.name}, {self.split}: {size}, {captions}{skipped})"
+
+
+def check_parts(dataset: CaptionDataset) -> None:
+    """Raise ValueError, in words, if the parts of a dataset are not what `CaptionDataset` says."""
+    images, captions = dataset.images, dataset.captions
+    shape = tuple(getattr(images, "shape", ()))
+    dtype = str(getattr(images, "dtype", "uint8"))  # those on a card are torch.uint8
+    if len(shape) != 4 or shape[1] != 3 or dtype.removeprefix("torch.") != "uint8":
+        raise ValueError(
+            f"images are {describe_array(images)}; give a NumPy array of uint8 (N, 3, S, S), with "
+            "pixels from 0 to 255."
+        )
+    counts = {"images": len(images), "captions": len(captions), "image_ids": len(dataset.image_ids)}
+    counts |= {"labels": len(dataset.labels)} if dataset.labels else {}
+    counts |= {"paths": len(dataset.paths)} if dataset.paths else {}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+        raise ValueError(f"there are {listed}; give one of each for every image.")
+    for image_id, own in zip(dataset.image_ids, captions, strict=True):
+        if isinstance(own, str) or len(own) != len(captions[0]) or not len(own):
+            raise ValueError(
+                f"the captions of {display_value(image_id)} are {display_value(own)}; give a list "
+                "of strings for each image, as many as for every other one."
+            )
+
+
+def describe_array(images: object) -> str:
+    """Return the type and the shape of an array in words, or the type of what is none."""
+    if not hasattr(images, "shape"):
+        return f"a {type(images).__name__}"
+    return f"{getattr(images, 'dtype', 'an array')} {tuple(images.shape)}"
 
 
 def versioned_name(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipnb.claims.effects import find_quantile, mean_interval
 from clipnb.claims.forest import GREY
 from clipnb.markdown import markdown_table
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FOUND = "text_to_image_R@10"  # the share of captions that find their image among the first ten
+DIRECTIONS = {FOUND: "captions find their image", "image_to_text_R@10": "images find a caption"}
 LEAKY = "leaky rows"
 MOMENTS = ("best epoch", "last epoch")  # of a run, judged on pairs that were held out
 WAYS = {  # of the record: how a way is called and drawn
@@ -132,23 +134,41 @@ def loss_table(record: dict) -> str:
 
 
 def found_table(record: dict) -> str:
-    """Render how often captions find their image as a Markdown table, a row for each way.
+    """Render recall@10 both ways as a Markdown table: a row for each way and moment of training.
 
-    The last column tells when the epoch that is best on dev comes, in percent of the training.
+    An interval of 95 % holds the noise of the seeds and of the test images. The last column tells
+    when the epoch that is best on dev comes.
     """
-    header = ["", "seeds", "found, best epoch", "found, last epoch", "best epoch comes after"]
     rows = []
     for name, label in FEWER.items():
-        runs = load_runs(name)
+        runs = [
+            {key: run[key]["test"] for key in ("metrics", "intervals")} for run in load_runs(name)
+        ]
         if runs:
-            found = mean_of([run["metrics"]["test"][FOUND] for run in runs])
-            rows.append([label, str(len(runs)), f"{found:.1f} %", "–", "–"])
+            rows.append([f"{label}, {MOMENTS[0]}", str(len(runs)), *format_recalls(runs), ""])
     for way, runs in read_ways(record).items():
-        best, last = (mean_of(read_metric(runs, when, FOUND)) for when in MOMENTS)
         shares = [find_best_share(run["history"]) for run in runs]
-        when = f"{min(shares):.0f} to {max(shares):.0f} % of the training"
-        rows.append([WAYS[way][0], str(len(runs)), f"{best:.1f} %", f"{last:.1f} %", when])
-    return markdown_table(header, rows)
+        comes = f"after {min(shares):.0f} to {max(shares):.0f} % of the training"
+        for when in MOMENTS:
+            judged = [run[when] for run in runs]
+            last = comes if when == MOMENTS[0] else ""
+            rows.append([f"{WAYS[way][0]}, {when}", str(len(runs)), *format_recalls(judged), last])
+    return markdown_table(["R@10", "seeds", *DIRECTIONS.values(), "the best epoch comes"], rows)
+
+
+def format_recalls(runs: Sequence[dict]) -> list[str]:
+    """Format the recall@10 of some runs in each of `DIRECTIONS`, with its 95 % interval.
+
+    runs: the `metrics` of each seed and their `intervals` over the test images.
+    """
+    formatted = []
+    for metric in DIRECTIONS:
+        bounds = np.array([run["intervals"][metric] for run in runs])  # (n, 2)
+        image_spread = float(np.diff(bounds).mean()) / 2 / find_quantile(np.inf)
+        values = np.array([run["metrics"][metric] for run in runs])
+        mean, low, high, _ = mean_interval(values, image_spread)
+        formatted.append(f"{mean:.1f} % ({max(low, 0):.1f} to {high:.1f})")
+    return formatted
 
 
 def find_best_share(history: Sequence[dict]) -> float:
