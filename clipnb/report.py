@@ -120,14 +120,14 @@ def _published_row(system: dict) -> list[str]:
 
 
 def summarize_verdicts() -> str:
-    """Say in a sentence how many claims got which verdict, by the seeds on record."""
+    """Say in a paragraph which claims got which verdict, by the seeds on record."""
     from clipnb.claims import load_claims
-    from clipnb.claims.showing import count_verdicts, format_verdict
+    from clipnb.claims.showing import format_verdict, group_by_verdict
     from clipnb.claims.so_far import judge_so_far
 
-    counts = {verdict: n for verdict, n in count_verdicts(judge_so_far(load_claims())).items() if n}
-    told = ", ".join(f"{format_verdict(verdict)} {n}" for verdict, n in counts.items())
-    return f"Verdicts on {sum(counts.values())} claims: {told}."
+    verdicts = group_by_verdict(judge_so_far(load_claims()))
+    told = [f"{format_verdict(each)}: {', '.join(own)}" for each, own in verdicts.items() if own]
+    return "; ".join(told) + ". (\\*: its experiments have different verdicts.)"
 
 
 def summarize_seeds() -> str:

@@ -163,10 +163,13 @@ def test_both_sittings_stand_side_by_side(groups):
     assert "| not tested | not tested |" in find_row(table, "C15")
 
 
-def test_claims_are_counted_by_verdict(groups):
-    counts = showing.count_verdicts(groups)
-    assert sum(counts.values()) == 7
-    assert counts["not reached here"] == 1
+def test_claims_are_grouped_by_verdict(groups):
+    claims = showing.group_by_verdict(groups)
+    assert sum(len(own) for own in claims.values()) == 7
+    assert claims["not reached here"] == ["C12"]
+    assert "C2" in claims["supported"]
+    groups["C2"] = [make_record("one", "C2"), make_record("other", "C2", 0.1, (-0.2, 0.4))]
+    assert "C2*" in sum(showing.group_by_verdict(groups).values(), [])
 
 
 # ---- figures ---------------------------------------------------------------------------------

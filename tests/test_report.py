@@ -49,18 +49,19 @@ def test_tables_say_what_results_say():
     assert report.render_tables(text) == text, "run `python -m clipnb report`"
 
 
-def test_the_readme_says_how_many_experiments_are_finished():
+def test_the_readme_tells_todays_verdicts():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count("<!-- seeds -->") == 1
+    assert text.count("<!-- verdicts -->") == 1
     assert report.render_tables(text) == text, "run `python -m clipnb report`"
 
 
-def test_sentences_about_the_claims_count_verdicts_and_seeds(monkeypatch):
+def test_sentences_about_the_claims_tell_verdicts_and_seeds(monkeypatch):
     own = [make_record("a"), make_record("b", "C8", -3.0, (-4.0, -2.0))]
     groups = {"C2": [own[0]], "C8": [own[1]], "C15": []}
     monkeypatch.setattr(claims, "load_claims", lambda: groups)
     assert report.summarize_verdicts() == (
-        "Verdicts on 2 claims: ✔ supported 1, ✘ opposite found here 1."
+        "✔ supported: C2; ✘ opposite found here: C8. "
+        "(\\*: its experiments have different verdicts.)"
     )
     assert report.summarize_seeds().startswith("All 2 experiments have the seeds")
     groups["C15"] = [make_record("c", "C15", verdict="not finished", effects={})]

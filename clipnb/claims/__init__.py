@@ -31,7 +31,7 @@ CLAIMS = {
     "C10b": ("Adapting to one style gains more there than elsewhere", "Fig 14, 15"),
     "C11a": ("It retrieves images and captions", "Table 13"),
     "C11b": ("A prefix before the captions helps retrieval", "Table 13"),
-    "C12": ("It learns to read", "Table 14"),
+    "C12": ("It learns to tell printed words apart if captions name them", "Table 14"),
     "C13": ("Where the captions come from matters little", "Table 12"),
     "C14": ("Overlap of training and test does little harm", "§5, Fig 17"),
     "C15": ("People learn from one example, CLIP does not", "Table 2"),

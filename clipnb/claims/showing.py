@@ -7,7 +7,7 @@ import numpy as np
 
 from clipnb.claims import CLAIMS, find_experiment, load_claim, load_claims
 from clipnb.claims.first_sitting import judge_first_sitting, load_first_sitting
-from clipnb.claims.pooling import PooledClaim, pool_claims
+from clipnb.claims.pooling import PooledClaim, describe_verdicts, pool_claims
 from clipnb.claims.protocols import protocol_path
 from clipnb.claims.so_far import apply_rule
 from clipnb.claims.verdicts import MARKS, NOT_REACHED, UNFINISHED, VERDICTS, explain_verdict
@@ -299,11 +299,15 @@ def compare_sittings(groups: Groups | None = None) -> str:
     return markdown_table(header, rows)
 
 
-def count_verdicts(groups: Groups | None = None) -> dict[str, int]:
-    """Count the tested claims by verdict."""
+def group_by_verdict(groups: Groups | None = None) -> dict[str, list[str]]:
+    """Return {verdict: its claims} of the tested claims, with a star if the experiments disagree.
+
+    groups: by default all records.
+    """
     groups = load_claims() if groups is None else groups
-    counts = dict.fromkeys(VERDICTS, 0)
+    claims: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for claim, pooled in pool_claims(groups).items():
         if groups[claim]:
-            counts[pooled.verdict] += 1
-    return counts
+            star = "*" if describe_verdicts(groups[claim]) else ""
+            claims[pooled.verdict].append(claim + star)
+    return claims
