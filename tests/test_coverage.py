@@ -5,16 +5,13 @@ import pytest
 
 from clipnb.claims import coverage
 from clipnb.claims.effects import estimate_effect
+from clipnb.claims.experiment import RECORDS
 from clipnb.records import read_json
 from clipnb.runtime import results_dir
 
 REPETITIONS = 200
 SLOW = {"crossing": 25}  # the bootstrap takes its time
-CASES = {
-    name: case
-    for name, case in coverage.list_cases().items()
-    if "3 seeds" in name or "crossing" not in name and "count" not in name
-}
+CASES = coverage.list_cases()
 
 
 def allow_for_chance(required, n_repetitions):
@@ -55,6 +52,15 @@ def test_the_truths_of_the_simulations_are_their_means():
     assert scores.mean() == pytest.approx(coverage.find_share(0.5, 0.2), abs=0.01)
     curve = np.log(coverage.SHOTS) / 10
     assert coverage.find_crossing(curve, np.log(8) / 10) == pytest.approx(8)
+
+
+def test_no_record_has_fewer_seeds_than_the_simulations():
+    counts = {name: len(record["seeds"]) for name, record in list_records().items()}
+    assert {name: n for name, n in counts.items() if n < coverage.SEEDS} == {}
+
+
+def list_records():
+    return {path.stem: read_json(path) for path in (results_dir() / RECORDS).glob("*.json")}
 
 
 def test_the_record_shows_at_least_what_is_required():
