@@ -153,6 +153,14 @@ def render_claims() -> str:
     return claims_table(judge_so_far(load_claims()))
 
 
+def render_full_budget() -> str:
+    """Render recall@10 of the baseline at its original's budget as a Markdown table."""
+    from clipnb.claims.scale.full_budget_figures import found_table, load_full_budget
+
+    record = load_full_budget()
+    return "" if record is None else found_table(record)
+
+
 def render_experiments() -> str:
     """Render every experiment as a Markdown table, by the seeds on record."""
     from clipnb.claims import load_claims
@@ -167,7 +175,7 @@ def render_experiments() -> str:
 # A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
 # `<!-- end -->`.
 TABLE = re.compile(
-    r"<!-- (results: (\w+)|verdicts|seeds|claims|experiments|bench|pretrained|search|matches"
+    r"<!-- (results: (\w+)|full budget|verdicts|seeds|claims|experiments|bench|pretrained|search|matches"
     r"|words) -->\n.*?<!-- end -->",
     re.DOTALL,
 )
@@ -182,6 +190,7 @@ def render_tables(text: str) -> str:
 def _render_table(match: re.Match) -> str:
     what, dataset = match.groups()
     makers = {
+        "full budget": render_full_budget,
         "verdicts": summarize_verdicts,
         "seeds": summarize_seeds,
         "claims": render_claims,
