@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipnb.claims.budgets import SHARES, describe_change, load_budgets, scale_budgets
+from clipnb.claims.budgets import (
+    NO_CHANGE,
+    SHARES,
+    TOO_SMALL,
+    describe_change,
+    load_budgets,
+    scale_budgets,
+)
 from clipnb.claims.forest import BORDER, GREY, TICKS, scale_paper_effect
 from clipnb.claims.showing import format_effect
 from clipnb.markdown import format_number, markdown_table
@@ -52,7 +59,7 @@ def plot_budgets(records: dict[str, dict] | None = None) -> "Figure":
 def _draw_budgets(ax: "Axes", record: dict) -> None:
     """Draw one panel: three points with their intervals."""
     words = describe_change(record)
-    moves = {"no change shown": GREY, "grows": BLUE, "falls": BLUE}
+    moves = {NO_CHANGE: GREY, TOO_SMALL: GREY, "grows": BLUE, "falls": BLUE}
     colour = moves.get(words, GREEN if "towards" in words else RED)
     ax.axhspan(-1, 1, color=GREY, alpha=0.14, linewidth=0)
     ax.axhline(0, color=BLACK, linewidth=0.8)

@@ -31,6 +31,8 @@ from clipnb.runtime import describe_machine, list_versions, progress, results_di
 from clipnb.scenes import KINDS
 
 SHARES = ("a quarter", "half", "all")
+NO_CHANGE = "no change shown"
+TOO_SMALL = "a quarter of the budget reaches nothing"
 N_SEEDS = 3  # of the two smaller budgets
 
 # What the settings of the full run become at a quarter and at half, for an experiment of each
@@ -208,10 +210,10 @@ def describe_change(record: dict) -> str:
     Models that do not reach the competence that the protocol asks for show no effect to compare.
     """
     if not record["budgets"][0]["reached"]:
-        return "a quarter of the budget reaches nothing"
+        return TOO_SMALL
     change, low, high = measure_change(record)
     if low <= 0 <= high:
-        return "no change shown"
+        return NO_CHANGE
     word = "grows" if change > 0 else "falls"
     if record["paper_effect"] is None:
         return word

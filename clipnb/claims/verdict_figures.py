@@ -99,7 +99,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     ax.tick_params(axis="y", length=0)
     _scale_in_margins(ax)
     note = "intervals of 95 %, before the correction for many claims"
-    star = "*: its experiments have different verdicts, by which the claim is told less surely"
+    star = "*: its experiments have different verdicts"
     ax.set_xlabel(f"{ax.get_xlabel()}\n{note}\n{star}")
     ax.set_ylim(len(pooled) - 0.4, -0.6)
     ax.set_title("What each claim's experiments say together", loc="left")
