@@ -175,8 +175,8 @@ def render_experiments() -> str:
 # A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
 # `<!-- end -->`.
 TABLE = re.compile(
-    r"<!-- (results: (\w+)|full budget|verdicts|seeds|claims|experiments|bench|pretrained|search|matches"
-    r"|words) -->\n.*?<!-- end -->",
+    r"<!-- (results: (\w+)|full budget|verdicts|seeds|claims|experiments|bench|pretrained|search"
+    r"|matches|words) -->\n.*?<!-- end -->",
     re.DOTALL,
 )
 READMES = (ROOT / "README.md", ROOT / "results" / "README.md")
