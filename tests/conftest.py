@@ -19,6 +19,7 @@ from download_parts import archive_server  # noqa: F401
 from lab import find_chromium, launch
 from messy_folder import draw_scene
 from published_file import here, pretrained, published_root, wide_photos  # noqa: F401
+from quiz_parts import drawn_once, quiz_run  # noqa: F401
 from run_parts import (  # noqa: F401
     base,
     first,

@@ -35,7 +35,7 @@ from clipnb.search.bank import read_bank
 from clipnb.search.index_files import refuse_foreign_file
 from clipnb.search.page import check_target
 from clipnb.tokenizer import load_tokenizer
-from clipnb.widgets.quiz_answers import answers_file
+from clipnb.widgets.quiz_file import answers_file
 
 QUICK = RECIPES["quick"]
 LONG = "x" * 300

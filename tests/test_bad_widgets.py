@@ -7,7 +7,10 @@ from PIL import Image
 from widget_parts import NAMES, build_index
 
 from clipnb import ImageIndex, PromptLab, RetrievalWidget
+from clipnb.widgets.collection_map import CollectionMap
 from clipnb.widgets.game import MatchingGame
+from clipnb.widgets.own_image import read_own_image
+from clipnb.widgets.sentence import SentenceLens
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +18,14 @@ def index():
     return build_index()
 
 
-def make_lab(index, truth, classes):
-    return PromptLab(index.model, index.tokenizer, index.images, truth, classes)
+def make_lab(index, truth, classes, **changes):
+    parts = {"images": index.images, "truth": truth, "classes": classes} | changes
+    return PromptLab(index.model, index.tokenizer, **parts)
+
+
+def make_lens(index, **changes):
+    parts = {"images": index.images, "captions": NAMES, "sentence": "a dog"} | changes
+    return SentenceLens(index.model, index.tokenizer, **parts)
 
 
 def drop_images(index):
@@ -26,6 +35,22 @@ def drop_images(index):
     return ImageIndex(
         index.model, index.tokenizer, features, texts, image_ids=ids, captions=captions
     )
+
+
+def change_index(index, **changes):
+    """An index with other parts, as a program may put one together."""
+    parts = {
+        "image_features": index.image_features,
+        "text_features": index.text_features,
+        "images": index.images,
+        "image_ids": index.image_ids,
+        "captions": index.captions,
+    }
+    return ImageIndex(index.model, index.tokenizer, **(parts | changes))
+
+
+def damage_features(index):
+    return change_index(index, image_features=index.image_features * float("nan"))
 
 
 THREE = np.zeros((3, 3, 8, 8), dtype=np.uint8)
@@ -101,6 +126,133 @@ BAD = {
         ValueError,
         "the class name 'a=b' has a comma or an equals sign",
     ),
+    "no index": (
+        lambda index: RetrievalWidget(None),
+        TypeError,
+        "index is an ImageIndex, such as ImageIndex.build makes, not None",
+    ),
+    "a map of no index": (lambda index: CollectionMap("x"), TypeError, "index is an ImageIndex"),
+    "a game of no index": (lambda index: MatchingGame([1]), TypeError, "index is an ImageIndex"),
+    "a map of NaN": (
+        lambda index: CollectionMap(damage_features(index)),
+        ValueError,
+        "feature 0 holds NaN or infinity; encode the images again",
+    ),
+    "a game of NaN": (
+        lambda index: MatchingGame(damage_features(index)),
+        ValueError,
+        "feature 0 holds NaN or infinity",
+    ),
+    "a game of captions that are NaN": (
+        lambda index: MatchingGame(change_index(index, text_features=index.text_features / 0)),
+        ValueError,
+        "feature 0 holds NaN or infinity",
+    ),
+    "a game without captions": (
+        lambda index: MatchingGame(change_index(index, captions=None, text_features=None)),
+        ValueError,
+        "the game needs a caption for each image, and the index lacks some",
+    ),
+    "a game with an image without captions": (
+        lambda index: MatchingGame(change_index(index, captions=[[], *index.captions[1:]])),
+        ValueError,
+        "the game needs a caption for each image",
+    ),
+    "a map without images": (
+        lambda index: CollectionMap(drop_images(index)),
+        ValueError,
+        "neither images nor paths, so there is no map to draw",
+    ),
+    "a map that calls a number": (
+        lambda index: CollectionMap(index, on_pick=3),
+        TypeError,
+        "on_pick is a function of an image id, not 3",
+    ),
+    "an empty cell": (
+        lambda index: CollectionMap(index).pick(99, 99),
+        ValueError,
+        "there is no image in column 99, row 99; the map has ",
+    ),
+    "larger images of floats": (
+        lambda index: RetrievalWidget(index, shown=np.zeros((8, 3, 8, 8))),
+        TypeError,
+        "shown is an array of float64; give uint8 from 0 to 255, (N, 3, S, S)",
+    ),
+    "larger images with channels last": (
+        lambda index: MatchingGame(index, shown=np.zeros((8, 8, 8, 3), dtype=np.uint8)),
+        ValueError,
+        "shown is an array (8, 8, 8, 3); give (N, 3, S, S), channels first",
+    ),
+    "a list of larger images": (
+        lambda index: RetrievalWidget(index, shown=[1] * 8),
+        TypeError,
+        "shown is an array uint8 (N, 3, S, S), not [1, 1",
+    ),
+    "a list of indexes": (
+        lambda index: RetrievalWidget(index, others=[index]),
+        TypeError,
+        "others is a dictionary {name: ImageIndex}, not [",
+    ),
+    "no other index": (
+        lambda index: RetrievalWidget(index, others={"x": None}),
+        TypeError,
+        "others['x'] is an ImageIndex, such as ImageIndex.build makes, not None",
+    ),
+    "an image that is not there": (
+        lambda index: RetrievalWidget(index).pick_image("nope"),
+        ValueError,
+        "the index has no image 'nope'",
+    ),
+    "a card that is not there": (
+        lambda index: RetrievalWidget(index, "a red dog").open_details(99),
+        ValueError,
+        "there is no card 99; 6 are shown",
+    ),
+    "no right answers": (
+        lambda index: make_lab(index, None, ["dog"]),
+        TypeError,
+        "truth is a list of strings, not None (NoneType)",
+    ),
+    "no classes": (
+        lambda index: make_lab(index, TRUTH, None),
+        TypeError,
+        "classes is a list of strings, not None",
+    ),
+    "a template alone": (
+        lambda index: make_lab(index, TRUTH, ["dog"], templates="a {}"),
+        TypeError,
+        "templates is a list of strings, not 'a {}' (str); put it into [ ]",
+    ),
+    "a number as a template": (
+        lambda index: make_lab(index, TRUTH, ["dog"], templates=[3]),
+        TypeError,
+        "a template is a string, not 3",
+    ),
+    "a lab without images": (
+        lambda index: make_lab(index, TRUTH, ["dog"], images=None),
+        TypeError,
+        "images is an array uint8 (N, 3, S, S), not None",
+    ),
+    "a lens without a sentence": (
+        lambda index: make_lens(index, sentence=None),
+        TypeError,
+        "the sentence is a string, not None",
+    ),
+    "a lens with too few captions": (
+        lambda index: make_lens(index, captions=["a dog"]),
+        ValueError,
+        "captions holds 1 texts, and there are 8 images; give one for each",
+    ),
+    "a file without a name": (
+        lambda index: read_own_image(None, b""),
+        TypeError,
+        "the name of an image is a string, not None",
+    ),
+    "a file of text": (
+        lambda index: read_own_image("x.png", "text"),
+        TypeError,
+        "“x.png” comes as bytes, not as str",
+    ),
 }
 
 
@@ -124,6 +276,14 @@ def test_vectors_alone_can_be_shown_by_images_of_ones_own(index):
     shown = np.zeros((len(NAMES), 3, 8, 8), dtype=np.uint8)
     widget = RetrievalWidget(drop_images(index), "a red dog", shown=shown)
     assert len(widget.hits) == 6
+    widget.close()
+
+
+def test_a_map_of_vectors_alone_is_refused_in_the_status(index):
+    shown = np.zeros((len(NAMES), 3, 8, 8), dtype=np.uint8)
+    widget = RetrievalWidget(drop_images(index), "a red dog", shown=shown)
+    widget.options.map_it.value = True
+    assert "so there is no map to draw" in widget.status.value
     widget.close()
 
 

@@ -3,6 +3,7 @@
 import open_clip
 import pytest
 import torch
+from bad_parts import check_message
 from pretrained_parts import TEXTS, assert_equal, load_quietly, make_theirs, save_openai
 from safetensors.torch import save_file
 
@@ -182,6 +183,21 @@ def test_a_file_that_does_not_exist():
 def test_what_is_no_tag_at_all(tag):
     with pytest.raises(ValueError, match="names no weights; give a tag such as 'openai', or"):
         load_pretrained("Tiny-16", tag)
+
+
+@pytest.mark.parametrize(
+    "name, tag, kind, message",
+    [
+        (None, "x", TypeError, "the name of an architecture is a string, not None"),
+        (3, "openai", TypeError, "the name of an architecture is a string, not 3"),
+        ("Tiny-16", "a\0b.pt", ValueError, "it holds the character 0"),
+        ("Tiny-16", "\ud83d.pt", ValueError, "it holds half of a character"),
+    ],
+)
+def test_names_and_paths_that_cannot_be(name, tag, kind, message):
+    with pytest.raises(kind) as error:
+        load_pretrained(name, tag)
+    check_message(error, message)
 
 
 def test_unknown_names_and_tags():

@@ -1,68 +1,33 @@
 """The quiz on invented species: its pictures, CLIP's answers, the file of answers, the widget."""
 
-import dataclasses
 import json
 import random
-from functools import cache
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
 import torch
+from quiz_parts import finish
 from scipy import stats
 
-from clipnb import RECIPES, create_model, train_tokenizer
-from clipnb.runs import Run
+from clipnb.runtime import cache_dir
 from clipnb.scenes.species import CRESTS, TAILS, draw_animal, invent_species
-from clipnb.scenes.world import COLOURS
-from clipnb.widgets import quiz, quiz_answers
+from clipnb.widgets import quiz_answers
 from clipnb.widgets.quiz import DELETE, QuizWidget
 from clipnb.widgets.quiz_answers import (
     EXAMPLES_ALONE,
     NO_IDEA,
     READER,
     TOGETHER,
-    answers_file,
     exact_interval,
     make_quiz,
-    merge_answers,
     plot_quiz,
     tell_tally,
 )
+from clipnb.widgets.quiz_file import answers_file, merge_answers
 
+pytestmark = pytest.mark.usefixtures("drawn_once", "own_cache")
 N_QUESTIONS = 54
-
-
-@pytest.fixture(scope="module")
-def run():
-    """A CLIP that has learned nothing, with the words of the descriptions."""
-    words = [f"a round {colour} animal with fins" for colour in COLOURS] * 3
-    tokenizer = train_tokenizer(words, vocab_size=200)
-    sizes = {"image_encoder": "tiny_cnn", "vocab_size": 200, "embed_dim": 16}
-    recipe = dataclasses.replace(RECIPES["quick"], **sizes)
-    torch.manual_seed(0)
-    return Run(create_model(recipe).eval(), tokenizer, recipe, seed=0, folder=Path("none"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def drawn_once():
-    """Draw each quiz only once for all tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quiz, "make_quiz", cache(make_quiz))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """Keep the answers of the tests away from those of a reader."""
-    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path))
-    return tmp_path
-
-
-def finish(widget):
-    """Answer all questions that are left rightly."""
-    for question in widget.quiz.questions[len(widget.answers) :]:
-        widget.answer(question.truth)
 
 
 # ---- the species -----------------------------------------------------------------------------
@@ -106,7 +71,7 @@ def test_a_quiz_asks_for_each_species_alike_and_shows_no_picture_twice():
 # ---- CLIP ------------------------------------------------------------------------------------
 
 
-def test_clip_names_by_words_then_by_the_nearest_examples(run, monkeypatch):
+def test_clip_names_by_words_then_by_the_nearest_examples(quiz_run, monkeypatch):
     drawn = make_quiz(0)
     names = [each.name for each in drawn.species]
     # Each species has a direction of its own, and the words point to the next species.
@@ -119,7 +84,7 @@ def test_clip_names_by_words_then_by_the_nearest_examples(run, monkeypatch):
 
     monkeypatch.setattr(quiz_answers, "_encode", encode)
     monkeypatch.setattr(quiz_answers, "build_zero_shot_classifier", lambda *_: words.T)
-    answers = quiz_answers.answer_by_clip(run, drawn)
+    answers = quiz_answers.answer_by_clip(quiz_run, drawn)
     for question, answer in zip(drawn.questions, answers, strict=True):
         misled = names[(names.index(question.truth) + 1) % 6]
         if question.shots == 0:
@@ -133,8 +98,8 @@ def test_clip_names_by_words_then_by_the_nearest_examples(run, monkeypatch):
 # ---- the widget ------------------------------------------------------------------------------
 
 
-def test_a_perfect_reader_scores_all_and_sees_the_figure(run):
-    widget = QuizWidget(run)
+def test_a_perfect_reader_scores_all_and_sees_the_figure(quiz_run):
+    widget = QuizWidget(quiz_run)
     finish(widget)
     assert widget.tally[READER] == {0: (18, 18), 1: (18, 18), 2: (18, 18)}
     assert set(widget.tally) == {READER, EXAMPLES_ALONE, TOGETHER}
@@ -146,8 +111,8 @@ def test_a_perfect_reader_scores_all_and_sees_the_figure(run):
         widget.answer(NO_IDEA)
 
 
-def test_examples_appear_when_they_are_due_and_no_answer_is_told(run):
-    widget = QuizWidget(run)
+def test_examples_appear_when_they_are_due_and_no_answer_is_told(quiz_run):
+    widget = QuizWidget(quiz_run)
     counts = []
     for question in widget.quiz.questions:
         counts.append(widget.guide.value.count("<img"))
@@ -159,20 +124,20 @@ def test_examples_appear_when_they_are_due_and_no_answer_is_told(run):
     assert widget.tally[READER] == {0: (0, 18), 1: (0, 18), 2: (0, 18)}
 
 
-def test_an_interrupted_quiz_goes_on_and_buttons_answer(run):
-    first = QuizWidget(run)
+def test_an_interrupted_quiz_goes_on_and_buttons_answer(quiz_run):
+    first = QuizWidget(quiz_run)
     for button in first.choices[:5]:
         button.click()
-    again = QuizWidget(run)
+    again = QuizWidget(quiz_run)
     assert repr(again) == f"QuizWidget(5 of {N_QUESTIONS} answers)"
     assert "Question 6 of 54, with no example" in again.status.value
     assert [each[READER] for each in again.answers] == [b.description for b in first.choices[:5]]
     assert again.file.name in again.status.value
-    assert len(QuizWidget(run, reader="someone else").answers) == 0
+    assert len(QuizWidget(quiz_run, reader="someone else").answers) == 0
 
 
-def test_answers_are_deleted_at_the_second_click(run):
-    widget = QuizWidget(run)
+def test_answers_are_deleted_at_the_second_click(quiz_run):
+    widget = QuizWidget(quiz_run)
     assert widget.forget.layout.display == "none"
     widget.answer(NO_IDEA)
     widget.forget.click()
@@ -183,38 +148,38 @@ def test_answers_are_deleted_at_the_second_click(run):
     assert "Question 1 of 54" in widget.status.value
 
 
-def test_an_unknown_answer_is_refused(run):
+def test_an_unknown_answer_is_refused(quiz_run):
     with pytest.raises(ValueError, match="no answer 'dog'; choose one of"):
-        QuizWidget(run).answer("dog")
+        QuizWidget(quiz_run).answer("dog")
 
 
 # ---- several readers -------------------------------------------------------------------------
 
 
-def test_readers_are_merged_and_clip_counts_once(run, own_cache):
-    finish(QuizWidget(run, reader="ada"))
-    half = QuizWidget(run, reader="ben")
+def test_readers_are_merged_and_clip_counts_once(quiz_run):
+    finish(QuizWidget(quiz_run, reader="ada"))
+    half = QuizWidget(quiz_run, reader="ben")
     for _ in range(20):
         half.answer(NO_IDEA)
     tally = merge_answers()
     assert tally[READER] == {0: (18, 36), 1: (18, 20), 2: (18, 18)}
     assert [n for _, n in tally[EXAMPLES_ALONE].values()] == [18, 18, 18]
-    finish(QuizWidget(run, seed=1, reader="ada"))  # other species are other questions for CLIP
+    finish(QuizWidget(quiz_run, seed=1, reader="ada"))  # other species are other questions for CLIP
     assert [n for _, n in merge_answers()[EXAMPLES_ALONE].values()] == [36, 36, 36]
     assert merge_answers([answers_file("ben", 0)])[READER] == {0: (0, 18), 1: (0, 2)}
 
 
-def test_answers_to_another_version_do_not_count(run):
-    widget = QuizWidget(run)
+def test_answers_to_another_version_do_not_count(quiz_run):
+    widget = QuizWidget(quiz_run)
     widget.answer(NO_IDEA)
     content = json.loads(widget.file.read_text()) | {"version": 0}
     widget.file.write_text(json.dumps(content))
     assert merge_answers() == {}
-    assert QuizWidget(run).answers == []
+    assert QuizWidget(quiz_run).answers == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}'])
-def test_a_file_without_answers_is_named(content, own_cache):
+def test_a_file_without_answers_is_named(content):
     file = answers_file("ada", 0)
     file.parent.mkdir(parents=True)
     file.write_text(content)
@@ -224,9 +189,13 @@ def test_a_file_without_answers_is_named(content, own_cache):
         merge_answers()
 
 
-def test_a_readers_name_makes_a_safe_file(own_cache):
-    assert answers_file("../Ada Lovelace", 2) == own_cache / "quiz" / "-Ada-Lovelace-2.json"
+def test_a_readers_name_makes_a_safe_file():
+    assert answers_file(" Ada-1 ", 2) == cache_dir() / "quiz" / "Ada-1-2.json"
     assert answers_file("  ", 0).name == "reader-0.json"
+    file = answers_file("../Ada Lovelace", 2)
+    assert re.fullmatch("-Ada-Lovelace-[0-9a-f]{8}-2.json", file.name)
+    assert file.parent == cache_dir() / "quiz"
+    assert answers_file("Zoe A", 0) != answers_file("Zoe?A", 0)
 
 
 def test_intervals_are_exact():

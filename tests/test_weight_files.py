@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 import torch
+from bad_parts import check_message
 from safetensors.torch import save_file
 from torch import nn
 
@@ -140,7 +141,7 @@ def test_parts(tmp_path):
         read_weights(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "", ".", ".."])
 def test_an_index_stays_in_its_folder(tmp_path, name):
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": name}}))
@@ -149,6 +150,56 @@ def test_an_index_stays_in_its_folder(tmp_path, name):
     index.write_text("[]")
     with pytest.raises(ValueError, match="is no index of parts"):
         read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "parts, message",
+    [
+        ({}, "index.json names no parts. Fetch the file again"),
+        ({"a": 3}, "index.json is no index of parts"),
+        ({"a": "x\0"}, "cannot be the name of a file or folder: it holds the character 0"),
+    ],
+)
+def test_an_index_names_files(tmp_path, parts, message):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": parts}))
+    with pytest.raises(ValueError) as error:
+        read_weights(tmp_path)
+    check_message(error, message)
+
+
+def test_two_parts_with_the_same_tensor_are_refused(tmp_path):
+    """The later one would win, whatever the index says."""
+    save_file({"a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "1.safetensors")
+    save_file({"b": torch.zeros(1)}, tmp_path / "2.safetensors")
+    index = {"weight_map": {"a": "2.safetensors", "b": "1.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError) as error:
+        read_weights(tmp_path)
+    check_message(error, "2.safetensors and another part both hold b, ", "fetch all parts again")
+
+
+def test_what_is_no_ordinary_file_is_refused(tmp_path):
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(ValueError, match="model.safetensors is no ordinary file, so it holds no"):
+        read_weights(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.pt")  # nobody writes into it, so reading would never end
+        with pytest.raises(ValueError, match="pipe.pt is no ordinary file"):
+            read_weights(tmp_path / "pipe.pt")
+
+
+@pytest.mark.parametrize("place, damage", [(0, b"XXXX"), (6, b"\xff\xff")])
+def test_a_damaged_table_of_contents(tmp_path, place, damage):
+    """Of the first entry: its mark, or the version of zip that it needs."""
+    torch.save({"a": torch.ones(3)}, tmp_path / "a.pt")
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    start = content.find(b"PK\x01\x02") + place
+    content[start : start + len(damage)] = damage
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        read_weights(tmp_path / "a.pt")
+    check_message(error, "a.pt is cut or damaged (", "Fetch the file again.")
 
 
 def test_folders_without_an_answer(tmp_path):

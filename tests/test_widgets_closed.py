@@ -97,3 +97,16 @@ def test_a_closed_widget_leaves_nothing(kind, index, own_cache):
     del widget
     gc.collect()
     assert remembered() is None
+
+
+def test_a_closed_widget_says_so(index):
+    widget, game = use_retrieval(index), use_game(index)
+    hits = widget.hits
+    for each in (widget, widget, game):  # closing twice does no harm
+        each.close()
+    for use in (lambda: widget.search("a red dog"), lambda: widget.open_details(0), game._deal):
+        with pytest.raises(RuntimeError, match="this widget is closed; make a new one"):
+            use()
+    with pytest.raises(RuntimeError, match="this widget is closed"):
+        widget.query.value = "a boat"
+    assert (widget.hits, repr(widget)) == (hits, "RetrievalWidget(8 images)")

@@ -12,20 +12,21 @@ import torch
 from torch import Tensor
 
 from clipnb.model import CLIP, create_model
+from clipnb.places import check_path
 from clipnb.preprocess import Preprocess
 from clipnb.pretrained.configurations import read_file_settings
 from clipnb.pretrained.fetch import fetch_weights
 from clipnb.pretrained.files import read_weights
 from clipnb.pretrained.names import find_differences, find_naming, rename_to_ours
 from clipnb.pretrained.open_clip_config import read_tag_settings
-from clipnb.pretrained.settings import Settings, check_heads, make_preprocess
+from clipnb.pretrained.settings import Settings, check_sizes, make_preprocess
 from clipnb.pretrained.sources import find_folder, find_source
 from clipnb.recipes import BASELINE, Recipe
 from clipnb.run_folders import find_run
 from clipnb.runs import Run, load_run
 from clipnb.runtime import display_path, get_device
 from clipnb.selection import is_file, split_published_name
-from clipnb.tokenizer import clip_tokenizer
+from clipnb.tokenizer import check_text, clip_tokenizer
 from clipnb.towers import published
 from clipnb.towers.libraries import LIBRARIES
 
@@ -61,10 +62,11 @@ def load_pretrained(name: str, tag: str | Path) -> Pretrained:
     see `files.read_weights`. A tag and the JSON files in a folder say how images are made. For a
     file alone they are made as for OpenAI's weights.
 
-    Raises ValueError for an unknown name or tag, and, naming the tensors, for weights of another
-    architecture. Raises FileNotFoundError if there is no file and no network; the message says
-    which file to fetch. No code in a file is ever run.
+    Raises ValueError for an unknown name or tag, and, naming the tensors or the fields, for weights
+    or a configuration of another architecture. Raises FileNotFoundError if there is no file and no
+    network; the message says which file to fetch. No code in a file is ever run.
     """
+    name = check_text(name, "the name of an architecture")
     name = name.replace("/", "-")  # openai/CLIP writes ViT-B/32
     published.check_name(name)
     if not isinstance(tag, str | Path) or not str(tag):
@@ -72,7 +74,8 @@ def load_pretrained(name: str, tag: str | Path) -> Pretrained:
             f"tag={tag!r} names no weights; give a tag such as 'openai', or the path of a file."
         )
     if is_file(name, tag):
-        path, label = Path(tag).expanduser(), Path(tag).resolve().name
+        path = check_path(Path(tag).expanduser())
+        label = path.resolve().name
         weights = read_weights(path)
         settings = read_file_settings(path, weights, find_file_naming(path, weights))
         own_name, note = choose_activation(name, settings)
@@ -171,7 +174,7 @@ def build(recipe: Recipe, weights: dict[str, Tensor], settings: Settings, path: 
     if differences:
         asked_for = recipe.name.partition("/")[0]
         raise ValueError(explain_differences(differences, weights, asked_for, path))
-    check_heads(settings, architecture)
+    check_sizes(settings, architecture)
     renamed = rename_to_ours(weights, architecture)
     weights.clear()
     # Each tensor is copied off the file and let go, so that no moment needs a third copy.

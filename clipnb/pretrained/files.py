@@ -53,11 +53,18 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     tensors are mapped from the file, so that they take memory only when they are used.
 
     Raises FileNotFoundError, and ValueError for a file that is damaged, something else, or that
-    would need to run code. The message says in one line what it looks like and what to do.
+    would need to run code, and for two parts that hold the same tensor. The message says in one
+    line what it looks like and what to do.
     """
     weights = {}
     for file in find_weight_files(path):
-        weights |= read_file(file)
+        part = read_file(file)
+        if twice := sorted(weights.keys() & part.keys()):
+            raise ValueError(
+                f"{display_path(file)} and another part both hold {twice[0]}, so one of them is of "
+                "another model. Nothing was loaded; fetch all parts again."
+            )
+        weights |= part
     return weights
 
 
@@ -95,12 +102,14 @@ def list_parts(index: Path) -> list[Path]:
     """List the files that an index names. Raises FileNotFoundError if one of them is missing."""
     try:
         names = sorted(set(read_json(index)["weight_map"].values()))
-        outside = [name for name in names if Path(name).name != name]
+        outside = [name for name in names if name in ("", "..") or Path(name).name != name]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{display_path(index)} is no index of parts. {FETCH_AGAIN}") from error
+    if not names:
+        raise ValueError(f"{display_path(index)} names no parts. {FETCH_AGAIN}")
     if outside:
         raise ValueError(f"{display_path(index)} names {outside[0]!r}, outside of its folder.")
-    missing = [name for name in names if not (index.parent / name).exists()]
+    missing = [name for name in names if not check_path(index.parent, name).exists()]
     if missing:
         raise FileNotFoundError(
             f"{display_path(index.parent)} lacks {len(missing)} of its {len(names)} parts: "
@@ -141,9 +150,11 @@ def find_kind(path: str | Path) -> str:
 
     Raises ValueError, in one line, for any other.
     """
+    shown = display_path(path)
+    if not Path(path).is_file():  # a pipe would wait for ever
+        raise ValueError(f"{shown} is no ordinary file, so it holds no weights. Name a file.")
     with open(path, "rb") as file:
         start = file.read(512)
-    shown = display_path(path)
     if not start:
         raise ValueError(f"{shown} is empty. {FETCH_AGAIN}")
     # Safetensors begin with the length of a JSON text, and that text.
@@ -166,8 +177,11 @@ def find_zip_kind(path: str | Path) -> str:
     """Tell the kind of a zip file. Raises ValueError if PyTorch did not write it."""
     if not zipfile.is_zipfile(path):  # the table of contents stands at the end
         raise ValueError(f"{display_path(path)} is cut: its end is missing. {FETCH_AGAIN}")
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception as error:  # a damaged table of contents can cause any error
+        raise ValueError(f"{display_path(path)} {explain(error)}") from error
     inner = {name.partition("/")[2] for name in names}
     if "data.pkl" in inner:
         return "torchscript" if "constants.pkl" in inner else "torch"

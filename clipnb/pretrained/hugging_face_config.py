@@ -2,12 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from clipnb.preprocess import find_preprocess
-from clipnb.pretrained.settings import Settings, get_part, get_triple, read_dict
+from clipnb.pretrained.settings import (
+    Settings,
+    get_part,
+    get_triple,
+    read_dict,
+    refuse_switch,
+)
 from clipnb.runtime import display_path
 from clipnb.tokenizer import EOS, SOS, Tokenizer
 from clipnb.towers.published import Architecture
@@ -17,6 +23,15 @@ if TYPE_CHECKING:
 
 RESAMPLING = {"0": "nearest", "1": "lanczos", "2": "bilinear", "3": "bicubic"}  # Pillow's numbers
 HIDDEN_ACT = {"quick_gelu": True, "gelu": False}
+# The sizes that must be those of the architecture, and what `CLIPConfig` has where a file is silent
+# about what no shape tells.
+SHARED_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+SIZES = {
+    "vision_config": (*SHARED_SIZES, "image_size", "patch_size"),
+    "text_config": (*SHARED_SIZES, "vocab_size", "max_position_embeddings"),
+}
+HEADS = {"vision_config": 12, "text_config": 8}
+EPS = 1e-5  # of all layer norms
 
 
 # ---- reading ---------------------------------------------------------------------------------
@@ -55,10 +70,17 @@ def read_hugging_face(folder: Path) -> Settings:
             f"{display_path(folder / 'config.json')} names the activations {names}; these modules "
             f"have {known}, the same one in both towers."
         )
+    towers = {"vision_config": image, "text_config": text}
+    file = display_path(folder / "config.json")
+    for name, tower in towers.items():
+        if (eps := tower.get("layer_norm_eps", EPS)) != EPS:
+            refuse_switch(file, f"{name}.layer_norm_eps", eps)
     return Settings(
         source=f"config.json says hidden_act={names[0]!r}",
         quick_gelu=HIDDEN_ACT[names[0]],
-        heads=(image.get("num_attention_heads", 12), text.get("num_attention_heads", 8)),
+        file=file,
+        sizes=list_sizes(stored, towers),
+        describe=describe_for_hugging_face,
         mean=mean,
         std=std,
         interpolation=RESAMPLING.get(str(making.get("resample", 3)), "another"),
@@ -74,6 +96,15 @@ def read_image_processor(folder: Path) -> dict:
         stored = read_dict(folder / "processor_config.json")
         return get_part(stored, "image_processor", default={})
     return {}
+
+
+def list_sizes(stored: dict, towers: dict[str, dict]) -> dict[str, Any]:
+    """List what a configuration says of the architecture, as {"vision_config.hidden_size": 768}."""
+    sizes = {name: value for name, value in stored.items() if name == "projection_dim"}
+    for part, tower in towers.items():
+        said = {"num_attention_heads": HEADS[part]} | tower
+        sizes |= {f"{part}.{name}": said[name] for name in SIZES[part] if name in said}
+    return sizes
 
 
 def list_other_steps(making: dict) -> list[str]:

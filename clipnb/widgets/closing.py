@@ -1,15 +1,21 @@
 """Closing a widget with all its parts, so that their memory is free again."""
 
+import inspect
+from typing import Any, NoReturn
+
 import ipywidgets
 
 
 class WholeWidget(ipywidgets.VBox):
-    """A widget that is closed with all its parts."""
+    """A widget that is closed with all its parts. It cannot be used again."""
 
     def close(self) -> None:
         """Close it with all its parts, so that their memory is free again."""
         close_parts(self)
         super().close()
+        for name, member in vars(type(self)).items():
+            if inspect.isfunction(member) and not name.startswith("__"):
+                vars(self)[name] = refuse_closed
 
 
 def close_parts(owner: ipywidgets.Widget) -> None:
@@ -33,6 +39,11 @@ def close_parts(owner: ipywidgets.Widget) -> None:
     for part in found.values():
         if isinstance(part, ipywidgets.Widget) and part is not owner:
             part.close()
+
+
+def refuse_closed(*arguments: Any, **options: Any) -> NoReturn:
+    """Stand for every method of a closed widget. Raises RuntimeError."""
+    raise RuntimeError("this widget is closed; make a new one.")
 
 
 def is_ours(part: object) -> bool:

@@ -16,11 +16,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from clipnb.features import encode_texts
+from clipnb.places import display_value
 from clipnb.retrieval import ImageIndex
 from clipnb.search.thumbnails import encode_webp
 from clipnb.search.words import find_words
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
 from clipnb.widgets.cards import name_image
+from clipnb.widgets.checks import check_index, has_images
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_webp
 from clipnb.widgets.style import MAP_STYLE
@@ -55,7 +57,8 @@ class CollectionMap(WholeWidget):
     """A map of an `ImageIndex`: thumbnails of some hundred images, and labels in words.
 
     on_pick: called with the id of an image that is clicked. Without it the map shows the images
-    nearest to it. method: "pca", or "umap" where umap-learn is installed, which is slower.
+    nearest to it. method: "pca", or "umap" where umap-learn is installed, which is slower. Raises
+    TypeError and ValueError, in a sentence, for an index without images.
     """
 
     def __init__(
@@ -65,6 +68,14 @@ class CollectionMap(WholeWidget):
         method: str = "pca",
     ):
         super().__init__()
+        check_index(index)
+        if not has_images(index):
+            raise ValueError(
+                "the index holds neither images nor paths, so there is no map to draw; build it "
+                "with ImageIndex.build."
+            )
+        if not (on_pick is None or callable(on_pick)):
+            raise TypeError(f"on_pick is a function of an image id, not {display_value(on_pick)}.")
         self.index = index
         self.on_pick = on_pick or self._show_nearest
         self.found = ipywidgets.HTML()
@@ -103,8 +114,14 @@ class CollectionMap(WholeWidget):
         self.pick(column, row)
 
     def pick(self, column: int, row: int) -> None:
-        """Search by the image in a cell."""
-        self.on_pick(self.index.image_ids[self.layout_of_images.cells[column, row]])
+        """Search by the image in a cell. Raises ValueError for a cell without an image."""
+        layout = self.layout_of_images
+        if (column, row) not in layout.cells:
+            raise ValueError(
+                f"there is no image in column {column}, row {row}; the map has {layout.columns} "
+                f"columns and {layout.rows} rows, from 0, and some cells are empty."
+            )
+        self.on_pick(self.index.image_ids[layout.cells[column, row]])
 
     def _show_nearest(self, image_id: str) -> None:
         """Show the images nearest to one below the map."""

@@ -13,7 +13,7 @@ import torch
 
 from clipnb.retrieval import ImageIndex
 from clipnb.widgets.accessible import LIVE, make_helper
-from clipnb.widgets.checks import check_count, check_shown
+from clipnb.widgets.checks import check_captions, check_index, check_number, check_shown
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 
@@ -68,16 +68,19 @@ class MatchingGame(WholeWidget):
     All of it can be done from code: set `choices[i].value` to a letter, click `compare` and `deal`.
     `scores` counts the right choices of the reader and of the model over all rounds. n: images in
     a round, at most 8. seed: decides the rounds. shown: larger images uint8 (N, 3, S, S) to show
-    in place of the index's own.
+    in place of the index's own. Raises TypeError and ValueError, in a sentence, for an index
+    without images or captions.
     """
 
     def __init__(
         self, index: ImageIndex, n: int = 6, seed: int = 0, shown: np.ndarray | None = None
     ):
         super().__init__()
+        check_index(index)
         check_shown(index, shown)
+        check_captions(index)
         self.index = index
-        self.n = min(max(1, check_count("n", n)), len(index), len(LETTERS))
+        self.n = min(max(1, check_number("n", n)), len(index), len(LETTERS))
         self.rng = random.Random(seed)
         self.shown = index.images if shown is None else shown
         self.scores = {"you": 0, "model": 0, "of": 0}

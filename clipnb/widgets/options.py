@@ -1,5 +1,6 @@
 """What the search widget folds away: own images, templates, temperature, history and map."""
 
+import html
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -116,5 +117,10 @@ class Options(ipywidgets.VBox):
         from clipnb.widgets.collection_map import CollectionMap
 
         if not self.map_place.children:
-            self.map_place.children = [CollectionMap(self.owner.first_index, self.owner.pick_image)]
+            try:
+                new = CollectionMap(self.owner.first_index, self.owner.pick_image)
+            except ValueError as error:  # an index of vectors alone has nothing to draw
+                self._refuse(html.escape(str(error)))
+                return
+            self.map_place.children = [new]
         self.map_place.layout.display = None if change["new"] else "none"

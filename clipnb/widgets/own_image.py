@@ -14,6 +14,7 @@ from PIL import Image
 
 from clipnb.datasets.photos import UnreadableImageError, read_photo
 from clipnb.search.query import shorten
+from clipnb.tokenizer import check_text
 
 MOST_BYTES = 20_000_000
 LONGER_SIDE = 1024  # pixels that are kept
@@ -27,9 +28,11 @@ def read_own_image(name: str, data: bytes | None) -> Image.Image:
 
     A long image keeps more, up to 7168, so that its shorter side has the 448 that a model may crop.
     data: None if the browser has not sent it because of its size. Raises ValueError, in one
-    sentence, for what cannot be read or is too large.
+    sentence, for what cannot be read or is too large, and TypeError for what are no bytes.
     """
-    shown = f"“{shorten(name, 60)}”"
+    shown = f"“{shorten(check_text(name, 'the name of an image'), 60)}”"
+    if not isinstance(data, bytes | None):
+        raise TypeError(f"{shown} comes as bytes, not as {type(data).__name__}.")
     if data is None or len(data) > MOST_BYTES:
         raise ValueError(f"{shown} is larger than {MOST_BYTES // 1_000_000} MB.")
     try:

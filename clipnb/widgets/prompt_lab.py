@@ -16,7 +16,7 @@ from clipnb.model import CLIP
 from clipnb.search.words import is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
-from clipnb.widgets.checks import check_classes
+from clipnb.widgets.checks import check_classes, check_images, check_list
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.exam import Exam, fold, join, read_exam
 from clipnb.widgets.images import format_image
@@ -50,7 +50,8 @@ class PromptLab(WholeWidget):
     All of it can be done from code: set `classes.value` (names, separated by commas),
     `templates.value` (separated by semicolons) or `image.value`. `accuracy` is the percentage of
     the exam's images that are named rightly. It is None if the boxes make no classifier; then
-    `status.value` says why.
+    `status.value` says why. Raises TypeError and ValueError, in a sentence, for images and names
+    that do not fit each other.
     """
 
     def __init__(
@@ -63,12 +64,16 @@ class PromptLab(WholeWidget):
         templates: Sequence[str] = ("a {}",),
     ):
         super().__init__()
-        check_classes(list(truth), list(classes), len(images))
+        check_images("images", images)
+        truth = check_list("truth", truth, "a class name")
+        classes = check_list("classes", classes, "a class name")
+        templates = check_list("templates", templates, "a template")
+        check_classes(truth, classes, len(images))
         self.model = model
         self.tokenizer = tokenizer
         self.images = images
-        self.truth = list(truth)
-        self.start = list(classes)
+        self.truth = truth
+        self.start = classes
         self.features = encode_images(model, images)  # (N, D)
         self.scale = model.logit_scale.exp().item()
         self.accuracy: float | None = None

@@ -11,6 +11,7 @@ import ipywidgets
 from clipnb.runs import Run
 from clipnb.runtime import display_path
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
+from clipnb.widgets.checks import check_run
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 from clipnb.widgets.quiz_answers import (
@@ -19,14 +20,17 @@ from clipnb.widgets.quiz_answers import (
     Question,
     Tally,
     answer_by_clip,
-    answers_file,
+    count_answers,
     count_examples,
     draw_answers,
-    load_answers,
     make_quiz,
-    merge_answers,
-    save_answers,
     tell_tally,
+)
+from clipnb.widgets.quiz_file import (
+    answers_file,
+    load_answers,
+    open_answers,
+    save_answers,
 )
 
 STYLE = """
@@ -66,14 +70,17 @@ class QuizWidget(WholeWidget):
     All of it can be done from code: click `choices[i]`, or call `answer` with a name. run: the CLIP
     that gets the same pictures and descriptions. seed: decides species and pictures. reader: a name
     for the file, so that several readers can use one machine. `tally` holds the counts at the end.
+    A file that is damaged, or of another quiz, is renamed, and the status says so. Raises TypeError
+    for a run, a seed or a reader of another type.
     """
 
     def __init__(self, run: Run, seed: int = 0, reader: str = READER):
         super().__init__()
+        check_run(run)
         self.quiz = make_quiz(seed)
+        self.file = answers_file(reader, self.quiz.seed)
         self.clips = answer_by_clip(run, self.quiz)
-        self.file = answers_file(reader, seed)
-        self.answers = load_answers(self.file)
+        self.answers, note = open_answers(self.file, self.quiz.seed)
         self.tally: Tally = {}
         self.status, self.guide = ipywidgets.HTML(), ipywidgets.HTML()
         self.picture, self.result = ipywidgets.HTML(), ipywidgets.HTML()
@@ -95,7 +102,7 @@ class QuizWidget(WholeWidget):
         self.children = [
             make_helper(STYLE), self.status, self.asked, self.result, self.guide, self.forget
         ]  # fmt: skip
-        self._show()
+        self._show(note)
 
     def __repr__(self) -> str:  # the default one prints the children, pictures and all
         return f"QuizWidget({len(self.answers)} of {len(self.quiz.questions)} answers)"
@@ -103,7 +110,9 @@ class QuizWidget(WholeWidget):
     def answer(self, name: str) -> None:
         """Answer the question that is shown, save it, and show the next one.
 
-        Raises ValueError for a name that is none of the choices, or if the quiz is over.
+        Raises ValueError for a name that is none of the choices, if the quiz is over, and if
+        another widget has answered the question meanwhile; OSError if the answer cannot be saved.
+        An answer that is refused does not count, and the widget shows the question that is due.
         """
         names = [button.description for button in self.choices]
         if name not in names:
@@ -111,26 +120,48 @@ class QuizWidget(WholeWidget):
         number = len(self.answers)
         if number == len(self.quiz.questions):
             raise ValueError("the quiz is over; delete the answers to begin again.")
+        self._check_file()
         question = self.quiz.questions[number]
         known = {"shots": question.shots, "truth": question.truth}
-        self.answers.append(known | {READER: name} | self.clips[number])
-        save_answers(self.file, self.quiz.seed, self.answers)
+        answers = [*self.answers, known | {READER: name} | self.clips[number]]
+        save_answers(self.file, self.quiz.seed, answers)
+        self.answers = answers
         self._show()
 
+    def _check_file(self) -> None:
+        """Raise ValueError if the file has changed, and go on from the answers that it holds."""
+        stored = load_answers(self.file, self.quiz.seed)
+        if stored == self.answers:
+            return
+        self.answers = stored
+        self._show()
+        raise ValueError(
+            f"{display_path(self.file)} was changed by another widget, so this click does not "
+            "count; go on with what is shown now."
+        )
+
     def _choose(self, button: ipywidgets.Button) -> None:
-        self.answer(button.description)
+        try:
+            self.answer(button.description)
+        except (ValueError, OSError) as error:
+            self._show(str(error))
 
     def _forget(self, button: ipywidgets.Button) -> None:
         """Delete the file and begin again, at the second click."""
         if self.forget.description == DELETE:
             self.forget.description = SURE
             return
-        self.file.unlink(missing_ok=True)
+        try:
+            self._check_file()
+            self.file.unlink(missing_ok=True)
+        except (ValueError, OSError) as error:
+            self._show(str(error))
+            return
         self.answers = []
         self._show()
 
-    def _show(self) -> None:
-        """Show the next question, or the result."""
+    def _show(self, note: str = "") -> None:
+        """Show the next question, or the result. note: a sentence that the status adds."""
         self.forget.description = DELETE
         self.forget.layout.display = None if self.answers else "none"
         number = len(self.answers)
@@ -140,7 +171,13 @@ class QuizWidget(WholeWidget):
         self.tally = {}
         if is_over:
             self._show_result()
-            return
+        else:
+            self._show_question(number)
+        if note:
+            self.status.value += f"<br>⚠ {html.escape(note)}"
+
+    def _show_question(self, number: int) -> None:
+        """Show a question, by its number from 0."""
         question = self.quiz.questions[number]
         self.picture.value = format_image(question.image, "an animal to be named", ASKED_SIZE)
         self.guide.value = self._format_guide(question)
@@ -152,7 +189,7 @@ class QuizWidget(WholeWidget):
 
     def _show_result(self) -> None:
         """Show the figure and the counts of this reader and of CLIP."""
-        self.tally = merge_answers([self.file])
+        self.tally = count_answers([(self.quiz.seed, self.answers)])
         lines = [html.escape(line) for line in tell_tally(self.tally)]
         encoded = base64.b64encode(draw_answers(self.tally).encode()).decode()
         text = html.escape("; ".join(tell_tally(self.tally)), quote=True)

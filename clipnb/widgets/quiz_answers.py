@@ -1,15 +1,9 @@
-"""The quiz on invented species: its pictures, CLIP's answers, and the answers on disk.
-
-What readers answer stays on their machine, in `cache_dir()/quiz`.
-"""
+"""The quiz on invented species: its pictures, CLIP's answers, and a figure of right answers."""
 
 import io
-import json
 import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,20 +11,18 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from clipnb.disk import read_json
 from clipnb.features import encode_images
-from clipnb.places import check_path
 from clipnb.runs import Run
-from clipnb.runtime import cache_dir, display_path, write_file
-from clipnb.scenes.species import Species, draw_animal, invent_species
+from clipnb.scenes.species import N_SPECIES, Species, draw_animal, invent_species
+from clipnb.widgets.checks import check_number
 from clipnb.zero_shot import build_zero_shot_classifier
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VERSION = 1  # of the quiz; answers of another version are not counted
 SHOTS = (0, 1, 2)  # examples of each species that can be seen
 PER_SPECIES = 3  # questions about each species for each number of examples
+N_QUESTIONS = N_SPECIES * PER_SPECIES * len(SHOTS)
 PROBE_C = 10.0  # scikit-learn's inverse regularisation; there are no images to choose it with
 READER = "reader"
 EXAMPLES_ALONE = "CLIP, words or examples"  # as in the paper: with examples it sees no words
@@ -65,7 +57,11 @@ class Quiz:
 
 
 def make_quiz(seed: int = 0) -> Quiz:
-    """Draw a quiz. No picture occurs twice, and every number of examples has its own questions."""
+    """Draw a quiz. No picture occurs twice, and every number of examples has its own questions.
+
+    Raises TypeError for a seed that is no whole number.
+    """
+    seed = check_number("seed", seed)
     species = invent_species(seed)
     rng = random.Random(f"quiz-{seed}")
     examples = {each.name: [_draw(each, rng) for _ in range(max(SHOTS))] for each in species}
@@ -130,48 +126,20 @@ def _probe(examples: np.ndarray, features: np.ndarray) -> list[int]:
     return probe.predict(features).tolist()
 
 
-# ---- the answers on disk ---------------------------------------------------------------------
+# ---- the right answers, counted ------------------------------------------------------------------
 
 
-def answers_file(reader: str, seed: int) -> Path:
-    """Return the file with a reader's answers to a quiz."""
-    name = re.sub(r"[^\w-]+", "-", reader.strip()) or READER
-    return check_path(cache_dir() / "quiz" / f"{name}-{seed}.json")
-
-
-def load_answers(file: Path) -> list[dict]:
-    """Load the answers of a file: none if there is no file, or if it is of another version.
-
-    Raises ValueError for a file that holds something else.
-    """
-    if not file.exists():
-        return []
-    content = read_json(file)
-    try:
-        return list(content["answers"]) if content["version"] == VERSION else []
-    except (KeyError, TypeError):
-        problem = f"{display_path(file)} holds no answers of the quiz; move it elsewhere."
-        raise ValueError(problem) from None
-
-
-def save_answers(file: Path, seed: int, answers: list[dict]) -> None:
-    """Save answers, whole or not at all."""
-    content = {"version": VERSION, "seed": seed, "answers": answers}
-    write_file(file, json.dumps(content, indent=1))
-
-
-def merge_answers(files: Iterable[str | Path] | None = None) -> Tally:
+def count_answers(sheets: Iterable[tuple[int, list[dict]]]) -> Tally:
     """Count the right answers of several readers together, and those of CLIP.
 
-    files: by default all in `cache_dir()/quiz`. Put the files that other readers send you there.
-    CLIP's answer to a question counts once, however many readers have answered it.
+    sheets: of each reader the seed of the quiz, and the answers. CLIP's answer to a question counts
+    once, however many readers have answered it.
     """
-    paths = sorted((cache_dir() / "quiz").glob("*.json")) if files is None else map(Path, files)
     counted: dict[str, dict[int, list[bool]]] = {}
     asked = set()
-    for path in paths:
-        for number, answer in enumerate(load_answers(path)):
-            question = (read_json(path)["seed"], number)
+    for seed, answers in sheets:
+        for number, answer in enumerate(answers):
+            question = (seed, number)
             voices = [READER] if question in asked else [READER, EXAMPLES_ALONE, TOGETHER]
             asked.add(question)
             for who in voices:

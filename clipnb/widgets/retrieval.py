@@ -9,6 +9,7 @@ import ipywidgets
 import numpy as np
 import torch
 
+from clipnb.places import display_value
 from clipnb.retrieval import Hit, ImageIndex
 from clipnb.search.negation import explain_terms, join_texts
 from clipnb.search.query import Query, Term
@@ -16,7 +17,7 @@ from clipnb.search.words import find_unknown_words
 from clipnb.tokenizer import check_text
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
 from clipnb.widgets.cards import Card, make_button, name_hit, name_image
-from clipnb.widgets.checks import check_count, check_shown
+from clipnb.widgets.checks import check_index, check_number, check_others, check_shown
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.details import Details, load_large
 from clipnb.widgets.gallery import Gallery
@@ -44,7 +45,8 @@ class RetrievalWidget(WholeWidget):
     query, k: what it starts with. most: the largest k. shown: larger images uint8 (N, 3, S, S) in
     the order of the index, to show in place of the index's own. others: indexes of the same images
     by other models, by their names, to switch to. Raises ValueError if their images differ, or if
-    there is not one image to show for each of the index, and TypeError for a query that is no text.
+    there is not one image to show for each of the index, and TypeError for what is no index, no
+    images or no text.
     """
 
     def __init__(
@@ -58,11 +60,12 @@ class RetrievalWidget(WholeWidget):
     ):
         super().__init__()
         query = check_text(query, "the query")
-        k, most = check_count("k", k), check_count("most", most)
+        k, most = check_number("k", k), check_number("most", most)
+        check_index(index)
         check_shown(index, shown)
+        others = check_others(index, others)
         most = max(1, min(most, len(index)))
-        self.indexes = {"this model": index, **(others or {})}
-        check_same_images(index, others or {})
+        self.indexes = {"this model": index, **others}
         self.index = index
         self.first_index = index  # the one whose images are shown
         self.hits: list[Hit] = []
@@ -171,7 +174,7 @@ class RetrievalWidget(WholeWidget):
 
         A click on a card that was hidden a moment ago does nothing.
         """
-        if i >= len(self.hits):
+        if i not in range(len(self.hits)):
             return
         hit = self.hits[i]
         if name == "open":
@@ -204,8 +207,11 @@ class RetrievalWidget(WholeWidget):
     def open_details(self, i: int) -> None:
         """Show the image on card i large, with its captions and why it was found.
 
-        The query that found it counts. What is in the box may be wrong by now.
+        The query that found it counts. What is in the box may be wrong by now. Raises ValueError if
+        there is no such card.
         """
+        if i not in range(len(self.hits)):
+            raise ValueError(f"there is no card {display_value(i)}; {len(self.hits)} are shown.")
         hit = self.hits[i]
         index, query = self.found_by
         text = query.text if isinstance(query, Query) else query
@@ -224,7 +230,12 @@ class RetrievalWidget(WholeWidget):
         self._run(self.past.move(position - self.past.position))
 
     def pick_image(self, image_id: str) -> None:
-        """Search by an image of the collection, and empty the box."""
+        """Search by an image of the collection, and empty the box.
+
+        Raises ValueError if the index has no image of this id.
+        """
+        if image_id not in self.index.row:
+            raise ValueError(f"the index has no image {display_value(image_id)}.")
         part = Part(1, image_id=image_id, caption=name_image(self.index, image_id))
         self.ask(Asked("", (part,), replaced_by_text=True))
 
@@ -331,12 +342,3 @@ def make_placeholder(index: ImageIndex) -> str:
     if index.captions:
         example = index.captions[0][0].strip(" .")
     return f"for example: {example}"
-
-
-def check_same_images(index: ImageIndex, others: dict[str, ImageIndex]) -> None:
-    """Raise ValueError if another index holds other images."""
-    for name, other in others.items():
-        if set(other.image_ids) != set(index.image_ids):
-            raise ValueError(
-                f"the index {name!r} holds other images; build it on the same images as the first."
-            )

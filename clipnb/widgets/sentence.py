@@ -14,8 +14,9 @@ from torch import Tensor
 from clipnb.features import encode_images, evaluation_mode
 from clipnb.model import CLIP
 from clipnb.search.explain import divide_cosine, leave_one_out, reads_end
-from clipnb.tokenizer import Tokenizer
+from clipnb.tokenizer import Tokenizer, check_text
 from clipnb.widgets.accessible import LIVE, make_helper
+from clipnb.widgets.checks import check_images, check_list
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 from clipnb.widgets.token_weights import attention_of_layers
@@ -63,6 +64,14 @@ class SentenceLens(WholeWidget):
         sentence: str = "",
     ):
         super().__init__()
+        check_images("images", images)
+        captions = check_list("captions", captions, "a caption")
+        sentence = check_text(sentence, "the sentence")
+        if len(captions) != len(images):
+            raise ValueError(
+                f"captions holds {len(captions)} texts, and there are {len(images)} images; give "
+                "one for each."
+            )
         self.model, self.images, self.captions = model, images, captions
         self.tokenizer = copy.copy(tokenizer)
         self.tokenizer.context_length = min(MOST_TOKENS, tokenizer.context_length)
