@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from bad_parts import LONG_NUMBER, check_message
 from PIL import Image
@@ -12,7 +13,7 @@ from clipnb import (
 from clipnb.scenes import write_scenes
 
 
-@pytest.mark.parametrize("size", [0, -1, "16", 16.0, None, math.nan])
+@pytest.mark.parametrize("size", [0, -1, "16", 16.0, None, math.nan, True, [8]])
 def test_a_size_of_images_is_a_whole_number(size):
     with pytest.raises(ValueError) as error:
         load_dataset("own", "dev", size)
@@ -141,6 +142,20 @@ def make_folder(root, files):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder
+
+
+def test_a_size_of_images_may_be_a_number_of_numpy(tmp_path, own_cache):
+    make_folder(tmp_path, {"captions.txt": f"image,caption\n{ROWS}"})
+    for _ in range(2):  # decoded, and from the cache
+        assert load_dataset("own", "train", np.int64(8), root=tmp_path).images.shape[2:] == (8, 8)
+
+
+@pytest.mark.parametrize("split", [["train"], None, {}, "Train"])
+def test_a_split_is_one_of_those_that_are_there(split, tmp_path, own_cache):
+    make_folder(tmp_path, {"captions.txt": f"image,caption\n{ROWS}"})
+    with pytest.raises(ValueError) as error:
+        load_dataset("own", split, 8, root=tmp_path)
+    check_message(error, f"own has no split {split!r}; it has train, dev, test")
 
 
 @pytest.mark.parametrize("case", FILES)
