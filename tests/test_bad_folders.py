@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from bad_parts import LONG_NUMBER, check_message
-from PIL import Image
+from bad_parts import LONG_NUMBER, check_message, make_folder
 
 from clipnb import (
     load_dataset,
@@ -129,19 +128,6 @@ FILES = {  # {case: (files that are written, words of the message)}
         ["train.txt", "lists no image"],
     ),
 }
-
-
-def make_folder(root, files):
-    """Make a folder `own` with six pictures and some files. Return the folder."""
-    folder = root / "own"
-    folder.mkdir()
-    for i in range(6):
-        Image.new("RGB", (12, 8), (40 * i, 0, 0)).save(folder / f"{i}.png")
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder
 
 
 def test_a_size_of_images_may_be_a_number_of_numpy(tmp_path, own_cache):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_bad_folders import make_folder
+from bad_parts import make_folder
 
 from clipnb import load_dataset
 from clipnb.datasets.caption_files import read_captions
