@@ -167,7 +167,7 @@ def display_path(path: str | Path) -> str:
 
     Such a text reads the same on every machine.
     """
-    path = Path(path).resolve()
+    path = Path(os.path.realpath(path))  # `resolve` raises an error for a link to itself
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 

@@ -1,9 +1,10 @@
-"""What the tests of bad inputs share: a run, its copy to damage, and a look at messages."""
+"""What the tests of bad inputs share: runs and folders to damage, and a look at messages."""
 
 import dataclasses
 import shutil
 
 import pytest
+from PIL import Image
 
 from clipnb import RECIPES, train
 from clipnb.scenes import write_scenes
@@ -28,6 +29,19 @@ def check_message(error, *parts):
     assert "\n" not in message and len(message) > 20
     for part in parts:
         assert part in message, message
+
+
+def make_folder(root, files):
+    """Make a folder `own` with six pictures and some files. Return the folder."""
+    folder = root / "own"
+    folder.mkdir()
+    for i in range(6):
+        Image.new("RGB", (12, 8), (40 * i, 0, 0)).save(folder / f"{i}.png")
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
 
 
 def flip_byte(path, place):

@@ -80,6 +80,8 @@ PARTS = {"images": IMAGES, "captions": [["a dog"], ["a cat"]], "image_ids": ["a.
         ("captions", [["a dog"], []], "the captions of 'b.png' are []"),
         ("captions", [["a dog"], ["a cat", "a pet"]], "the captions of 'b.png' are"),
         ("image_ids", ["a.png"], "there are 2 images, 2 captions, 1 image_ids"),
+        ("image_ids", [0, 1], "image_ids hold 0"),
+        ("image_ids", np.arange(2), "image_ids hold np.int64(0)"),
         ("labels", [{}], "2 image_ids, 1 labels"),
         ("paths", ["a.png"], "2 image_ids, 1 paths"),
     ],
@@ -88,6 +90,16 @@ def test_the_parts_of_a_dataset_fit_together(part, value, told):
     with pytest.raises(ValueError) as error:
         CaptionDataset("toy", "test", **PARTS | {part: value})
     check_message(error, told, "give")
+
+
+@pytest.mark.parametrize(
+    "indices", [[99], [-3], [True], [True] * 3, ["a.png"], [0.0], "01", 1, None, slice(1), [[0, 1]]]
+)
+def test_a_subset_is_chosen_by_whole_numbers_or_a_mask(indices):
+    dataset = CaptionDataset("toy", "test", **PARTS)
+    with pytest.raises(IndexError) as error:
+        dataset.subset(indices)
+    check_message(error, "a subset of 2 images cannot be", "give a list of whole numbers below 2")
 
 
 def test_an_empty_subset_shows_itself():

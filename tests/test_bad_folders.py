@@ -2,9 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
-from bad_parts import LONG_NUMBER, check_message
-from PIL import Image
+from bad_parts import LONG_NUMBER, check_message, make_folder
 
 from clipnb import (
     load_dataset,
@@ -12,7 +12,7 @@ from clipnb import (
 from clipnb.scenes import write_scenes
 
 
-@pytest.mark.parametrize("size", [0, -1, "16", 16.0, None, math.nan])
+@pytest.mark.parametrize("size", [0, -1, "16", 16.0, None, math.nan, True, [8]])
 def test_a_size_of_images_is_a_whole_number(size):
     with pytest.raises(ValueError) as error:
         load_dataset("own", "dev", size)
@@ -130,17 +130,18 @@ FILES = {  # {case: (files that are written, words of the message)}
 }
 
 
-def make_folder(root, files):
-    """Make a folder `own` with six pictures and some files. Return the folder."""
-    folder = root / "own"
-    folder.mkdir()
-    for i in range(6):
-        Image.new("RGB", (12, 8), (40 * i, 0, 0)).save(folder / f"{i}.png")
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder
+def test_a_size_of_images_may_be_a_number_of_numpy(tmp_path, own_cache):
+    make_folder(tmp_path, {"captions.txt": f"image,caption\n{ROWS}"})
+    for _ in range(2):  # decoded, and from the cache
+        assert load_dataset("own", "train", np.int64(8), root=tmp_path).images.shape[2:] == (8, 8)
+
+
+@pytest.mark.parametrize("split", [["train"], None, {}, "Train"])
+def test_a_split_is_one_of_those_that_are_there(split, tmp_path, own_cache):
+    make_folder(tmp_path, {"captions.txt": f"image,caption\n{ROWS}"})
+    with pytest.raises(ValueError) as error:
+        load_dataset("own", split, 8, root=tmp_path)
+    check_message(error, f"own has no split {split!r}; it has train, dev, test")
 
 
 @pytest.mark.parametrize("case", FILES)

@@ -119,6 +119,15 @@ def test_a_link_to_a_folder_of_images_is_followed_once(tmp_path):
     assert list(find_images(folder).paths) == ["photos/a.jpg"]
 
 
+def test_of_several_links_to_one_image_elsewhere_the_first_one_stays(tmp_path):
+    (tmp_path / "elsewhere.jpg").write_bytes(b"")
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name in ("c.jpg", "b.jpg", "d.jpg"):
+        (folder / name).symlink_to(tmp_path / "elsewhere.jpg")
+    assert list(find_images(folder).paths) == ["b.jpg"]
+
+
 def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch):
     draw(tmp_path, "a.jpg", "locked/b.jpg")
     write(tmp_path, "a.txt", "a dog")

@@ -1,6 +1,7 @@
 """Archives that are damaged, mean harm or do not fit on the disk; nothing of them stays."""
 
 import errno
+import random
 import shutil
 import zipfile
 
@@ -8,7 +9,7 @@ import pytest
 from download_parts import WHOLE, list_files, make_archives, zip_bytes
 
 from clipnb.datasets import download
-from clipnb.datasets.download import DownloadError, download_flickr8k
+from clipnb.datasets.download import DownloadError, download_flickr8k, unpack
 
 
 def flip_byte(content):
@@ -112,3 +113,44 @@ def test_space_is_checked_before_anything_is_unpacked(archive_server, tmp_path, 
     with pytest.raises(DownloadError, match="the disk is full"):
         download_flickr8k(tmp_path, archive_server.url)
     assert list_files(tmp_path) == ["Flickr8k_Dataset.zip"]
+
+
+def flip_content(content):
+    """Change what lies in the first member of an archive."""
+    return bytes(byte ^ 90 if 60 <= i < 900 else byte for i, byte in enumerate(content))
+
+
+def break_name(content):
+    return content.replace("café".encode(), b"caf\xff\xfe")
+
+
+def move_directory(content):
+    """Let an archive say that its directory lies beyond its end."""
+    start = content.rindex(b"PK\5\6") + 16
+    return content[:start] + (2**31).to_bytes(4, "little") + content[start + 4 :]
+
+
+NOISE = random.Random(0).randbytes(1500)
+MEMBERS = {  # {case: (members, how they are compressed, what damages them)}
+    "bzip2": ([("a.txt", NOISE)], zipfile.ZIP_BZIP2, flip_content),
+    "lzma": ([("a.txt", NOISE)], zipfile.ZIP_LZMA, flip_content),
+    "a name in Latin-1": ([("café.txt", "x")], zipfile.ZIP_STORED, break_name),
+    "its directory elsewhere": ([("a.txt", "x")], zipfile.ZIP_STORED, move_directory),
+    "a file that is a folder": ([("a", "x"), ("a/b", "y")], zipfile.ZIP_STORED, bytes),
+    "a folder that is a file": ([("a/b", "x"), ("a", "y")], zipfile.ZIP_STORED, bytes),
+    "a long name": ([("n" * 300, "x")], zipfile.ZIP_STORED, bytes),
+}
+
+
+@pytest.mark.parametrize("case", MEMBERS)
+def test_whatever_is_wrong_with_an_archive_it_is_told_as_damaged(tmp_path, case):
+    members, method, damage = MEMBERS[case]
+    archive = tmp_path / "Flickr8k_text.zip"
+    with zipfile.ZipFile(archive, "w", method) as packed:
+        for name, content in members:
+            packed.writestr(name, content)
+    archive.write_bytes(damage(archive.read_bytes()))
+    with pytest.raises(DownloadError, match="Flickr8k_text.zip is damaged .*been deleted") as error:
+        unpack(archive, tmp_path / "Flickr8k_text")
+    assert "\n" not in str(error.value)
+    assert list_files(tmp_path) == []

@@ -3,22 +3,19 @@
 What a folder holds is read in folders.py, its pixels in decoded.py.
 """
 
-import contextlib
-import json
-import os
-import shutil
+import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clipnb.datasets.decoded import load_decoded_images, read_image
+from clipnb.datasets.drawn import draw_once
 from clipnb.datasets.pixels import convert_to_rgb
-from clipnb.datasets.shard_files import holds_shards, read_index
-from clipnb.disk import list_entries
+from clipnb.datasets.shard_files import INDEX, holds_shards, read_index
 from clipnb.places import check_path, display_value, short_name
 from clipnb.runtime import cache_dir, data_dir
 
@@ -64,9 +61,15 @@ class CaptionDataset:
     def subset(self, indices: Sequence[int]) -> "CaptionDataset":
         """Return the images at `indices`, in that order, as a dataset of its own.
 
-        A mask of N booleans chooses images too.
+        A mask of N booleans chooses images too. Raises IndexError for anything else.
         """
-        rows = np.arange(len(self))[list(indices)].tolist()
+        try:
+            rows = [operator.index(row) for row in np.arange(len(self))[list(indices)]]
+        except (IndexError, TypeError, ValueError):
+            raise IndexError(
+                f"a subset of {len(self):,} images cannot be {display_value(indices)}; give a list "
+                f"of whole numbers below {len(self):,}, or a mask of {len(self):,} booleans."
+            ) from None
         return replace(
             self,
             images=self.images[rows],
@@ -100,6 +103,10 @@ def check_parts(dataset: CaptionDataset) -> None:
         listed = ", ".join(f"{count:,} {part}" for part, count in counts.items())
         raise ValueError(f"there are {listed}; give one of each for every image.")
     for image_id, own in zip(dataset.image_ids, captions, strict=True):
+        if not isinstance(image_id, str):
+            raise ValueError(
+                f"image_ids hold {display_value(image_id)}; give a string for each image."
+            )
         if isinstance(own, str) or len(own) != len(captions[0]) or not len(own):
             raise ValueError(
                 f"the captions of {display_value(image_id)} are {display_value(own)}; give a list "
@@ -134,33 +141,16 @@ def dataset_folder(name: str, root: str | Path | None = None) -> Path:
         folder = find_shards(name, root)
         if folder is None:
             return check_path(root or data_dir(), name)
-        return dataset_folder(read_index(folder)["dataset"], root)
+        source = read_index(folder)["dataset"]
+        if find_shards(source, root) == folder:
+            raise ValueError(
+                f"{folder / INDEX} is damaged: it says that the shards were written from "
+                "themselves. Delete the folder and write it again."
+            )
+        return dataset_folder(source, root)
     folder = cache_dir() / versioned_name(name)
-    if folder.exists() and not holds_scenes(folder):
-        warnings.warn(f"{folder} is damaged; the scenes are drawn anew.", stacklevel=2)
-        shutil.rmtree(folder, ignore_errors=True)  # another process may do the same
-    if not folder.exists():
-        from clipnb.scenes import write_scenes
-
-        with contextlib.suppress(FileExistsError):  # another process has drawn them meanwhile
-            write_scenes(folder)
+    draw_once(folder)
     return folder
-
-
-def holds_scenes(folder: Path) -> bool:
-    """Tell whether a folder of the cache has all lists of the scenes, and every image in them.
-
-    Programs that clear caches may delete some of the files.
-    """
-    try:
-        names = json.loads((folder / "labels.json").read_text(encoding="utf-8")).keys()
-        splits = folder / "splits"
-        lists = [(splits / name).read_text(encoding="utf-8") for name in list_entries(splits)]
-        n_listed = sum(len(text.split()) for text in lists)
-        is_captioned = (folder / "captions.txt").is_file()
-        return is_captioned and n_listed == len(names) and names <= {*os.listdir(folder / "Images")}
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def find_shards(name: str, root: str | Path | None = None) -> Path | None:
@@ -191,14 +181,12 @@ def load_dataset(
     """
     from clipnb.datasets.folders import read_dataset_folder
 
-    if not isinstance(image_size, SupportsIndex) or not 1 <= image_size <= MOST_PIXELS:
-        raise ValueError(
-            f"image_size is {display_value(image_size)}; set it to a whole number of pixels, at "
-            f"most {MOST_PIXELS:,}."
-        )
+    image_size = check_size(image_size)
     folder = read_dataset_folder(dataset_folder(name, root))
-    if split not in folder.splits:
-        raise ValueError(f"{name} has no split {split!r}; it has {', '.join(folder.splits)}.")
+    if not isinstance(split, str) or split not in folder.splits:
+        raise ValueError(
+            f"{name} has no split {display_value(split)}; it has {', '.join(folder.splits)}."
+        )
     names = folder.splits[split]
     if not names:
         if folder.split_source == "splits/ folder":
@@ -225,6 +213,20 @@ def load_dataset(
         skipped=skipped,
         paths=[folder.image_paths[image_id] for image_id in kept],
     )
+
+
+def check_size(image_size: int) -> int:
+    """Return a number of pixels as an int of Python; raise ValueError if it is none."""
+    try:
+        pixels = operator.index(image_size)
+    except TypeError:
+        pixels = 0
+    if isinstance(image_size, bool) or not 1 <= pixels <= MOST_PIXELS:
+        raise ValueError(
+            f"image_size is {display_value(image_size)}; set it to a whole number of pixels, at "
+            f"most {MOST_PIXELS:,}."
+        )
+    return pixels
 
 
 def warn_of_left_out(name: str, folder: "DatasetFolder", skipped: list[str]) -> None:

@@ -40,6 +40,10 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",  # "Unicode text" of Windows programs
     codecs.BOM_UTF16_BE: "utf-16",
 }
+HOW_TO_CONVERT = (
+    'Write its captions as captions.jsonl, with a line {"image": "a.jpg", "caption": "a dog"} for '
+    "each one, or as captions.csv with the header `image,caption`"
+)
 HOW_TO_SAVE = 'in Excel "CSV UTF-8", in Windows Notepad the encoding "UTF-8"'
 
 # The columns of a table, the first choice first.
@@ -123,7 +127,7 @@ def read_sidecars(folder: Path) -> list[Line]:
         own = PurePosixPath(file).stem.lower()
         if get_suffix(file) in SIDECAR_SUFFIXES and own in stems | names:
             image = str(PurePosixPath(file).with_suffix(""))
-            lines += [Line(image, text) for text in read_lines(folder / file) if text]
+            lines += [Line(image, text.strip()) for text in read_lines(folder / file) if text]
     return lines
 
 
@@ -152,7 +156,7 @@ def read_captions(path: Path) -> list[tuple[str, str]]:
 def read_token_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Read the lines `name.jpg#0<tab>caption` of the official caption file."""
     for number, line in enumerate(read_lines(path), 1):
-        # The lines are stripped, so one without a caption has lost its tab.
+        # The ends of the lines are stripped, so one without a caption has lost its tab.
         match = re.fullmatch(r"(.+)#\d+(?:\s*\t(.*))?", line)
         if match is None and line:
             raise ValueError(
@@ -165,7 +169,8 @@ def read_token_lines(path: Path) -> Iterator[tuple[str, str]]:
 def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Read JSON objects such as {"file_name": "a.jpg", "text": "a dog"}, one a line.
 
-    The caption may be a list of captions.
+    The caption may be a list of captions. What is no text, such as null, NaN or true, is empty; but
+    a number may be the name of an image.
     """
     for number, line in enumerate(read_lines(path), 1):
         if not line:
@@ -181,15 +186,16 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, str]]:
                 f"{line[:80]!r}"
             )
         cells = list(row.values())
-        name, captions = str(cells[columns[0]]), [cells[i] for i in columns[1]]
-        for caption in captions:
+        image = cells[columns[0]]
+        name = image if isinstance(image, str) else str(image) if type(image) is int else ""
+        for caption in [cells[i] for i in columns[1]]:
             for text in caption if isinstance(caption, list) else [caption]:
                 if isinstance(text, list | dict):
                     raise ValueError(
                         f"{path}:{number}: expected a caption or a list of captions, got "
                         f"{str(text)[:80]!r}"
                     )
-                yield name, "" if text is None else str(text)
+                yield name, text if isinstance(text, str) else ""
 
 
 class Layout(NamedTuple):
@@ -237,7 +243,10 @@ def read_layout(path: Path, number: int, line: str) -> Layout:
     Raises ValueError if the line is neither a header that we know nor begins with a file name.
     """
     for delimiter in DELIMITERS:
-        header = next(csv.reader([line], delimiter=delimiter))
+        try:
+            header = next(csv.reader([line], delimiter=delimiter))
+        except csv.Error:  # a cell is longer than csv reads, so it is no header
+            continue
         columns = find_columns(header)
         if columns is not None:
             return Layout(delimiter, *columns, len(header), True)
@@ -246,6 +255,8 @@ def read_layout(path: Path, number: int, line: str) -> Layout:
     layout = Layout(delimiter, 0, [1], 2, False)
     if get_suffix(clean_path(split_row(line, layout)[0])) in ALL_SUFFIXES:
         return layout
+    if line.startswith(("{", "[")):
+        raise ValueError(f"{path}:{number}: this is JSON, not a table. {HOW_TO_CONVERT}.")
     raise ValueError(
         f"{path}:{number}: expected the header `image,caption`, got {line[:80]!r}. Call the column "
         "of the file names `image` and the column of the captions `caption`."
@@ -259,10 +270,12 @@ def find_columns(header: Sequence[str]) -> tuple[int, list[int]] | None:
     """
     names = [re.sub(r"[^a-z0-9]+", "_", str(cell).strip().lower()).strip("_") for cell in header]
     image = next((names.index(name) for name in IMAGE_COLUMNS if name in names), None)
+    if image is None:
+        return None
     for wanted in CAPTION_COLUMNS:
         found = [i for i, name in enumerate(names) if re.sub(r"_?\d+$", "", name) == wanted]
         found = [i for i in found if i != image]
-        if image is not None and found:
+        if found:
             return image, found
     return None
 
@@ -319,8 +332,9 @@ def split_row(line: str, layout: Layout) -> list[str]:
 def read_lines(path: Path) -> list[str]:
     """Read the lines of a text file, without surrounding spaces.
 
-    The file is UTF-8, or begins with the byte-order mark of another encoding (`MARKS`). Raises
-    ValueError with file and line if it is neither.
+    A tab in front of a line stays: the first cell of a table may be empty. The file is UTF-8, or
+    begins with the byte-order mark of another encoding (`MARKS`). Raises ValueError with file and
+    line if it is neither.
     """
     content = path.read_bytes()
     encoding = next((each for mark, each in MARKS.items() if content.startswith(mark)), "utf-8")
@@ -339,4 +353,4 @@ def read_lines(path: Path) -> list[str]:
             f"{path}:{number}: expected UTF-8 text, got the byte 0x00, as in UTF-16 or UTF-32 "
             f"without a byte-order mark: save the file as UTF-8 ({HOW_TO_SAVE})"
         )
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
+    return [line.rstrip().lstrip(" ") for line in re.split(r"\r\n|\r|\n", text)]

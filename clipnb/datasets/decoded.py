@@ -45,6 +45,9 @@ def load_decoded_images(
     shape = f"{image_size}-crop" if crop else str(image_size)
     target = cache_dir() / "decoded" / f"{short_name(name)}-{split}-{shape}-{digest}"
     if not is_usable(target, names, paths, image_size):
+        if not target.is_dir():  # a folder cannot take the place of a file or a link
+            with contextlib.suppress(OSError):
+                target.unlink()
         with replace_when_done(target, replace_folder=True) as folder:
             check_space(target, len(paths) * 3 * image_size**2)
             folder.mkdir()
@@ -60,15 +63,15 @@ def is_usable(folder: Path, names: list[str], paths: list[Path], image_size: int
     If it is damaged, a warning says so. An image that could not be read, and can be now, such as
     one whose permissions were changed, makes the folder useless too.
     """
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return False
     try:
         kept = set(read_names(folder))
         check_files(folder, (len(names), 3, image_size, image_size))
-    except (ValueError, TypeError, EOFError, FileNotFoundError) as error:
-        reason = " ".join(str(error).split())[:100]
+    except (ValueError, OSError) as error:
         warnings.warn(
-            f"{display_path(folder)} is damaged ({reason}); the images are decoded anew.",
+            f"{display_path(folder)} is damaged ({describe_damage(error)}); the images are decoded "
+            "anew.",
             stacklevel=4,
         )
         return False
@@ -78,15 +81,27 @@ def is_usable(folder: Path, names: list[str], paths: list[Path], image_size: int
     return kept <= set(names) and all(isinstance(image, Exception) for image in tried)
 
 
+def describe_damage(error: ValueError | OSError) -> str:
+    """Say in a few words what is wrong with a folder of the cache."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    return " ".join(str(error).split())[:100]
+
+
 def check_files(folder: Path, shape: tuple[int, ...]) -> None:
     """Raise ValueError if the files of a folder are not those that `decode_into` wrote.
 
     Folders of earlier versions have no checksums; of these the shape alone is compared.
     """
-    images = np.load(folder / "images.npy", mmap_mode="r")
+    try:
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
+    except OSError:
+        raise
+    except Exception:  # NumPy's own words for a bad header are about pickles and syntax
+        raise ValueError("images.npy is no array of pixels") from None
     if images.shape != shape or images.dtype != np.uint8:
         raise ValueError(f"images.npy has the shape {images.shape}")
-    if not (folder / "checksums.json").exists():
+    if not os.path.lexists(folder / "checksums.json"):
         return
     noted = parse_json((folder / "checksums.json").read_text(encoding="utf-8"))
     if not isinstance(noted, dict):

@@ -2,9 +2,11 @@
 
 import errno
 import http.client
+import lzma
 import os
 import shutil
 import stat
+import struct
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clipnb.datasets.folders import read_dataset_folder
-from clipnb.places import check_path
+from clipnb.places import check_path, display_value
 from clipnb.runtime import progress, replace_when_done
 
 BASE_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
@@ -29,6 +31,14 @@ MOST_UNPACKED = 4_000_000_000  # bytes; Flickr8k's larger archive holds 1.1 GB
 ENCRYPTED = 1  # the bit of the flags of a member that says so
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 DISK_ERRORS = DISK_FULL | {errno.EACCES, errno.EPERM, errno.EROFS}
+DAMAGES = (  # what `zipfile` raises for damaged archives
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
+    ValueError,
+)  # fmt: skip
+# What the system says of members that no disk could hold; damage in bzip2 has no number.
+IMPOSSIBLE = {
+    None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ,
+}  # fmt: skip
 WORTH_ANOTHER_TRY = {408, 416, 429}  # HTTP errors; those of 500 and above are too
 
 TERMS = """\
@@ -248,7 +258,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     try:
         _unpack_members(archive, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except DAMAGES as error:
         archive.unlink()
         raise DownloadError(
             f"{archive.name} is damaged ({error}) and has been deleted; run the same command to "
@@ -271,9 +281,15 @@ def _unpack_members(archive: Path, folder: Path) -> None:
             if info.is_dir() or not parts or "__MACOSX" in parts or parts[-1] == ".DS_Store":
                 continue
             path = temporary.joinpath(*parts)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(info) as source, open(path, "wb") as file:
-                shutil.copyfileobj(source, file)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(info) as source, open(path, "wb") as file:
+                    shutil.copyfileobj(source, file)
+            except OSError as error:
+                if error.errno not in IMPOSSIBLE:
+                    raise
+                problem = f"{display_value(info.filename)}: {error.strerror or error}"
+                raise zipfile.BadZipFile(problem) from error
 
 
 def check_size(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:

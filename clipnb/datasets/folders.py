@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clipnb.datasets.caption_files import (
     CAPTION_FILES,
+    HOW_TO_CONVERT,
     TABLE_SUFFIXES,
     Line,
     read_caption_lines,
@@ -20,6 +21,7 @@ from clipnb.datasets.image_files import (
     find_images,
     get_suffix,
     is_hidden,
+    list_files,
 )
 from clipnb.datasets.splits import read_splits, refuse_many_unknown
 from clipnb.disk import parse_json
@@ -207,7 +209,9 @@ def describe_names(names: Sequence[str], what: str, advice: str = "") -> str:
 
 def list_examples(names: Sequence[str]) -> str:
     """List the first names, and dots if there are more."""
-    return ", ".join(names[:EXAMPLES]) + (", …" if len(names) > EXAMPLES else "")
+    return ", ".join(name or '""' for name in names[:EXAMPLES]) + (
+        ", …" if len(names) > EXAMPLES else ""
+    )
 
 
 def _advise_on_formats(names: Sequence[str]) -> str:
@@ -252,6 +256,11 @@ def _explain_missing_captions(folder: Path) -> str:
     if tables:
         new_name = f"captions{Path(tables[0]).suffix.lower()}"
         problem += f". If {tables[0]} holds the captions, rename it to {new_name}"
+    in_json = [file for file in list_files(folder) if get_suffix(file) == ".json"]
+    in_json = sorted(file for file in in_json if file != "labels.json")
+    if in_json:  # as COCO and Karpathy's splits have them
+        likely = next((file for file in in_json if "caption" in file.lower()), in_json[0])
+        problem += f". {likely} is not read, because it is JSON. {HOW_TO_CONVERT}"
     return problem
 
 

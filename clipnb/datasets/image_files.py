@@ -76,8 +76,9 @@ def list_files(
 
     Links to folders are followed, each folder once. Links that lead nowhere are left out, and so
     are the caches of other programs. A link to an image of the same folder is left out too, because
-    the image would be in two splits, or twice among the results. on_error: called with the error of
-    each folder that cannot be listed; its `filename` is that folder.
+    the image would be in two splits, or twice among the results; of several links to one image
+    elsewhere the first one stays. on_error: called with the error of each folder that cannot be
+    listed; its `filename` is that folder.
     """
     visited = set()
     listed = set()  # the real paths of images
@@ -110,7 +111,9 @@ def list_files(
                     listed.add(os.path.join(real, name))
                 yield file
     for file in image_links:
-        if os.path.realpath(os.path.join(folder, file)) not in listed:
+        real = os.path.realpath(os.path.join(folder, file))
+        if real not in listed:
+            listed.add(real)
             yield file
 
 

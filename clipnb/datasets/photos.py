@@ -19,7 +19,11 @@ from clipnb.datasets.image_files import (
     get_suffix,
     list_files,
 )
-from clipnb.datasets.pixels import convert_to_rgb, shrink_while_decoding
+from clipnb.datasets.pixels import (
+    convert_to_rgb,
+    scale_transparent_colour,
+    shrink_while_decoding,
+)
 from clipnb.places import check_path
 
 if TYPE_CHECKING:
@@ -206,6 +210,7 @@ def _decode(image: "Image.Image", least_side: int, exact: bool) -> Photo:
 
     width, height = image.size
     shrink_while_decoding(image, least_side, exact)
+    scale_transparent_colour(image)
     image.load()  # before the EXIF data: asking a PNG file for them would hide that it is broken
     taken = read_date(image)
     shape = image.size

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PHOTOMETRIC = 262  # the tag of a TIFF that says whether 0 is black or white
+STRETCHED = {"L;2": 85, "L;4": 17}  # by so much Pillow multiplies grey of 2 and of 4 bits
 
 
 def shrink_while_decoding(image: "Image.Image", least_side: int, exact: bool = False) -> None:
@@ -26,6 +27,23 @@ def shrink_while_decoding(image: "Image.Image", least_side: int, exact: bool = F
     image.draft("RGB", size)
 
 
+def scale_transparent_colour(image: "Image.Image") -> None:
+    """Scale the colour of a PNG that stands for transparency to 8 bits.
+
+    Pillow scales the pixels, but not this colour, which no pixel has then. Only an image that is
+    not loaded yet tells the bits of its file.
+    """
+    colour = image.info.get("transparency")
+    tiles = getattr(image, "tile", [])
+    if image.format != "PNG" or colour is None or not tiles:
+        return
+    bits = tiles[0][3]
+    if bits in STRETCHED:
+        image.info["transparency"] = colour * STRETCHED[bits]
+    elif bits == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+
+
 def convert_to_rgb(image: "Image.Image") -> "Image.Image":
     """Convert an image of any kind to RGB.
 
@@ -35,6 +53,7 @@ def convert_to_rgb(image: "Image.Image") -> "Image.Image":
     """
     from PIL import Image, ImageOps
 
+    scale_transparent_colour(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         grey = scale_grey(image)
         # In this TIFF 0 is white. Of 8 bits or fewer Pillow itself sees to that.
@@ -52,8 +71,9 @@ def scale_grey(image: "Image.Image") -> "Image.Image":
     """Scale an image of 16-bit or 32-bit integers, or of fractions, to 8 bits of grey.
 
     White is 65,535 for 16 bits. Otherwise it is the end of the smallest usual range that holds all
-    values: 1 for fractions, 255, or 65,535. Values outside of these ranges are stretched from the
-    lowest to the highest.
+    values: 1 for fractions, 255, or 65,535. Where the highest value lies beyond that end, but less
+    than twice as high, it is white itself: resizing and sharpening overshoot a little. Other values
+    outside of these ranges are stretched from the lowest to the highest.
     """
     from PIL import Image
 
@@ -66,7 +86,7 @@ def scale_grey(image: "Image.Image") -> "Image.Image":
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
     low, high = values.min(), values.max()
     ranges = [255, 65535] if image.mode == "I" else [1, 255, 65535]
-    white = next((end for end in ranges if low >= 0 and high <= end), None)
+    white = next((max(end, high) for end in ranges if low >= 0 and high < 2 * end), None)
     if white is None:
         values, white = values - low, high - low or 1
     return Image.fromarray((values * (255 / white)).astype(np.uint8))

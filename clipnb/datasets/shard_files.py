@@ -31,7 +31,7 @@ from clipnb.disk import (
     replace_when_done,
     write_file,
 )
-from clipnb.places import check_path
+from clipnb.places import check_path, display_value
 from clipnb.runtime import progress
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ UNFINISHED = "unfinished.json"  # the shards that are written so far
 FORMAT = "clipnb shards, version 1"
 BLOCK = 16  # pairs in a sample of a tar file
 PAIRS_PER_SHARD = 1024  # 13 MB at 64 px
+# What an index says, and of each shard. Texts and lists may be empty, numbers are above 0.
+INDEX_TYPES = {
+    "format": str, "dataset": str, "split": str, "image_size": int, "crop": bool, "pairs": int,
+    "pairs_per_shard": int, "content": str, "shards": list,
+}  # fmt: skip
+SHARD_TYPES = {"name": str, "pairs": int, "bytes": int, "sha256": str}
 INSTALL = "shards need the library webdataset: pip install 'clipnb[shards]'"
 
 
@@ -60,12 +66,43 @@ def find_index(folder: str | Path, name: str = INDEX) -> dict | None:
     advice = f"delete {folder}, then {advise_to_write(folder)}"
     try:
         index = read_json(path)
-        found, _ = index["format"], [each["name"] for each in index["shards"]]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged; {advice}.") from None
-    if found != FORMAT:
+    except ValueError:
+        index = None
+    found = index.get("format") if isinstance(index, dict) else None
+    if isinstance(found, str) and found != FORMAT:
         raise ValueError(f"{path} is of another version of clipnb; {advice}.")
+    if not is_index(index, is_whole=name == INDEX):
+        raise ValueError(f"{path} is damaged; {advice}.")
     return index
+
+
+def is_index(index: object, is_whole: bool) -> bool:
+    """Tell whether something is an index as `write_shards` writes it.
+
+    is_whole: the shards hold all pairs together; otherwise some may not be written yet.
+    """
+    if not has_types(index, INDEX_TYPES):
+        return False
+    shards = index["shards"]
+    if not all(has_types(each, SHARD_TYPES) and is_file_name(each["name"]) for each in shards):
+        return False
+    n_pairs = sum(each["pairs"] for each in shards)
+    n_names = len({each["name"] for each in shards})
+    fits = n_pairs == index["pairs"] if is_whole else n_pairs <= index["pairs"]
+    return fits and n_names == len(shards)
+
+
+def has_types(found: object, types: dict[str, type]) -> bool:
+    """Tell whether something is a dictionary with values of these types, its numbers above 0."""
+    if not isinstance(found, dict):
+        return False
+    values = [(found.get(key), kind) for key, kind in types.items()]
+    return all(type(value) is kind and (kind is not int or value > 0) for value, kind in values)
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a name leads to a file of the folder itself, and to nothing outside of it."""
+    return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
 
 
 def holds_shards(folder: str | Path) -> bool:
@@ -133,18 +170,24 @@ def write_shards(
     after the last whole shard. A finished folder is left as it is.
 
     crop: as the dataset was loaded (see `load_dataset`); the index says it. Raises ValueError if
-    the folder holds other shards or other files, or if a shard should hold less than one pair.
+    the folder holds other shards or other files, if a shard should hold less than one pair, or if
+    the dataset has none.
     """
-    if pairs_per_shard < 1:
-        raise ValueError(f"a shard cannot hold {pairs_per_shard} pairs; give it at least one.")
+    if not isinstance(pairs_per_shard, int) or pairs_per_shard < 1:
+        raise ValueError(
+            f"a shard cannot hold {display_value(pairs_per_shard)} pairs; give it a whole number, "
+            "at least one."
+        )
     folder = check_path(folder)
     N = len(dataset)
+    if N == 0:
+        raise ValueError(f"{dataset.name} {dataset.split} holds no image to write as shards.")
     plan = {
         "format": FORMAT,
         "dataset": dataset.name,
         "split": dataset.split,
         "image_size": dataset.images.shape[-1],
-        "crop": crop,
+        "crop": bool(crop),
         "pairs": N,
         "pairs_per_shard": pairs_per_shard,
         "content": digest_content(dataset),
@@ -241,7 +284,8 @@ def write_shard(dataset: "CaptionDataset", rows: list[int], path: Path, first_bl
                 {
                     "__key__": f"{first_block + start:09d}",
                     "npy": array.getvalue(),
-                    "json": json.dumps(about, ensure_ascii=False).encode(),
+                    # Names that are no Unicode hold halves of characters.
+                    "json": json.dumps(about, ensure_ascii=False).encode(errors="surrogatepass"),
                 }
             )
         writer.close()

@@ -59,7 +59,8 @@ def read_splits(
 def find_split_lists(folder: Path) -> dict[str, Path]:
     """Find the lists `splits/*.txt`, in upper or lower case: {split: file}.
 
-    `val.txt` lists the split "dev" (see `SPLIT_NAMES`). Raises ValueError if two files list one.
+    `val.txt` lists the split "dev" (see `SPLIT_NAMES`). Raises ValueError if two files list one, or
+    for what is no file.
     """
     places = [path for path in folder.iterdir() if path.name.lower() == "splits" and path.is_dir()]
     lists = [path for place in places for path in place.iterdir() if path.suffix.lower() == ".txt"]
@@ -70,6 +71,10 @@ def find_split_lists(folder: Path) -> dict[str, Path]:
         split = SPLIT_NAMES.get(path.stem.lower(), path.stem)
         if split in files:
             raise ValueError(f"{path}: {files[split]} lists the split {split!r} too; keep one.")
+        if not path.is_file():
+            raise ValueError(
+                f"{path} is no file; a split list is a text file of image names, one a line."
+            )
         files[split] = path
     return files
 
