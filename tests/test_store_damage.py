@@ -106,7 +106,7 @@ def test_a_missing_vector_is_noticed_and_nothing_damaged_stays(folder, is_one_le
             pytest.warns(UserWarning, match="is damaged"),
             pytest.raises(database.DamagedIndexError, match="a vector is missing"),
         ):
-            vectors.load_features(connection, array.parent, key, store.digests)
+            vectors.load_features(connection, array.parent, key, store.digests, [0] * 12)
     assert not list(array.parent.glob("*vectors-*"))
 
 
