@@ -35,10 +35,8 @@ def read_ids(image_ids: Sequence[str]) -> list[str]:
     is_list = not isinstance(image_ids, str) and hasattr(image_ids, "__iter__")
     wrong = [each for each in image_ids if not isinstance(each, str)] if is_list else [image_ids]
     if wrong:
-        raise TypeError(
-            f"image_ids holds or is {display_value(wrong[0])}; give a list with the id of each "
-            "image, a string."
-        )
+        problem = f"{'holds' if is_list else 'is'} {display_value(wrong[0])}"
+        raise TypeError(f"image_ids {problem}; give a list with the id of each image, a string.")
     return list(image_ids)
 
 
