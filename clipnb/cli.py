@@ -25,6 +25,8 @@ def main() -> None:
     Expected errors, warnings and Ctrl-C are printed in one line on stderr, without a traceback. The
     exit status is 0, or what the command returned; 2 after an error, 130 after Ctrl-C.
     """
+    if sys.stderr is None:  # after 2>&-, where print would write to stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (it stays open)
     if hasattr(sys.stdout, "reconfigure"):  # a notebook's cannot
         sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal knows every letter
     try:

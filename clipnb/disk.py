@@ -10,9 +10,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +22,19 @@ from typing import Any
 
 from clipnb.places import LONGEST_NAME, check_path, display_path, display_value, name_variable
 
-NO_SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your quota of the disk is used up"}
-NOT_WRITABLE = {
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "there is no permission to write there",
-    errno.EPERM: "there is no permission to write there",
+NO_PERMISSION = ("there is no permission to write there", "change who may write there")
+# Why a system refuses to write, and what to do about it if the file stays on this disk.
+REFUSALS = {
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("your quota of the disk is used up", "free some space"),
+    errno.EFBIG: ("no file may be so large there", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("the disk is read-only", "make it writable"),
+    errno.EACCES: NO_PERMISSION,
+    errno.EPERM: NO_PERMISSION,
+    errno.EIO: ("the disk reports an error", "check the disk"),
+    errno.ESTALE: ("the network drive has lost it", "connect the drive again"),
+    errno.ENODEV: ("the disk is gone", "connect the disk again"),
+    errno.ENXIO: ("the disk is gone", "connect the disk again"),
 }
 # A disk that is full to the last byte makes other programs fail too.
 SPARE_BYTES = 20_000_000
@@ -43,17 +53,19 @@ MOST_DIGITS = 300  # of an integer in JSON; a longer one is not even a float
 def replace_when_done(path: str | Path, replace_folder: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` when the block ends well.
 
-    `path` may be a file or a folder. After an error, Ctrl-C included, the temporary path is gone
-    and `path` is as it was: nothing is ever half written. What a killed process left of the same
-    path is cleared first.
+    `path` may be a file or a folder, or a link to one, which stays a link. After an error, Ctrl-C
+    included, the temporary path is gone and `path` is as it was: nothing is ever half written. What
+    a killed process left of the same path is cleared first.
 
     replace_folder: `path` may be a folder with something in it, because clipnb has made all of it.
     Otherwise such a folder is refused with FileExistsError, so that nobody loses what is in it.
-    What Finder and Explorer put into a folder is no obstacle, and stays there.
-    A full or read-only disk is told as an OSError in a sentence, with the variable that chooses
-    another disk, and a path that cannot be as `check_path` does.
+    What Finder and Explorer put into a folder is no obstacle, and stays there. A device or a pipe
+    is refused with FileExistsError too. A full or read-only disk is told as an OSError in a
+    sentence, with the variable that chooses another disk, and a path that cannot be as `check_path`
+    does.
     """
-    path = check_path(path)
+    path = follow_link(check_path(path))
+    refuse_odd_file(path)
     prefix = f".{path.name}~{os.getpid()}@{_host()}-"
     if (too_many := len(os.fsencode(prefix)) + N_RANDOM - LONGEST_NAME) > 0:
         raise ValueError(
@@ -70,9 +82,11 @@ def replace_when_done(path: str | Path, replace_folder: bool = False) -> Iterato
             yield holder / path.name
             if not replace_folder:
                 refuse_folder(path)
-            _move_into_place(holder / path.name, path, old=holder / OLD)
+            with hold_ctrl_c():
+                _move_into_place(holder / path.name, path, old=holder / OLD)
         finally:
-            shutil.rmtree(holder, ignore_errors=True)
+            with hold_ctrl_c():
+                _clear(holder, path)
 
 
 def refuse_folder(path: str | Path) -> None:
@@ -85,24 +99,68 @@ def refuse_folder(path: str | Path) -> None:
         )
 
 
+def refuse_odd_file(path: str | Path) -> None:
+    """Raise FileExistsError for a device, a pipe, or anything else but a file or a folder.
+
+    To replace a device would harm other programs, and to open a pipe can take forever.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and not (path.is_file() or path.is_dir()):
+        raise FileExistsError(
+            f"{display_path(path)} is no ordinary file, and it was not touched. Choose another "
+            "name."
+        )
+
+
+def follow_link(path: Path) -> Path:
+    """Return what a link leads to, which may not be there yet, or the path if it is no link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+@contextlib.contextmanager
+def hold_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done. No other thread than the main one ever sees it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is None:  # set by a program around Python
+        yield
+        return
+    held = []
+    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _move_into_place(new: Path, path: Path, old: Path) -> None:
-    """Move `new` to `path`; a folder that stood there is moved to `old`, and back if that fails."""
+    """Move `new` to `path`. A folder that stood there is moved to `old` first."""
     while True:
         if path.is_dir():  # os.replace moves a folder only onto an empty one
             os.replace(path, old)
         try:
             os.replace(new, path)
             break
-        except BaseException as error:
-            if os.path.lexists(old):
-                os.replace(old, path)
-            elif isinstance(error, OSError) and path.is_dir():
-                continue  # another process made the same folder at this very moment
-            raise
+        except OSError:
+            if old.exists() or not path.is_dir():
+                raise
+            # Another process made the same folder at this very moment.
     if old.is_dir() and path.is_dir():
         for name in set(os.listdir(old)) - list_entries(old):
             with contextlib.suppress(OSError):
                 os.replace(old / name, path / name)
+
+
+def _clear(holder: Path, path: Path) -> None:
+    """Remove a temporary folder. What it keeps of `path` is put back first if nothing is there.
+
+    If that fails, the temporary folder stays, and the next start repairs it.
+    """
+    with contextlib.suppress(OSError):
+        if (holder / OLD).exists() and not os.path.lexists(path):
+            os.replace(holder / OLD, path)
+        shutil.rmtree(holder, ignore_errors=True)
 
 
 def list_entries(folder: str | Path) -> set[str]:
@@ -165,9 +223,11 @@ def clear_leftovers(folder: str | Path) -> None:
             if match is None or match["host"] != _host() or is_alive(int(match["process"])):
                 continue
             path, holder = folder / match["name"], folder / name
-            if (holder / OLD).exists() and not path.exists():
-                os.replace(holder / path.name, path)
-            shutil.rmtree(holder, ignore_errors=True)
+            new = holder / path.name
+            with hold_ctrl_c(), contextlib.suppress(OSError):
+                if (holder / OLD).exists() and new.exists() and not path.exists():
+                    os.replace(new, path)
+                _clear(holder, path)
 
 
 def is_alive(process: int) -> bool:
@@ -226,29 +286,27 @@ def check_space(path: str | Path, n_bytes: int) -> None:
         raise OSError(
             f"there is too little space for {display_path(path)}: it takes "
             f"{(n_bytes + SPARE_BYTES) / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free. "
-            f"{_advise(path)}"
+            f"{advise(path)}"
         )
 
 
 @contextlib.contextmanager
 def explain_write_errors(path: str | Path) -> Iterator[None]:
-    """Say in a sentence, within the block, that a disk is full or may not be written to."""
+    """Say in a sentence, within the block, why a disk refuses to be written to."""
     try:
         yield
     except OSError as error:
-        reason = (NO_SPACE | NOT_WRITABLE).get(error.errno)
         named = Path(os.fsdecode(error.filename or path)).absolute()
-        if reason is None or not named.is_relative_to(Path(path).absolute().parent):
+        if error.errno not in REFUSALS or not named.is_relative_to(Path(path).absolute().parent):
             raise  # it is about another file, such as one that is read
-        message = f"{display_path(path)} cannot be written: {reason}. {_advise(path, error.errno)}"
-        kind = type(error) if error.errno in NOT_WRITABLE else OSError
+        reason, remedy = REFUSALS[error.errno]
+        message = f"{display_path(path)} cannot be written: {reason}. {advise(path, remedy)}"
+        kind = PermissionError if isinstance(error, PermissionError) else OSError
         raise kind(message) from error
 
 
-def _advise(path: str | Path, number: int | None = None) -> str:
+def advise(path: str | Path, remedy: str = "free some space") -> str:
     """Say what to do if a file cannot be written."""
     variable = name_variable(path)
     elsewhere = f"set {variable} to a folder on another disk" if variable else "choose another disk"
-    if number in NOT_WRITABLE:
-        return f"{elsewhere[0].upper()}{elsewhere[1:]}, or change who may write there."
-    return f"Free some space, or {elsewhere}. What was there before is unchanged."
+    return f"{remedy[0].upper()}{remedy[1:]}, or {elsewhere}. What was there before is unchanged."

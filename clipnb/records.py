@@ -40,6 +40,8 @@ FREQUENT_NOUNS = [
     "woman", "women",
 ]
 # fmt: on
+# The fields of a run's record that every reader needs.
+RUN_FIELDS = {"dataset": str, "recipe": dict, "seed": int, "metrics": dict}
 
 
 # ---- writing ---------------------------------------------------------------------------------
@@ -183,9 +185,27 @@ def count_parameters(model: nn.Module) -> int:
 # ---- reading ---------------------------------------------------------------------------------
 
 
+def read_record(path: Path, fields: dict[str, type], command: str) -> dict:
+    """Read a record. Raises ValueError, naming the file, if a field is missing or of another kind.
+
+    command: what makes the record anew.
+    """
+    record = read_json(path)
+    for name, kind in fields.items():
+        if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+            raise ValueError(
+                f"{display_path(path)} is no record as clipnb writes it: it has no field {name!r} "
+                f"that is a {kind.__name__}. Move it elsewhere, and make it anew: {command}"
+            )
+    return record
+
+
 def load_records(dataset: str | None = None) -> list[dict]:
     """Load the records of runs, of one dataset or of all, in the order of their file names."""
-    records = [read_json(path) for path in sorted((results_dir() / "runs").glob("*.json"))]
+    paths = sorted((results_dir() / "runs").glob("*.json"))
+    records = [
+        read_record(path, RUN_FIELDS, "python -m clipnb evaluate --record") for path in paths
+    ]
     return [record for record in records if dataset in (None, record["dataset"])]
 
 
@@ -202,7 +222,7 @@ def load_trials(dataset: str) -> list[dict]:
         if not line.strip():
             continue
         try:
-            trials.append(parse_json(line))
+            trials.append(parse_trial(line))
         except ValueError:
             warnings.warn(
                 f"{display_path(path)}:{number} is not a whole trial and is left out; delete the "
@@ -210,6 +230,14 @@ def load_trials(dataset: str) -> list[dict]:
                 stacklevel=2,
             )
     return trials
+
+
+def parse_trial(line: bytes) -> dict:
+    """Parse a line of the trials. Raises ValueError for anything but an object."""
+    trial = parse_json(line)
+    if not isinstance(trial, dict):
+        raise ValueError("it is no object")
+    return trial
 
 
 # ---- benchmarks ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from clipnb.features import digest_weights, encode_dataset, encode_images, encod
 from clipnb.places import display_value
 from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import display_path
-from clipnb.search.nearest import find_nearest
+from clipnb.search.index_parts import check_parts, read_features, read_ids
+from clipnb.search.nearest import check_finite, check_k, find_nearest
 from clipnb.search.query import Query
 from clipnb.search.query_images import fit_array, fit_image, read_image_file
 
@@ -49,7 +50,8 @@ class Hit:
 class ImageIndex:
     """N images, encoded, and the model that encodes a query.
 
-    Make one with `build` or `load`. image_features: float32 (N, D), of unit length.
+    Make one with `build` or `load`. image_features: float32 (N, D), of unit length. image_ids: N
+    names, all different. Raises ValueError or TypeError if the parts do not belong together.
 
     The rest is there if the images have it. text_features: (N, K, D), the captions encoded, and
     captions: N lists of K strings. images: uint8 (N, 3, S, S). paths: N files. taken: N dates.
@@ -76,10 +78,12 @@ class ImageIndex:
     ):
         self.model = model
         self.tokenizer = tokenizer
-        self.image_features = image_features
+        self.image_features = read_features(image_features, "image_features", "ND")
+        if text_features is not None:
+            text_features = read_features(text_features, "text_features", "NKD")
         self.text_features = text_features
         self.images = images
-        self.image_ids = list(image_ids)
+        self.image_ids = read_ids(image_ids)
         self.captions = captions
         self.paths = list(paths)
         self.taken = list(taken)
@@ -90,6 +94,7 @@ class ImageIndex:
         if bank is not None and bank.weights != self.weights:
             raise ValueError("this bank belongs to another model; make one with load_bank(run).")
         self.row = {image_id: i for i, image_id in enumerate(self.image_ids)}
+        check_parts(self)
         self.thumbnail = functools.lru_cache(maxsize=2000)(make_thumbnail or self._make_thumbnail)
 
     @classmethod
@@ -230,7 +235,7 @@ class ImageIndex:
         """
         check_k(k, "images")
         feature = self.encode(query)
-        if feature is None or k < 1:
+        if feature is None or k < 1 or not len(self):
             return []
         scores, rows = find_nearest(self.image_features, feature, k)
         captions = self._find_captions(feature, rows)
@@ -241,7 +246,10 @@ class ImageIndex:
         """Return for each row the caption of the image that lies nearest to a feature (D,)."""
         if self.captions is None:
             return [""] * len(rows)
-        nearest = (self.text_features[rows] @ feature).argmax(dim=1)  # (k,)
+        scores = self.text_features[rows] @ feature  # (k, K)
+        if not scores.isfinite().all():
+            raise ValueError("the feature of a caption holds NaN or infinity; encode them again.")
+        nearest = scores.argmax(dim=1)  # (k,)
         return [self.captions[i][j] for i, j in zip(rows.tolist(), nearest.tolist(), strict=True)]
 
     def search_captions(self, query: Any, k: int = 5) -> list[Hit]:
@@ -251,7 +259,7 @@ class ImageIndex:
         """
         check_k(k, "captions")
         feature = self.encode(query)
-        if feature is None or k < 1 or self.captions is None:
+        if feature is None or k < 1 or not self.captions:
             return []
         n_captions = self.text_features.shape[1]
         scores, rows = find_nearest(self.text_features.flatten(0, 1), feature, k)
@@ -282,10 +290,13 @@ class ImageIndex:
     def image(self, image_id: str) -> np.ndarray:
         """Return an image of the index by its id, as the model sees it: uint8 (3, S, S).
 
-        Raises OSError if it must be read from its file and that is gone.
+        Raises OSError if it must be read from its file and that is gone, and ValueError if the
+        index has neither images nor paths.
         """
         row = self.row[image_id]
         if self.images is None:
+            if not self.paths:
+                raise ValueError("this index has no images and no paths of files; give it one.")
             return read_image_file(self.paths[row], self.preprocess)
         return self.images[row]
 
@@ -299,6 +310,9 @@ class ImageIndex:
         """Find images that show nearly the same. Returns groups of image ids."""
         from clipnb.search.duplicates import find_near_duplicates, hash_images
 
+        if not len(self):
+            return []
+        check_finite(self.image_features)
         if self.hashes is None:
             self.hashes = hash_images(np.stack([self.image(each) for each in self.image_ids]))
         return find_near_duplicates(self.image_ids, self.image_features, self.hashes)
@@ -325,6 +339,8 @@ class ImageIndex:
             )
         from clipnb.search.index_files import refuse_foreign_file, write_index_file
 
+        check_finite(self.image_features)
+        check_finite(self.text_features.flatten(0, 1))
         refuse_foreign_file(path)
         write_index_file(
             path,
@@ -376,9 +392,3 @@ class ImageIndex:
         except IndexError:  # a token that the model does not have
             return False
         return bool(feature @ self.text_features[0, 0] > SAME_TEXT)
-
-
-def check_k(k: object, what: str) -> None:
-    """Raise ValueError if k is no whole number of what is to be found."""
-    if not isinstance(k, SupportsIndex) or isinstance(k, bool):
-        raise ValueError(f"k is {display_value(k)}; set it to a whole number of {what}.")

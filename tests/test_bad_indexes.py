@@ -91,7 +91,8 @@ def test_an_index_is_saved_over_an_index_and_over_nothing_else(small_index, tmp_
     thesis = tmp_path / "thesis.npz"
     np.savez(thesis, results=np.arange(9))
     content = thesis.read_bytes()
-    for target in (album, thesis, album / "photo.jpg"):
+    (tmp_path / "empty").touch()
+    for target in (album, thesis, album / "photo.jpg", tmp_path / "empty"):
         with pytest.raises(FileExistsError) as error:
             index.save(target)
         check_message(error, target.name)

@@ -195,6 +195,15 @@ def test_a_warning_is_printed_in_one_line(clipnb, small_root, tmp_path, monkeypa
     assert warned[1].startswith("warned: copy has only 20 dev images")
 
 
+def test_a_message_without_stderr_goes_nowhere(monkeypatch, capsys):
+    """After 2>&- Python has no stderr, and print would write to stdout."""
+    monkeypatch.setattr(sys, "argv", ["clipnb", "search"])
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().out == ""
+
+
 def test_k_below_one_is_refused(capsys):
     with pytest.raises(SystemExit):
         cli.build_parser().parse_args(["search", "a dog", "-k", "0"])

@@ -60,6 +60,12 @@ def test_without_the_dataset_of_the_run_no_match_is_judged(
     assert len(printed.splitlines()) == 5
 
 
+def test_json_is_ascii(clipnb, photos):
+    """A console of Windows would write what it does not know in a way that is no JSON."""
+    printed = clipnb("search Pictures 'a red dog 🐶' --json -k 1")[1]
+    assert printed.isascii() and json.loads(printed)["query"] == "a red dog 🐶"
+
+
 def test_json_is_one_document(clipnb, photos):
     status, printed, _ = clipnb("search Pictures 'a red dog' --json -k 2")
     answer = json.loads(printed)

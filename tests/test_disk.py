@@ -86,6 +86,10 @@ def test_space_is_checked_before_a_large_file(tmp_path, monkeypatch):
         (errno.EDQUOT, "quota"),
         (errno.EROFS, "read-only"),
         (errno.EACCES, "no permission"),
+        (errno.EFBIG, "so large"),
+        (errno.EIO, "reports an error"),
+        (errno.ESTALE, "network drive"),
+        (errno.ENODEV, "is gone"),
     ],
 )
 def test_the_system_s_refusals_are_told_with_the_variable(number, words, tmp_path, monkeypatch):

@@ -52,9 +52,43 @@ def cut_a_vector(path):
         array.unlink()
 
 
+def flip_the_sign_of_a_number(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        command = "SELECT rowid, vector FROM vectors LIMIT 1"
+        row, vector = connection.execute(command).fetchone()
+        vector = vector[:3] + bytes([vector[3] ^ 0x80]) + vector[4:]
+        connection.execute("UPDATE vectors SET vector = ? WHERE rowid = ?", [vector, row])
+    for array in path.parent.glob("vectors-*"):
+        array.unlink()
+
+
+def change_cell(change):
+    def damage(path):
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE {change}")  # noqa: S608
+        for array in path.parent.glob("vectors-*"):
+            array.unlink()
+
+    return damage
+
+
+CHANGES = [
+    "contents SET hash = NULL",
+    "contents SET hash = 'a text'",
+    "contents SET hash = x'00'",
+    "contents SET taken = x'00'",
+    "files SET mtime = 'x'",
+    "files SET size = NULL",
+    "vectors SET vector = 'a text'",
+    "vectors SET checksum = NULL",
+]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        flip_the_sign_of_a_number,
+        *map(change_cell, CHANGES),
         damage_header,
         damage_middle,
         cut,
@@ -77,13 +111,39 @@ def test_an_empty_database_is_filled(folder):
     assert update(folder).report.added == 12
 
 
-@pytest.mark.parametrize("content", [b"", b"no array", None])
+def test_contents_that_are_gone_are_read_again(folder):
+    path = update(folder).database
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM contents WHERE rowid < 5")
+    check_is_whole(update(folder), folder)
+
+
+def test_a_column_more_is_no_obstacle(folder):
+    path = update(folder).database
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE files ADD COLUMN more")
+    check_is_whole(update(folder), folder)
+
+
+def swap_two(content):
+    content[-192:], content[-384:-192] = content[-384:-192], content[-192:]
+
+
+def flip_a_sign(content):
+    content[-1] ^= 0x80
+
+
+def zero_some(content):
+    content[-400:-200] = bytes(200)
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", swap_two, flip_a_sign, zero_some])
 def test_a_damaged_array_is_made_anew(folder, content):
     store = update(folder)
     (array,) = store.database.parent.glob("vectors-*.npy")
-    if content is None:  # the right shape, but wrong numbers
-        content = bytearray(array.read_bytes())
-        content[-400:-200] = bytes(200)
+    if callable(content):  # the right shape, but wrong numbers
+        damage, content = content, bytearray(array.read_bytes())
+        damage(content)
     replace(array, bytes(content))
     with pytest.warns(UserWarning, match=r"^vectors-.* is damaged; it is made anew\.$"):
         store = update_store(PhotoFolder(folder), Means())
@@ -106,7 +166,7 @@ def test_a_missing_vector_is_noticed_and_nothing_damaged_stays(folder, is_one_le
             pytest.warns(UserWarning, match="is damaged"),
             pytest.raises(database.DamagedIndexError, match="a vector is missing"),
         ):
-            vectors.load_features(connection, array.parent, key, store.digests)
+            vectors.load_features(connection, array.parent, key, store.digests, [0] * 12)
     assert not list(array.parent.glob("*vectors-*"))
 
 

@@ -8,9 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 from clipnb.claims.experiment import RECORDS, Experiment
-from clipnb.claims.running import record_experiment, run_experiment
+from clipnb.claims.running import read_claim, record_experiment, run_experiment
 from clipnb.claims.verdicts import UNFINISHED
-from clipnb.records import read_json
 from clipnb.runtime import display_path, results_dir
 
 # The paper's claims and those that came after it: in words, and where they stand.
@@ -111,7 +110,7 @@ def load_claim(name: str) -> dict | None:
     """Load the record of an experiment. If there is none, say how to make it and return None."""
     path = record_path(name)
     if path.exists():
-        return read_json(path)
+        return read_claim(path)
     print(
         f"The full run of {name} is not on record ({display_path(path)}); what you see is the "
         f"small one alone. To make it: python -m clipnb experiment {name}"
@@ -128,7 +127,7 @@ def load_claims() -> dict[str, list[dict]]:
     groups = {claim: [] for claim in CLAIMS}
     for name, experiment in load_experiments().items():
         path = record_path(name)
-        record = read_json(path) if path.exists() else describe_missing(experiment)
+        record = read_claim(path) if path.exists() else describe_missing(experiment)
         groups[experiment.claim].append(record)
     return groups
 

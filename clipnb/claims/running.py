@@ -3,6 +3,7 @@
 import datetime
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from clipnb.claims.code import digest_code
 from clipnb.claims.effects import estimate_effect, merge_summaries, summarize_condition
@@ -10,7 +11,7 @@ from clipnb.claims.experiment import RECORDS, Experiment
 from clipnb.claims.protocols import check_protocol, describe_protocol
 from clipnb.claims.verdicts import reach_verdict
 from clipnb.experiments.outcomes import run_seed, seed_file
-from clipnb.records import read_json, round_floats, write_record
+from clipnb.records import read_record, round_floats, write_record
 from clipnb.runtime import (
     ROOT,
     describe_machine,
@@ -21,6 +22,12 @@ from clipnb.runtime import (
     results_dir,
 )
 
+# The fields of a record that its readers need.
+FIELDS = {
+    **dict.fromkeys(("experiment", "claim", "title", "dataset", "protocol", "verdict"), str),
+    **dict.fromkeys(("settings", "effects", "conditions", "numbers", "trained", "machine"), dict),
+    **dict.fromkeys(("seeds", "values", "interval"), list),
+}
 ORIGIN = ("machine", "versions", "commit", "date")  # where and when seeds were made
 
 
@@ -79,6 +86,11 @@ def run_experiment(
     return finish_record(round_floats(record), experiment)
 
 
+def read_claim(path: Path) -> dict:
+    """Read the record of an experiment. Raises ValueError, naming the file, for anything else."""
+    return read_record(path, FIELDS, f"python -m clipnb experiment {path.stem}")
+
+
 def describe_experiment(experiment: Experiment) -> dict:
     """Return the part of a record that repeats the protocol in short."""
     protocol = describe_protocol(experiment)
@@ -133,7 +145,7 @@ def record_experiment(experiment: Experiment, seeds: Sequence[int]) -> str:
     """
     path = results_dir() / RECORDS / f"{experiment.name}.json"
     protocol = check_protocol(experiment)
-    record = read_json(path) if path.exists() else None
+    record = read_claim(path) if path.exists() else None
     if record is not None and record["protocol"] != protocol:
         raise ValueError(
             f"{display_path(path)} was made with another protocol. Move it to earlier/, or "

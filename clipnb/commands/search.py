@@ -201,7 +201,7 @@ def print_hits(gallery: Gallery, hits: list["Hit"], verdict: str) -> None:
 def print_json(
     gallery: Gallery, query: "Query", run: "Run", has_match: bool | None, hits: list["Hit"]
 ) -> None:
-    """Print the answer as one JSON document."""
+    """Print the answer as one JSON document, in ASCII: not every terminal knows every letter."""
     index = gallery.index
     found = []
     for hit in hits:
@@ -215,4 +215,4 @@ def print_json(
         "has_match": has_match,
         "hits": found,
     }
-    print(json.dumps(answer, indent=1, ensure_ascii=False))
+    print(json.dumps(answer, indent=1))

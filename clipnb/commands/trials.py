@@ -183,12 +183,12 @@ def describe_small_run(experiment: "Experiment", seeds: Sequence[int]) -> str:
 def print_list(experiments: "Experiments") -> None:
     """Print all experiments, one a line: name, claim, seeds on record, verdict and title."""
     from clipnb.claims import record_path
-    from clipnb.records import read_json
+    from clipnb.claims.running import read_claim
 
     for name, experiment in experiments.items():
         path, done, verdict = record_path(name), 0, "-"
         if path.exists():
-            record = read_json(path)
+            record = read_claim(path)
             done, verdict = len(record["seeds"]), record["verdict"]
         seeds = f"{done}/{experiment.protocol.seeds} seeds"
         print("\t".join([name, experiment.claim, seeds, verdict, experiment.title]))

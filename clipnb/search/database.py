@@ -1,20 +1,24 @@
 """The SQLite file of a folder's index: its tables, and errors in words.
 
 A row of `files` is one file of the folder. A row of `contents` is what such a file holds, whatever
-its name. A row of `vectors` is what one model makes of it, or NULL if that is no finite vector.
+its name. A row of `vectors` is what one model makes of it, or NULL if that is no finite vector,
+with a checksum (see `checksum_vector`).
 """
 
 import contextlib
+import errno
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import UnionType
 
-from clipnb.disk import explain_write_errors
+from clipnb.disk import advise, explain_write_errors
 
 SECONDS_TO_WAIT = 30  # for another process that writes at this moment
 # Raise it when these tables change, or when a file would get another vector or hash.
-VERSION = 1
+VERSION = 2
 TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS files
@@ -23,7 +27,7 @@ CREATE TABLE IF NOT EXISTS contents
   (digest TEXT PRIMARY KEY, width INTEGER, height INTEGER, taken TEXT, hash BLOB);
 CREATE TABLE IF NOT EXISTS thumbnails (digest TEXT PRIMARY KEY, webp BLOB);
 CREATE TABLE IF NOT EXISTS vectors
-  (digest TEXT, weights TEXT, vector BLOB, PRIMARY KEY (digest, weights));
+  (digest TEXT, weights TEXT, vector BLOB, checksum INTEGER, PRIMARY KEY (digest, weights));
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -37,6 +41,12 @@ MODELS = "CREATE TABLE IF NOT EXISTS models (weights TEXT PRIMARY KEY, used INTE
 # ours comes back after that, and is raised then.
 DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+REFUSED = {  # the system's number for what SQLite says in its own way
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+}
 
 
 class DamagedIndexError(RuntimeError):
@@ -55,7 +65,7 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
     """
     with explain_write_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with errors_in_words(path):
+    with explain_write_errors(path), errors_in_words(path):
         database = connect(path)
         try:
             yield database
@@ -74,7 +84,10 @@ def errors_in_words(path: Path) -> Iterator[None]:
             raise DamagedIndexError(str(error)) from None
         if code in BUSY:
             raise BusyIndexError("another process is writing the same index") from None
-        raise OSError(f"the index {path} cannot be used: {error}.") from error
+        if code in REFUSED:
+            raise OSError(REFUSED[code], os.strerror(REFUSED[code])) from error
+        advice = advise(path, "delete it, since it can be made anew")
+        raise OSError(f"the index {path} cannot be used: {error}. {advice}") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -107,6 +120,13 @@ def one_state(database: sqlite3.Connection) -> Iterator[None]:
         database.rollback()
 
 
+def check_cells(rows: Iterable[Sequence], *kinds: UnionType | type) -> None:
+    """Raise DamagedIndexError if a cell is not of its column's kind. SQLite itself allows any."""
+    for row in rows:
+        if not all(map(isinstance, row, kinds)):
+            raise DamagedIndexError("a cell is of another kind than its column")
+
+
 def remove_database(path: Path) -> None:
     """Delete a database with the files that SQLite keeps beside it."""
     for ending in ("", "-wal", "-shm"):
@@ -127,9 +147,11 @@ class SavedThumbnails:
         self.database: sqlite3.Connection | None = None
 
     def load(self, digest: str) -> bytes | None:
-        """Return a thumbnail, or None if it is not there."""
+        """Return a thumbnail, or None if it is not there, or is no WebP."""
         found = self._execute("SELECT webp FROM thumbnails WHERE digest = ?", [digest])
-        return found[0][0] if found else None
+        thumbnail = found[0][0] if found else None
+        is_webp = isinstance(thumbnail, bytes) and thumbnail.startswith(b"RIFF")
+        return thumbnail if is_webp else None
 
     def save(self, digest: str, thumbnail: bytes) -> None:
         """Keep a thumbnail."""

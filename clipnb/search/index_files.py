@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clipnb.disk import parse_json, replace_when_done
+from clipnb.disk import parse_json, refuse_odd_file, replace_when_done
 from clipnb.places import check_path, display_path
 
 PARTS = ("weights_digest", "image_features", "text_features", "images", "image_ids", "captions")
@@ -52,12 +52,13 @@ def refuse_foreign_file(path: str | Path) -> None:
     if path.is_dir():
         example = display_path(path / "index.npz")
         raise FileExistsError(f"{display_path(path)} is a folder; name a file, such as {example}.")
+    refuse_odd_file(path)
     if not path.exists():
         return
     with open(path, "rb") as file:
         start = file.read(100)  # of an index, even if it is cut off or of an earlier version
     names = (b"weights_digest.npy", b"image_features.npy")
-    if start and not any(name in start for name in names):
+    if not any(name in start for name in names):
         raise FileExistsError(
             f"{display_path(path)} is there already and is no index of clipnb's; choose another "
             "name, or delete it first."

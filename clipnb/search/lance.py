@@ -4,6 +4,9 @@ LanceDB is a database of vectors that runs inside a program, as SQLite does. It 
 that lies on disk, exactly as here or with an index of its own (IVF-PQ, HNSW), and takes new rows.
 """
 
+import contextlib
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +57,7 @@ def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
     except ModuleNotFoundError as error:
         message = f"the LanceDB export needs {error.name}: pip install 'clipnb[lancedb]'"
         raise ModuleNotFoundError(message, name=error.name) from None
-    folder = Path(folder)
+    folder = check_path(folder)
     check_folder(folder)
     N, D = index.image_features.shape
     schema = pyarrow.schema(
@@ -68,10 +71,23 @@ def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
     with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
         blocks = pyarrow.RecordBatchReader.from_batches(schema, iterate_rows(index, schema))
-        lancedb.connect(str(new)).create_table(TABLE, blocks)
+        with errors_of_the_system(folder):
+            lancedb.connect(str(new)).create_table(TABLE, blocks)
         readme = README.format(n=N, D=D, table=TABLE, weights=index.weights)
         (new / "README.txt").write_text(readme, encoding="utf-8")
     return folder
+
+
+@contextlib.contextmanager
+def errors_of_the_system(folder: Path) -> Iterator[None]:
+    """Raise the RuntimeError of LanceDB as the OSError that it tells of, such as a full disk."""
+    try:
+        yield
+    except RuntimeError as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        problem = str(error).partition("\n")[0]
+        raise OSError(f"LanceDB cannot write {display_path(folder)}: {problem}") from error
 
 
 def iterate_rows(index: "ImageIndex", schema: "pyarrow.Schema") -> Iterator["pyarrow.RecordBatch"]:

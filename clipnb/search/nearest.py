@@ -4,10 +4,13 @@ All three ways take features (N, D) and a query (D,), and give scores and rows, 
 """
 
 import math
+from typing import SupportsIndex
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from clipnb.places import display_value
 
 BLOCK = 65_536  # rows that are handled at a time while an index is made
 
@@ -34,10 +37,21 @@ def check_query(query: Tensor) -> None:
         raise ValueError("the query holds NaN or infinity; encode it again.")
 
 
+def check_k(k: object, what: str) -> None:
+    """Raise ValueError if k is no whole number of what is to be found."""
+    if not isinstance(k, SupportsIndex) or isinstance(k, bool):
+        raise ValueError(f"k is {display_value(k)}; set it to a whole number of {what}.")
+
+
 def check_features(features: Tensor) -> None:
     """Raise ValueError if there are no features, or if one of them holds NaN or infinity."""
     if not len(features):
         raise ValueError("there are no features to search in.")
+    check_finite(features)
+
+
+def check_finite(features: Tensor) -> None:
+    """Raise ValueError if one of the features (N, D) holds NaN or infinity."""
     for start in range(0, len(features), BLOCK):
         bad = ~features[start : start + BLOCK].isfinite().all(dim=1)
         if bad.any():

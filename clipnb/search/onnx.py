@@ -101,7 +101,7 @@ def export_onnx(
     ModuleNotFoundError without the extra `onnx`.
     """
     require_onnx()
-    folder = Path(folder)
+    folder = check_path(folder)
     check_folder(folder)
     preprocess = find_preprocess(model)
     size = preprocess.size

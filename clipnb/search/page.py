@@ -4,12 +4,12 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipnb.disk import refuse_odd_file
 from clipnb.places import check_path
 from clipnb.runtime import display_path, write_file
 from clipnb.search.nearest import check_features
@@ -110,7 +110,8 @@ def describe_run(run: "Run") -> str:
 
 def check_target(path: str | Path) -> Path:
     """Return the path of a page. Raise an error, in one line, if none should be written there."""
-    path = check_path(os.path.expanduser(path))
+    path = check_path(path).expanduser()
+    refuse_odd_file(path)
     if path.is_dir():
         example = display_path(path / "search.html")
         raise FileExistsError(f"{display_path(path)} is a folder; name a file, such as {example}.")

@@ -8,19 +8,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipnb.places import check_path, display_path
 from clipnb.preprocess import Preprocess
 
 
 def read_image_file(path: Path, preprocess: Preprocess) -> np.ndarray:
-    """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails."""
+    """Read an image file as uint8 (3, S, S). Raises OSError, in words, if that fails.
+
+    Raises an error for a path that no file can have, as `check_path` does.
+    """
     from clipnb.datasets.photos import UnreadableImageError, open_file, read_photo
 
+    path = check_path(path.expanduser())
     try:
-        with open_file(path.expanduser()) as file:
+        with open_file(path) as file:
             photo = read_photo(file, preprocess.least_side, exact=preprocess.crop)
             return fit_image(photo.image, preprocess)
     except UnreadableImageError as error:
-        raise OSError(f"{path} cannot be read: {error}.") from None
+        raise OSError(f"{display_path(path)} cannot be read: {error}.") from None
+    except OSError as error:
+        problem = error.strerror or error
+        raise type(error)(f"{display_path(path)} cannot be read: {problem}.") from error
 
 
 def fit_image(image: Any, preprocess: Preprocess) -> np.ndarray:

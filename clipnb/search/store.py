@@ -33,6 +33,7 @@ from clipnb.search.database import (
     BusyIndexError,
     DamagedIndexError,
     SavedThumbnails,
+    check_cells,
     one_state,
     open_database,
     remove_database,
@@ -42,6 +43,7 @@ from clipnb.search.thumbnails import LONGER_SIDE, encode_thumbnail
 from clipnb.search.updates import Report, Update, count
 from clipnb.search.vectors import keep_last_models, load_features
 
+HASH_BYTES = 8
 NOT_FINITE = "the model makes no finite vector of it"
 
 
@@ -180,8 +182,8 @@ def _update(photos: PhotoFolder, model: nn.Module, path: Path) -> Store:
         counts = Update(database, photos, model, key).run()
         with one_state(database):
             rows, unreadable = load_rows(database, photos, key)
-            image_ids, digests, mtimes, dates, hashes = zip(*rows, strict=True)
-            image_features = load_features(database, path.parent, key, digests)
+            image_ids, digests, mtimes, dates, hashes, checksums = zip(*rows, strict=True)
+            image_features = load_features(database, path.parent, key, digests, checksums)
         return Store(
             image_ids=list(image_ids),
             image_features=image_features,
@@ -200,11 +202,11 @@ def load_rows(
 ) -> tuple[list[tuple], dict[str, str]]:
     """Load the images of a folder that have a vector, and the reasons for all others.
 
-    Each row is (image_id, digest, mtime, taken, hash). Raises ValueError if there is none, and
-    BusyIndexError if another process deleted them just now.
+    Each row is (image_id, digest, mtime, taken, hash, checksum of the vector). Raises ValueError if
+    there is none, BusyIndexError if another process deleted them just now, and DamagedIndexError.
     """
     command = """
-        SELECT image_id, files.digest, mtime, taken, hash, vector IS NOT NULL
+        SELECT image_id, files.digest, mtime, taken, hash, checksum, vector IS NOT NULL
         FROM files JOIN contents USING (digest) JOIN vectors USING (digest)
         WHERE weights = ? AND error IS NULL ORDER BY image_id"""
     found = database.execute(command, [key]).fetchall()
@@ -212,6 +214,9 @@ def load_rows(
     reasons = photos.unsupported | photos.unlisted | dict(errors.fetchall())
     reasons |= {row[0]: NOT_FINITE for row in found if not row[-1]}
     rows = [row[:-1] for row in found if row[-1] and row[0] in photos.paths]
+    check_cells(rows, str, str, int, str | None, bytes, int)
+    if any(len(row[4]) != HASH_BYTES for row in rows):
+        raise DamagedIndexError("a hash is too short or too long")
     if not rows and not reasons:
         raise BusyIndexError("another process deleted what was just written")
     if not rows:
@@ -233,6 +238,8 @@ def describe_unreadable(folder: Path, reasons: dict[str, str]) -> str:
 def find_date(taken: str | None, mtime: int) -> datetime:
     """Return the date that a camera wrote, else the date of the file, in local time."""
     try:
-        return datetime.fromisoformat(taken) if taken else datetime.fromtimestamp(mtime / 1e9)
+        if taken:
+            return datetime.fromisoformat(taken).replace(tzinfo=None)
+        return datetime.fromtimestamp(mtime / 1e9)
     except (ValueError, OverflowError, OSError):
         return datetime(1970, 1, 1)

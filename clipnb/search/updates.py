@@ -17,9 +17,10 @@ from clipnb.datasets.photos import NEEDS_HEIC, PhotoFolder
 from clipnb.features import encode_images
 from clipnb.preprocess import find_preprocess
 from clipnb.runtime import progress
+from clipnb.search.database import check_cells
 from clipnb.search.duplicates import hash_images
 from clipnb.search.reading import Reading, read_ahead, read_file
-from clipnb.search.vectors import is_unit
+from clipnb.search.vectors import checksum_vector, is_unit
 
 LATEST = 2**63 - 1  # ns, in the year 2262: the largest number in a database
 BATCH_SIZE = 64  # images encoded and committed together: an interruption loses at most these
@@ -76,8 +77,12 @@ class Update:
         self.preprocess = find_preprocess(model)
         self.key = key
         self.counts: Counter[str] = Counter()
-        self.known = {row[0]: File(*row) for row in database.execute("SELECT * FROM files")}
-        command = "SELECT digest FROM vectors WHERE weights = ?"
+        files = database.execute(
+            "SELECT image_id, size, mtime, digest, error FROM files"
+        ).fetchall()
+        check_cells(files, str, int, int, str | None, str | None)
+        self.known = {row[0]: File(*row) for row in files}
+        command = "SELECT digest FROM vectors JOIN contents USING (digest) WHERE weights = ?"
         self.encoded = {digest for (digest,) in database.execute(command, [key])}
         self.gone: set[str] = set()  # image ids
         self.moved_from: Counter[str] = Counter()  # how often each digest was under them
@@ -156,7 +161,7 @@ class Update:
             execute = self.database.executemany
             execute("INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?, ?)", contents)
             execute("INSERT OR IGNORE INTO thumbnails VALUES (?, ?)", thumbnails)
-            execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vectors)
+            execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", vectors)
             execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", files)
         self.encoded |= set(new)
         if len(files) < len(batch):
@@ -177,7 +182,9 @@ class Update:
         for (digest, reading), feature, is_good, bits in zip(*columns, strict=True):
             row = (reading.width, reading.height, reading.taken, bits.tobytes())
             contents.append((digest, *row))
-            vectors.append((digest, self.key, feature.tobytes() if is_good else None))
+            vector = feature.tobytes() if is_good else None
+            checksum = checksum_vector(digest, vector) if is_good else None
+            vectors.append((digest, self.key, vector, checksum))
             if reading.thumbnail:
                 thumbnails.append((digest, reading.thumbnail))
         return contents, vectors, thumbnails

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from clipnb.disk import check_space, replace_when_done
-from clipnb.search.database import DamagedIndexError
+from clipnb.search.database import DamagedIndexError, check_cells
 
 MODELS_KEPT = 3  # a course trains many, and each has a vector for every image
 VECTORS_AT_ONCE = 1000  # read from the database
@@ -39,25 +40,30 @@ def keep_last_models(database: sqlite3.Connection, key: str) -> None:
 
 
 def load_features(
-    database: sqlite3.Connection, folder: Path, key: str, digests: Sequence[str]
+    database: sqlite3.Connection,
+    folder: Path,
+    key: str,
+    digests: Sequence[str],
+    checksums: Sequence[int],
 ) -> Tensor:
     """Map the features of some contents into memory: float32 (N, D).
 
-    key: what the vectors of the model are kept under. The name of the file says which contents it
-    holds. It is written if it is not there yet. Raises DamagedIndexError.
+    key: what the vectors of the model are kept under. checksums: of each vector (see
+    `checksum_vector`). The name of the file says which contents it holds. It is written if it is
+    not there yet. Raises DamagedIndexError.
     """
     order = hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
     path = folder / f"vectors-{key}-{order}.npy"
     if path.exists():
         try:
-            return map_features(path, len(digests))
+            return map_features(path, digests, checksums)
         except (ValueError, OSError, EOFError):
             warnings.warn(f"{path.name} is damaged; it is made anew.", stacklevel=2)
             remove(path)
     others = database.execute("SELECT weights FROM models WHERE weights != ?", [key])
     remove_old_arrays(folder, [other for (other,) in others])
     write_features(database, path, key, digests)
-    return map_features(path, len(digests))
+    return map_features(path, digests, checksums)
 
 
 def write_features(
@@ -65,24 +71,25 @@ def write_features(
 ) -> None:
     """Write the vectors of some contents as one array, in this order.
 
-    Raises DamagedIndexError if one is missing or is not of unit length.
+    Raises DamagedIndexError if one is missing or damaged.
     """
     rows: dict[str, list[int]] = {}
     for row, digest in enumerate(digests):  # copies share a digest
         rows.setdefault(digest, []).append(row)
-    command = "SELECT digest, vector FROM vectors WHERE weights = ? AND vector IS NOT NULL"
+    command = """
+        SELECT digest, vector, checksum FROM vectors WHERE weights = ? AND vector IS NOT NULL"""
     found = database.execute(command, [key])
     header = b""
     # Through a file and not a memory map: a full disk would end the process without a word.
     with replace_when_done(path) as temporary, open(temporary, "wb") as file:
         while batch := found.fetchmany(VECTORS_AT_ONCE):
-            vectors = join_vectors([vector for _, vector in batch])  # (B, D)
+            vectors = join_vectors(batch)  # (B, D)
             if not header:
                 shape = (len(digests), vectors.shape[1])
                 header = make_header(shape)
                 check_space(path, 4 * shape[0] * shape[1])
                 file.write(header)
-            for (digest, _), vector in zip(batch, vectors, strict=True):
+            for (digest, *_), vector in zip(batch, vectors, strict=True):
                 for row in rows.pop(digest, []):
                     file.seek(len(header) + row * vector.nbytes)
                     file.write(vector.tobytes())
@@ -98,26 +105,38 @@ def make_header(shape: tuple[int, int]) -> bytes:
     return header.getvalue()
 
 
-def join_vectors(vectors: list[bytes]) -> np.ndarray:
-    """Turn the vectors of a database into one array float32 (B, D), and check them."""
-    lengths = {len(vector) for vector in vectors}
+def checksum_vector(digest: str, vector: bytes | np.ndarray) -> int:
+    """Return a CRC-32 of a vector and of the digest of the content that it belongs to."""
+    return zlib.crc32(vector, zlib.crc32(digest.encode()))
+
+
+def join_vectors(rows: Sequence[tuple[str, bytes, int]]) -> np.ndarray:
+    """Turn rows (digest, vector, checksum) of a database into one array float32 (B, D).
+
+    Raises DamagedIndexError if a vector is not as it was written.
+    """
+    check_cells(rows, str, bytes, int)
+    if any(checksum_vector(digest, vector) != checksum for digest, vector, checksum in rows):
+        raise DamagedIndexError("a vector has another checksum")
+    lengths = {len(vector) for _, vector, _ in rows}
     if len(lengths) > 1 or lengths.pop() % 4:
         raise DamagedIndexError("vectors have different lengths")
-    array = np.frombuffer(bytearray().join(vectors), np.float32).reshape(len(vectors), -1)
-    if not is_unit(torch.from_numpy(array)).all():
-        raise DamagedIndexError("a vector is not of unit length")
-    return array
+    joined = bytearray().join(vector for _, vector, _ in rows)
+    return np.frombuffer(joined, np.float32).reshape(len(rows), -1)
 
 
-def map_features(path: Path, n: int) -> Tensor:
-    """Map an array of n unit vectors into memory. Raises ValueError if it is anything else."""
-    features = np.load(path, mmap_mode="c")  # torch asks for writable memory; writes stay private
-    if features.ndim != 2 or len(features) != n or features.dtype != np.float32:
-        raise ValueError(f"{path.name} has the shape {features.shape}")
-    features = torch.from_numpy(features)
-    if not all(is_unit(rows).all() for rows in features.split(10_000)):
-        raise ValueError(f"{path.name} holds vectors that are not of unit length")
-    return features
+def map_features(path: Path, digests: Sequence[str], checksums: Sequence[int]) -> Tensor:
+    """Map an array of the vectors of some contents into memory.
+
+    Raises ValueError if it is anything else, down to a single bit.
+    """
+    array = np.load(path, mmap_mode="c")  # torch asks for writable memory; writes stay private
+    if array.ndim != 2 or len(array) != len(digests) or array.dtype != np.float32:
+        raise ValueError(f"{path.name} has the shape {array.shape}")
+    rows = np.asarray(array)  # iterating over a memory map itself is slow
+    if tuple(map(checksum_vector, digests, rows)) != tuple(checksums):
+        raise ValueError(f"{path.name} holds a vector that has another checksum")
+    return torch.from_numpy(array)
 
 
 def is_unit(features: Tensor) -> Tensor:
