@@ -110,7 +110,7 @@ def encode_images(
     ValueError for an array of another shape or type, and for pixels out of range; TypeError for
     what is no array, or no model.
     """
-    check_model(model)
+    check_is_model(model)
     check_images(images)
     check_pixels(images, find_preprocess(model))
 
@@ -128,7 +128,7 @@ def encode_images(
     return F.normalize(features, dim=-1) if projected else features
 
 
-def check_model(model: nn.Module) -> None:
+def check_is_model(model: nn.Module) -> None:
     """Raise TypeError, in words, for what is no model."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model is a CLIP, such as run.model, not {display_value(model)}.")
@@ -178,7 +178,7 @@ def encode_texts(model: nn.Module, tokens: Tensor, batch_size: int = 1000) -> Te
 
     A large model computes in bfloat16 where that is faster (see `choose_precision`).
     """
-    check_model(model)
+    check_is_model(model)
     encode = choose_precision(model, model.encode_text, tokens)
     return F.normalize(apply_in_batches(model, encode, tokens, batch_size), dim=-1)
 

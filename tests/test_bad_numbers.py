@@ -14,7 +14,6 @@ from clipnb import (
     clip_loss,
     clip_tokenizer,
     encode_images,
-    encode_texts,
     evaluate,
     load_dataset,
     retrieval_metrics,
@@ -23,6 +22,7 @@ from clipnb import (
     train_tokenizer,
     zero_shot_scores,
 )
+from clipnb.features import encode_texts
 from clipnb.metrics import bootstrap_intervals, chance
 from clipnb.tokenizer import load_tokenizer
 
