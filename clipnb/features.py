@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipnb.places import display_value
-from clipnb.preprocess import find_preprocess
+from clipnb.preprocess import Preprocess, find_preprocess
 from clipnb.runtime import autocast, may_use_bf16
 
 if TYPE_CHECKING:
@@ -84,8 +84,10 @@ def apply_in_batches(
     """Apply a function that uses `model` to inputs (N, ...), one batch at a time.
 
     The model is in evaluation mode meanwhile, and each batch is on its device. Returns the
-    function's outputs (N, ...) as float32 on the CPU.
+    function's outputs (N, ...) as float32 on the CPU. Raises ValueError for a batch size below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {display_value(batch_size)}; set it to 1 or more.")
     device = next(model.parameters()).device
     outputs = []
     with evaluation_mode(model):
@@ -100,23 +102,36 @@ def apply_in_batches(
 def encode_images(
     model: nn.Module, images: Tensor | np.ndarray, batch_size: int = 250, projected: bool = True
 ) -> Tensor:
-    """Encode images uint8 (N, 3, S, S) as float32 on the CPU.
+    """Encode images (N, 3, S, S) as float32 on the CPU.
 
-    Returns features (N, D) of unit length, or with `projected=False` the image encoder's own
-    output (N, width). A large model computes in bfloat16 where that is faster (see
-    `choose_precision`). Raises ValueError for an array of another shape.
+    They are uint8, or floating point as the model's `preprocess` makes them. Returns features
+    (N, D) of unit length, or with `projected=False` the image encoder's own output (N, width). A
+    large model computes in bfloat16 where that is faster (see `choose_precision`). Raises
+    ValueError for an array of another shape or type, and for pixels out of range; TypeError for
+    what is no array, or no model.
     """
+    check_is_model(model)
     check_images(images)
+    check_pixels(images, find_preprocess(model))
 
     def encode(batch: Tensor) -> Tensor:
+        if batch.dtype == torch.uint8 and not projected:
+            batch = find_preprocess(model).normalize(batch)
+        if batch.is_floating_point():
+            batch = batch.to(next(model.parameters()).dtype)
         if projected:
             return model.encode_image(batch, normalize=False)
-        images = find_preprocess(model).normalize(batch).to(next(model.parameters()).dtype)
-        return model.image_encoder(images)
+        return model.image_encoder(batch)
 
     encode = choose_precision(model, encode, images)
     features = apply_in_batches(model, encode, images, batch_size)
     return F.normalize(features, dim=-1) if projected else features
+
+
+def check_is_model(model: nn.Module) -> None:
+    """Raise TypeError, in words, for what is no model."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model is a CLIP, such as run.model, not {display_value(model)}.")
 
 
 def check_images(images: Tensor | np.ndarray) -> None:
@@ -139,11 +154,31 @@ def check_images(images: Tensor | np.ndarray) -> None:
     raise ValueError(f"images are an array (N, 3, S, S); this one is {shape}.{hint}")
 
 
+def check_pixels(images: Tensor | np.ndarray, preprocess: Preprocess) -> None:
+    """Raise ValueError, in words, for pixels that are neither uint8 nor normalised floats."""
+    kind = str(images.dtype).removeprefix("torch.")
+    if kind == "uint8":
+        return
+    told = ""
+    if kind in ("float32", "float16", "bfloat16"):
+        ends = preprocess.normalize(np.array([0, 255], np.uint8)[:, None, None, None])
+        most = 2 * ends.abs().max().item()  # augmentation may go beyond black and white
+        low, high = float(images.min()), float(images.max())
+        if -most <= low and high <= most:  # neither holds for NaN
+            return
+        told = f" from {low:.4g} to {high:.4g}"
+    raise ValueError(
+        f"the pixels are {kind}{told}; give uint8 from 0 to 255, or float32 as the model's "
+        "preprocess makes them, which is in about [-1, 1]."
+    )
+
+
 def encode_texts(model: nn.Module, tokens: Tensor, batch_size: int = 1000) -> Tensor:
     """Encode tokens int64 (N, T) as features (N, D) of unit length, float32 on the CPU.
 
     A large model computes in bfloat16 where that is faster (see `choose_precision`).
     """
+    check_is_model(model)
     encode = choose_precision(model, model.encode_text, tokens)
     return F.normalize(apply_in_batches(model, encode, tokens, batch_size), dim=-1)
 
@@ -197,7 +232,12 @@ def encode_dataset(
     """Encode all images and captions of a dataset.
 
     Returns image features (N, D) and text features (N, K, D), of unit length, float32 on the CPU.
+    Raises TypeError for what is no dataset.
     """
+    if not hasattr(dataset, "captions"):
+        raise TypeError(
+            f"{display_value(dataset)} is no dataset; give load_dataset(name, split, image_size)."
+        )
     image_features = encode_images(model, dataset.images, batch_size)
     tokens = tokenize(tokenizer, dataset.captions)  # (N, K, T)
     text_features = encode_texts(model, tokens.flatten(0, 1), 4 * batch_size)  # (N*K, D)

@@ -1,5 +1,7 @@
 """The losses that pull the two features of a pair together and push all others apart."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,8 +20,10 @@ def clip_loss(
     target that is spread evenly over all N.
 
     Returns a scalar. Without smoothing it is ln N for a model that cannot tell the pairs apart, and
-    near 0 for one that can (paper §2.3, Fig 3).
+    near 0 for one that can (paper §2.3, Fig 3). Raises ValueError, in words, for features, a scale
+    or a smoothing that are something else.
     """
+    check_pairs(image_features, text_features, logit_scale, label_smoothing)
     logits = logit_scale * image_features @ text_features.T  # (N, N), row: image, column: text
     labels = torch.arange(len(logits), device=logits.device)
     image_loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -37,11 +41,31 @@ def siglip_loss(
 
     Every cell of the N x N matrix is a yes-or-no question of its own. The arguments are those of
     `clip_loss`, and a bias that is added to all similarities. One cell in N is a yes, so
-    ln(1/(N - 1)) is a good start for it. Returns a scalar.
+    ln(1/(N - 1)) is a good start for it. Returns a scalar. Raises ValueError as `clip_loss` does.
     """
+    check_pairs(image_features, text_features, logit_scale)
     logits = logit_scale * image_features @ text_features.T + logit_bias  # (N, N)
     signs = 2 * torch.eye(len(logits), device=logits.device) - 1  # +1 on the diagonal, else -1
     return -F.logsigmoid(signs * logits).sum() / len(logits)
+
+
+def check_pairs(
+    image_features: Tensor,
+    text_features: Tensor,
+    logit_scale: Tensor | float,
+    label_smoothing: float = 0.0,
+) -> None:
+    """Raise ValueError, in words, for arguments that `clip_loss` cannot compare."""
+    images, texts = tuple(image_features.shape), tuple(text_features.shape)
+    if images != texts or len(images) != 2 or not all(images):
+        raise ValueError(
+            f"image features are {images} and text features {texts}; give two of the same shape "
+            "(N, D), one row for each pair, and at least one pair."
+        )
+    if math.prod(getattr(logit_scale, "shape", ())) != 1:
+        raise ValueError(f"logit_scale is {tuple(logit_scale.shape)}; give a single number.")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is {label_smoothing}; give a share from 0 to 1.")
 
 
 def shared_text_loss(

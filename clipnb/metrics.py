@@ -4,6 +4,7 @@ All recalls are in percent.
 """
 
 import math
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
     against us: a model that gives everything the same score would be perfect otherwise. So does a
     score that is NaN or infinite: a wrong answer with such a score counts as better than any right
     one, and a right answer with such a score as the last of all. Raises ValueError if the two have
-    different numbers of images or dimensions, or if there is no image or no caption. Arrays of
-    NumPy are taken too.
+    different numbers of images or dimensions, or other types than one of floating point, or if
+    there is no image or no caption. Arrays of NumPy are taken too.
     """
     image_features, text_features = torch.as_tensor(image_features), torch.as_tensor(text_features)
     if text_features.ndim != 3:
@@ -39,6 +40,12 @@ def retrieval_ranks(image_features: Tensor, text_features: Tensor) -> tuple[Tens
             f"give image features ({N}, {D})."
         )
     _check_counts(N, K)
+    kinds = image_features.dtype, text_features.dtype
+    if kinds[0] != kinds[1] or not kinds[0].is_floating_point:
+        raise ValueError(
+            f"image features are {kinds[0]} and text features {kinds[1]}; give both in the same "
+            "type, one of floating point."
+        )
     scores = image_features @ text_features.reshape(N * K, D).T  # (N, N*K)
     scores = scores.masked_fill(scores.isinf(), torch.nan)  # NaN is lower than nothing
     captions = torch.arange(N * K, device=scores.device)
@@ -89,10 +96,11 @@ def _to_numpy(ranks: Tensor | np.ndarray) -> np.ndarray:
 
 
 def _check_counts(N: int, K: int) -> None:
-    if N < 1 or K < 1:
+    are_whole = all(isinstance(each, SupportsIndex) for each in (N, K))
+    if not are_whole or N < 1 or K < 1:
         raise ValueError(
-            f"there are {N} images with {K} captions each; at least one image and one caption are "
-            "needed."
+            f"there are {N} images with {K} captions each; give whole numbers, at least one image "
+            "and one caption."
         )
 
 
@@ -121,10 +129,19 @@ def bootstrap_intervals(
 
     The arguments are the ranks that `retrieval_ranks` returns. Images are drawn with replacement,
     and their K captions move with them. Only queries are resampled; the gallery stays as it is.
+    Raises ValueError if the ranks are not those of N images and N*K captions, or if nothing is
+    drawn.
     """
-    image_ranks = _to_numpy(image_to_text)  # (N,)
-    text_ranks = _to_numpy(text_to_image).reshape(len(image_ranks), -1)  # (N, K)
-    N = len(image_ranks)
+    image_ranks, text_ranks = _to_numpy(image_to_text), _to_numpy(text_to_image)
+    N = image_ranks.size
+    if image_ranks.shape != (N,) or not text_ranks.size or text_ranks.size % max(N, 1):
+        raise ValueError(
+            f"there are ranks {image_ranks.shape} of images and {text_ranks.shape} of captions; "
+            "give (N,) and (N*K,), as retrieval_ranks returns them."
+        )
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples is {n_resamples}; set it to 1 or more.")
+    text_ranks = text_ranks.reshape(N, -1)  # (N, K)
     drawn = np.random.default_rng(seed).integers(N, size=(n_resamples, N))
     n_blocks = 1 + n_resamples * text_ranks.size // 20_000_000  # at most 160 MB at a time
     blocks = []

@@ -1,7 +1,9 @@
 """What a recipe may say: the type and the range of each field, and which fields go together."""
 
 import contextlib
+import operator
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args, get_origin
+from unicodedata import category
 
 from clipnb.places import display_value
 
@@ -75,8 +77,29 @@ def check_field(recipe: "Recipe", field: str, hint: type, value: object) -> None
     elif hint is bool:
         if not isinstance(value, bool):
             refuse(recipe, f"{field} is {display_value(value)}; set it to True or False.")
-    elif not isinstance(value, str) or not value.strip() or not value.isprintable():
-        refuse(recipe, f"{field} is {display_value(value)}; set it to a text.")
+    elif not isinstance(value, str) or not value.strip() or "Cc" in map(category, value):
+        problem = "set it to a text without control characters, such as line breaks."
+        refuse(recipe, f"{field} is {display_value(value)}; {problem}")
+    elif "Cs" in map(category, value):  # as Python reads bytes of a path that are not UTF-8
+        problem = "which is not UTF-8. Rename it, on the disk too if it is the name of a folder."
+        refuse(recipe, f"{field} is {display_value(value)}, {problem}")
+
+
+def check_whole_number(field: str, value: object) -> int:
+    """Return a whole number, also one of NumPy, that a recipe could have in a field.
+
+    Raises ValueError for anything else.
+    """
+    low, high = RANGES[field]
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if not low <= number <= high or isinstance(value, bool):
+        raise ValueError(
+            f"{field} is {display_value(value)}; set it to a whole number from {low:,} to {high:,}."
+        )
+    return number
 
 
 def check_together(recipe: "Recipe") -> None:

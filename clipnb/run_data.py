@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipnb.datasets.shard_files import digest_content
 from clipnb.disk import read_json, write_file
+from clipnb.places import display_path
 from clipnb.recipes import KNOWN_DATASETS
 
 if TYPE_CHECKING:
@@ -80,9 +82,19 @@ def read_data(folder: Path) -> dict[str, Any]:
 
 def check_same_data(
     folder: Path, train_set: "CaptionDataset | ShardFolder", dev_set: "CaptionDataset"
-) -> None:
-    """Raise ValueError, naming what differs, if an unfinished run was begun on other data."""
+) -> bool:
+    """Raise ValueError, naming what differs, if an unfinished run was begun on other data.
+
+    Returns whether the run says what it was begun on. Warns if the file that says it is damaged.
+    """
     noted = read_data(folder)
+    if not noted and (Path(folder) / FILE).exists():
+        warnings.warn(
+            f"{display_path(Path(folder) / FILE)} is damaged, so nobody can tell whether the run "
+            "was begun on the data of now. If you are not sure, train it anew, without resume "
+            "(--resume).",
+            stacklevel=2,
+        )
     pairs = {"train": train_set, "dev": dev_set}
     found = [compare_split(noted[split], each, split) for split, each in pairs.items() if noted]
     if differences := "; ".join(filter(None, found)):
@@ -90,6 +102,7 @@ def check_same_data(
             f"this run was begun on other data: {differences}. Bring the data back, or train the "
             "run anew, without resume (--resume)."
         )
+    return bool(noted)
 
 
 def find_differences(folder: Path, dataset: "CaptionDataset") -> str:
@@ -98,6 +111,8 @@ def find_differences(folder: Path, dataset: "CaptionDataset") -> str:
     Images that the run was trained on, and that are in another split now, are counted too.
     """
     noted = read_data(folder)
+    if not noted and (Path(folder) / FILE).exists():
+        return f"its {FILE} is damaged, so nobody can tell what it was trained on. Train it again."
     if not noted:
         drawn = dataset.split_source.startswith("seeded") and dataset.name not in KNOWN_DATASETS
         if not drawn or not (Path(folder) / "recipe.json").exists():

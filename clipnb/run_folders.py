@@ -20,6 +20,7 @@ from clipnb.runtime import cache_dir, display_path
 from clipnb.selection import check_unknown_name, holds_run, is_file, split_published_name
 from clipnb.towers.libraries import LIBRARIES
 
+DELETE_ADVICE = "Nothing was loaded; if the folder is a run of clipnb, delete it and train again."
 NEXT = "next"  # the folder in a finished run's folder in which its successor is trained
 # What a run writes into its folder. Everything else there is somebody else's.
 FILES = {
@@ -249,8 +250,7 @@ def read_start(folder: str | Path) -> dict:
     Raises ValueError if it is damaged.
     """
     path = Path(folder) / "recipe.json"
-    advice = "Nothing was loaded; if the folder is a run of clipnb, delete it and train again."
-    with name_damage(path, advice):
+    with name_damage(path, DELETE_ADVICE):
         start = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(start, dict) or not isinstance(start.get("recipe"), dict):
             raise ValueError("it holds no recipe")
@@ -303,32 +303,33 @@ def check_same_run(
     ):
         if start:  # the same weights may lie elsewhere
             fields["init"] = {"run": start["run"], "weights": start["weights"]}
-    if asked_for == there:
-        return
-    differences = ", ".join(
+    if differences := ", ".join(
         f"{key}: {there[key]!r} there, {asked_for[key]!r} asked for"
         for key in asked_for
         if asked_for[key] != there[key]
-    )
-    raise ValueError(
-        f"{display_path(folder)} holds the recipe {found.name!r}, not {recipe.name!r} as asked "
-        f"for ({differences}). Nothing was loaded; choose another folder, or delete that one."
-    )
+    ):
+        raise ValueError(
+            f"{display_path(folder)} holds the recipe {found.name!r}, not {recipe.name!r} as asked "
+            f"for ({differences}). Nothing was loaded; choose another folder, or delete that one."
+        )
 
 
 def check_no_clash(folder: Path) -> None:
     """Check that a first run in a folder would write over nothing. The folder need not exist.
 
-    Raises FileExistsError if the path is no folder, or if its files have names of a run's.
+    Raises FileExistsError if the path is no folder, or if its files have names of a run's. In the
+    cache they are what is left of a run, and there is no other folder for this one.
     """
     if not folder.is_dir():
         if os.path.lexists(folder):
             raise FileExistsError(f"{display_path(folder)} is no folder. Choose another place.")
         return
     if taken := sorted(FILES & set(os.listdir(folder))):
+        is_left = folder.resolve().parent == (cache_dir() / "runs").resolve()
+        advice = "delete the folder and train again" if is_left else "choose another folder"
         raise FileExistsError(
             f"{display_path(folder)} holds no run, but {', '.join(taken)}, which a run would "
-            "write over. Nothing was touched; choose another folder."
+            f"write over. Nothing was touched; {advice}."
         )
 
 

@@ -5,9 +5,8 @@ import csv
 import dataclasses
 import io
 import json
-import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,9 +24,16 @@ from clipnb.disk import checksum_file, parse_json, replace_when_done, write_file
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
-from clipnb.places import check_path, display_value
+from clipnb.places import check_path
 from clipnb.preprocess import find_preprocess
 from clipnb.recipes import KNOWN_DATASETS, Recipe
+from clipnb.run_checks import (
+    check_best_epoch,
+    check_checksums,
+    check_history,
+    check_metrics,
+    check_zip,
+)
 from clipnb.run_folders import (
     check_same_run,
     find_init,
@@ -47,9 +53,7 @@ from clipnb.tuning import merge_lora
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
-# A number in the metrics of a run, and the file whose checksum it is.
-CHECKSUMS = {"weights_checksum": "model.safetensors", "tokenizer_checksum": "tokenizer.json"}
-COLUMNS = ("epoch", "loss", "logit_scale", "dev_mean_recall", "seconds")  # of a history
+ANEW_ADVICE = "Train the run again, without resume (--resume)."
 
 
 @dataclass
@@ -57,11 +61,11 @@ class Run:
     """A trained model and all that belongs to it.
 
     history: one dict per epoch. metrics: the recalls on dev of the weights that were kept, and
-    their epoch; the images seen and the seconds of training of all epochs; and `weights_checksum`
-    and `tokenizer_checksum`, by which a reader of the run notices that one of the two is damaged
-    or of another run. With few images on dev
-    also their number `n_dev`, the 95 % intervals `dev_intervals`, and a `warning` in words. If
-    encoders were frozen or changed by LoRA, `learned_parameters` says how many numbers learned.
+    their epoch; the images seen and the seconds of training of all epochs; and the `CHECKSUMS` of
+    the other files, by which a reader of the run notices that one of them is damaged or of another
+    run. With few images on dev also their number `n_dev`, the 95 % intervals `dev_intervals`, and a
+    `warning` in words. If encoders were frozen or changed by LoRA, `learned_parameters` says how
+    many numbers learned.
     init: the run or the published model whose weights this one started from (see `describe_init`),
     or None.
     """
@@ -176,9 +180,14 @@ def pack_weights(model: nn.Module) -> bytes:
 
 
 def save_weights(run: Run) -> None:
-    """Write the weights that `load_run` reads, with the low-rank changes of LoRA put in."""
+    """Write the weights that `load_run` reads, with the low-rank changes of LoRA put in.
+
+    The metrics note their checksum, so that nothing else is taken for them when the run is ended.
+    """
     model = merge_lora(copy.deepcopy(run.model)) if run.recipe.lora_rank else run.model
-    write_file(run.folder / "model.safetensors", pack_weights(model))
+    path = run.folder / "model.safetensors"
+    write_file(path, pack_weights(model))
+    run.metrics["weights_checksum"] = checksum_file(path)
 
 
 def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
@@ -186,12 +195,17 @@ def save_epoch(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> None:
 
     model: the one that takes the steps; `run.model` may be its running average.
     """
+    save_history(run)
+    save_state(run, model, optimizer)
+
+
+def save_history(run: Run) -> None:
+    """Write the history of a run as a table, one epoch a row."""
     table = io.StringIO()
     rows = csv.DictWriter(table, fieldnames=list(run.history[0]))
     rows.writeheader()
     rows.writerows(run.history)
     write_file(run.folder / "history.csv", table.getvalue())
-    save_state(run, model, optimizer)
 
 
 def save_state(
@@ -222,12 +236,6 @@ def read_learned_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
-def compute_checksums(folder: Path) -> dict[str, int]:
-    """Return the checksums of weights and own tokenizer of a run, by their keys in `CHECKSUMS`."""
-    paths = {key: folder / name for key, name in CHECKSUMS.items()}
-    return {key: checksum_file(path) for key, path in paths.items() if path.exists()}
-
-
 # ---- reading ---------------------------------------------------------------------------------
 
 
@@ -237,8 +245,9 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict 
     Frozen parameters are not in the file. They are in the model already, as `init` gave them.
     Returns what `save_state` was given as `partial`. Raises ValueError if the file is damaged.
     """
-    advice = "Its epochs are lost; train the run again, without resume (--resume)."
+    advice = f"Its epochs are lost. {ANEW_ADVICE}"
     with name_damage(run.folder / "state.pt", advice):
+        check_zip(run.folder / "state.pt")
         state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
         check_history(state["history"])
         if state["history"]:  # before the first epoch ends there are no metrics
@@ -250,31 +259,6 @@ def load_state(run: Run, model: CLIP, optimizer: torch.optim.Optimizer) -> dict 
         run.metrics = state["metrics"]
     check_checksums(run.folder, {"tokenizer_checksum": state.get("tokenizer_checksum")}, advice)
     return state.get("partial")
-
-
-def check_history(history: object) -> None:
-    """Raise ValueError if a history is no list of rows with a number in each of `COLUMNS`."""
-    if not isinstance(history, list):
-        raise ValueError("its history is no list")
-    for number, row in enumerate(history, 1):
-        check_numbers(row, COLUMNS, f"row {number} of its history")
-
-
-def check_metrics(metrics: object) -> None:
-    """Raise ValueError if the metrics of a run lack a number that the end of an epoch writes."""
-    check_numbers(metrics, ("best_epoch", "train_seconds", "images_seen"), "it")
-    check_numbers(metrics.get("dev"), chance(1), "its dev")
-
-
-def check_numbers(values: object, names: Iterable[str], what: str) -> None:
-    """Raise ValueError, naming the first, if some values lack a finite number under a name."""
-    if not isinstance(values, dict):
-        raise ValueError(f"{what} is no table of numbers")
-    for name in names:
-        value = values.get(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
-            raise ValueError(f"{what} has {display_value(value)} for {name}")
 
 
 def load_run_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
@@ -294,38 +278,25 @@ def read_metrics(folder: Path, advice: Callable[[], str]) -> dict:
     return metrics
 
 
-def read_history(folder: Path, advice: Callable[[], str]) -> list[dict]:
-    """Read the history of a finished run. Raises ValueError if it is damaged."""
+def read_history(folder: Path, recipe: Recipe, advice: Callable[[], str]) -> list[dict]:
+    """Read the history of a finished run. Raises ValueError if it is damaged, or lacks an epoch."""
     with (
         name_damage(folder / "history.csv", advice),
         open(folder / "history.csv", newline="", encoding="utf-8") as file,
     ):
         rows = list(csv.DictReader(file))
         history = [{key: float(value) for key, value in row.items()} for row in rows]
-        if not history:
-            raise ValueError("it holds no epoch")
+        if len(history) != recipe.epochs:
+            raise ValueError(f"it holds {len(history)} epochs of {recipe.epochs}")
         check_history(history)
     return history
-
-
-def check_checksums(folder: Path, noted: dict, advice: str | Callable[[], str]) -> None:
-    """Raise ValueError, naming the file, if a file has another checksum than was noted of it.
-
-    noted: some of `CHECKSUMS`, beside others. What earlier versions did not note is not compared.
-    """
-    for key, name in CHECKSUMS.items():
-        if noted.get(key) is None:
-            continue
-        with name_damage(folder / name, advice):
-            if noted[key] != checksum_file(folder / name):
-                raise ValueError("its bytes are not those of this run")
 
 
 def read_weights(folder: Path, metrics: dict, advice: Callable[[], str]) -> dict[str, Tensor]:
     """Read the weights of a finished run.
 
-    Raises ValueError, naming the file, if the weights are damaged, or if they or the tokenizer are
-    not those that the metrics were measured with.
+    Raises ValueError, naming the file, if the weights are damaged, or if they, the tokenizer, the
+    recipe or the history are not those that the metrics were measured with.
     """
     with name_damage(folder / "model.safetensors", advice):
         weights = safetensors.torch.load_file(folder / "model.safetensors")
@@ -359,10 +330,10 @@ def load_run(
             f"the run in {display_path(folder)} is unfinished. Go on with it: `{command}`."
         )
     advise = partial(advise_training, folder, found, found_seed)
-    tokenizer = load_run_tokenizer(folder, found)
-    model = create_model(found)
     metrics = read_metrics(folder, advise)
     weights = read_weights(folder, metrics, advise)
+    tokenizer = load_run_tokenizer(folder, found)
+    model = create_model(found)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -371,7 +342,9 @@ def load_run(
             "clipnb. Nothing was loaded; delete the folder and train again."
         ) from error
     model = model.to(get_device()).eval()
-    history = read_history(folder, advise)
+    history = read_history(folder, found, advise)
+    with name_damage(folder / "metrics.json", advise):
+        check_best_epoch(metrics, history)
     return Run(model, tokenizer, found, found_seed, folder, history, metrics, start)
 
 

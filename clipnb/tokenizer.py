@@ -21,6 +21,7 @@ from torch import Tensor
 
 from clipnb.disk import write_file
 from clipnb.places import check_path, display_path, display_value
+from clipnb.recipe_checks import check_whole_number
 
 SOS, EOS = "<start_of_text>", "<end_of_text>"
 LONGEST_WORD = 1000  # letters that a vocabulary is learned from in one piece
@@ -39,7 +40,8 @@ CLIP_PIECES = Regex(
 class Tokenizer:
     """Strings to token ids.
 
-    Raises ValueError for a vocabulary without [SOS] and [EOS].
+    Raises ValueError for a vocabulary without [SOS] and [EOS], and for a context length that leaves
+    no room between the two, or is no whole number.
 
     Call it on a list of strings: it returns int64 (N, T), T being the longest text of the list and
     0 being padding. Texts longer than `context_length` are cut; their last token is still [EOS].
@@ -47,7 +49,7 @@ class Tokenizer:
 
     def __init__(self, bpe: BytePairEncoder, context_length: int = 77):
         self.bpe = bpe
-        self.context_length = context_length
+        self.context_length = check_whole_number("context_length", context_length)
         self.sos = bpe.token_to_id(SOS)
         self.eos = bpe.token_to_id(EOS)
         if self.sos is None or self.eos is None:
@@ -275,8 +277,11 @@ def train_tokenizer(
 
     Bytes that no caption holds have no id and are dropped. So where the captions are plain English,
     a text in another script has no tokens. Raises ValueError if `vocab_size` does not even hold
-    the special tokens and the single characters, TypeError for a single string.
+    the special tokens and the single characters, or if it or `context_length` is outside of what a
+    recipe may have; TypeError for a single string.
     """
+    vocab_size = check_whole_number("vocab_size", vocab_size)
+    context_length = check_whole_number("context_length", context_length)
     captions = [split_long_words(caption) for caption in check_texts(captions, "a caption")]
     specials = ["<pad>", SOS, EOS]
 
@@ -319,8 +324,10 @@ def split_long_words(text: str) -> str:
 def load_tokenizer(path: str | Path, context_length: int = 77) -> Tokenizer:
     """Read what `Tokenizer.save` wrote.
 
-    Raises OSError if there is no such file, ValueError if it holds no tokenizer.
+    Raises OSError if there is no such file, ValueError if it holds no tokenizer, or for a context
+    length that no recipe may have.
     """
+    context_length = check_whole_number("context_length", context_length)
     content = check_path(path).read_bytes()
     try:
         return Tokenizer(BytePairEncoder.from_buffer(content), context_length)

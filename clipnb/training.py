@@ -5,14 +5,16 @@ import json
 import warnings
 from pathlib import Path
 
-from clipnb import distributed, run_data, run_folders, runs, starts, streaming
+import torch
+
+from clipnb import distributed, run_checks, run_data, run_folders, runs, starts, streaming
 from clipnb.batches import iterate_batches, steps_per_epoch
 from clipnb.datasets import CaptionDataset, find_shards, load_dataset
 from clipnb.datasets.shards import ShardFolder
 from clipnb.epochs import train_epochs
-from clipnb.features import tokenize
+from clipnb.features import evaluation_mode, tokenize
 from clipnb.loop import evaluate, iterate_steps, iterate_training, make_model, make_tokenizer
-from clipnb.model import check_encoders
+from clipnb.model import CLIP, check_encoders
 from clipnb.optimizers import make_optimizer
 from clipnb.places import check_path
 from clipnb.preprocess import choose_preprocess
@@ -113,6 +115,7 @@ def train_in_folder(
     """Train a recipe into a folder that is locked. The arguments are those of `train`."""
     check_is_dataset("train_set", train_set, ShardFolder)
     check_is_dataset("dev_set", dev_set)
+    distributed.on_first(lambda: run_checks.check_places(folder))
     run_folders.check_same_run(folder, recipe, seed, init)
     if resume and distributed.on_first(lambda: run_folders.has_no_successor(folder)):
         run = runs.load_run(folder)
@@ -139,8 +142,9 @@ def train_in_folder(
     seed_everything(seed)
     work = distributed.on_first(lambda: run_folders.find_work_folder(folder))
     resumed = distributed.on_first(lambda: resume and (work / "state.pt").exists())
+    knows_data = True  # what the run was begun on; a run of an earlier version does not
     if resumed:
-        run_data.check_same_data(work, train_set, dev_set)
+        knows_data = run_data.check_same_data(work, train_set, dev_set)
         tokenizer = runs.load_run_tokenizer(work, recipe)
     elif tokenizer is None:
         tokenizer = make_tokenizer(recipe, train_set.captions)
@@ -151,6 +155,7 @@ def train_in_folder(
         tokens = tokenize(tokenizer, train_set.captions)  # (N, K, T)
         distributed.check_same_data(tokens)
     model = make_model(recipe, start)
+    check_dev_images(model, dev_set, recipe)
     del start  # a published model takes much memory
     optimizer = make_optimizer(model, recipe)
     judged = copy.deepcopy(model) if recipe.ema else model  # the model to evaluate and to keep
@@ -159,18 +164,25 @@ def train_in_folder(
     if recipe.freeze != "none" or recipe.lora_rank:
         run.metrics["learned_parameters"] = count_learned(model)
 
+    def write_start() -> None:
+        runs.save_start(run)
+        if knows_data:
+            run_data.save_data(work, train_set, dev_set)
+
     def begin() -> None:
         (work / "metrics.json").unlink(missing_ok=True)  # from here on the run is unfinished
         if not resumed:
             run_folders.clear_work_folder(work)
-            runs.save_start(run)
-            run_data.save_data(work, train_set, dev_set)
+            write_start()
 
     def finish() -> None:
+        run_checks.check_checksums(work, run.metrics, runs.ANEW_ADVICE)
+        write_start()  # again, because somebody may have emptied the folder meanwhile
+        runs.save_history(run)
         if len(dev_set) < runs.FEW_DEV_IMAGES:
             run.metrics |= runs.describe_few_images(run, dev_set)
             warnings.warn(run.metrics["warning"], stacklevel=5)
-        run.metrics |= runs.compute_checksums(work)
+        run.metrics |= run_checks.compute_checksums(work, runs.ANEW_ADVICE)
         write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
         run_folders.install_next(folder)
 
@@ -199,6 +211,26 @@ def check_is_dataset(name: str, given: object, *other_kinds: type) -> None:
     """Raise TypeError, in words, for what is neither None nor a dataset."""
     if given is not None and not isinstance(given, (CaptionDataset, *other_kinds)):
         raise TypeError(f"{name} is a {type(given).__name__}; give a dataset of load_dataset().")
+
+
+def check_dev_images(model: CLIP, dev_set: CaptionDataset, recipe: Recipe) -> None:
+    """Raise ValueError if a model cannot take images of the size that the dev set has.
+
+    A convolution takes any size. Training images need no check: they are scaled to the recipe's.
+    """
+    sides = dev_set.images.shape[2:]
+    if set(sides) == {recipe.image_size}:
+        return
+    image = torch.zeros(1, 3, *sides, dtype=torch.uint8, device=model.logit_scale.device)
+    try:
+        with evaluation_mode(model):
+            model.encode_image(image)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"the images of the dev set have {' x '.join(map(str, sides))} pixels, and the encoder "
+            f"{recipe.image_encoder!r} takes {recipe.image_size} x {recipe.image_size}. Load them "
+            f"with image_size={recipe.image_size}, or set the recipe's image_size to theirs."
+        ) from error
 
 
 def load_split(recipe: Recipe, split: str, size: int, root: str | Path | None) -> CaptionDataset:

@@ -111,6 +111,6 @@ def zero_shot_scores(
 
     images: uint8 (N, 3, S, S), or their features (N, D) of unit length.
     """
-    if images.ndim == 4:
+    if getattr(images, "ndim", 4) == 4:  # encode_images tells what is no array
         images = encode_images(model, images)
     return images @ build_zero_shot_classifier(model, tokenizer, classnames, templates)

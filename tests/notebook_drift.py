@@ -1,7 +1,8 @@
 """Drift: a definition in a notebook must do what its twin in the package does.
 
 A twin is a function or class of the same name, in any module of the package. Two definitions are
-equal if they do the same. Docstrings, annotations, comments and layout may differ.
+equal if they do the same. Docstrings, annotations, comments and layout may differ. A check of its
+arguments, which a function of the package may begin with, is no part of what it does.
 """
 
 import ast
@@ -17,11 +18,13 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class RemoveDescriptions(ast.NodeTransformer):
-    """Remove docstrings and type annotations from a syntax tree. It has no comments anyway."""
+    """Remove docstrings, annotations and checks of arguments from a syntax tree."""
 
     def generic_visit(self, node):
         super().generic_visit(node)
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, FUNCTIONS) and is_check(node.body[0]):
             node.body = node.body[1:] or [ast.Pass()]
         for field in ("annotation", "returns"):
             if hasattr(node, field):
@@ -33,6 +36,12 @@ class RemoveDescriptions(ast.NodeTransformer):
         if node.value is None:
             return ast.Expr(node.target)
         return ast.Assign(targets=[node.target], value=node.value)
+
+
+def is_check(statement):
+    """Tell whether a statement only calls a function named check_…, whose result it drops."""
+    called = getattr(statement.value, "func", None) if isinstance(statement, ast.Expr) else None
+    return getattr(called, "id", "").startswith("check_")
 
 
 def find_definitions(tree):

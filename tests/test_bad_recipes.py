@@ -109,6 +109,21 @@ def test_other_errors_of_a_library_are_told_as_they_are():
         broken(torch.zeros(1, 3, 64, 64))
 
 
+FAMILY = "\U0001f469\u200d\U0001f467"  # two emoji and what joins them
+
+
+@pytest.mark.parametrize("name", ["my\xa0photos", "\u5199\u3000\u771f", FAMILY, "e\u0301"])
+def test_a_name_of_any_alphabet_is_a_text(name, own_cache):
+    recipe = dataclasses.replace(QUICK, name=name, dataset=name)
+    assert run_folder(recipe).name.startswith(f"{name}-{name}-0-")
+
+
+def test_a_name_that_is_not_utf_8_is_told_as_such():
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(QUICK, dataset="caf\udce9")
+    check_message(error, "dataset is 'caf\\udce9', which is not UTF-8", "Rename it")
+
+
 BAD_NAMES = [
     "..", ".", "../x", "/etc/x", "a/b", "a\\b", "c:x", "a*", "a?", 'a"b', "a<b", "a>b", "a|b",
     " a", "a ", "a.", ".a", "x" * 101,

@@ -20,7 +20,7 @@ from clipnb import (
     cli,
     load_or_train,
     load_run,
-    runs,
+    run_checks,
     train,
 )
 from clipnb.commands.runs import summarize_run
@@ -250,7 +250,7 @@ def test_a_tokenizer_of_another_run_is_noticed(damaged):
 def test_a_run_of_an_earlier_version_has_no_checksums(damaged):
     folder, _ = damaged
     metrics = json.loads((folder / "metrics.json").read_text())
-    for key in runs.CHECKSUMS:
+    for key in run_checks.CHECKSUMS:
         del metrics[key]
     (folder / "metrics.json").write_text(json.dumps(metrics))
     flip_byte(folder / "model.safetensors", -7)

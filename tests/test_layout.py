@@ -29,7 +29,7 @@ LAYERS = [
     "datasets.*",
     "features batches",
     "selection run_folders pretrained.files pretrained.torchscript pretrained.sources",
-    "run_data",
+    "run_data run_checks",
     "runs",
     "pretrained.*",
     "search.*",

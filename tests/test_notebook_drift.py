@@ -110,3 +110,11 @@ def test_comparing_does_not_change_the_syntax_tree():
     before = ast.dump(tree)
     find_definitions(tree)
     assert ast.dump(tree) == before
+
+
+def test_a_check_of_arguments_is_no_part_of_what_a_function_does():
+    package = ast.parse('def double(x):\n    """Say."""\n    check_number(x)\n    return x + x')
+    definitions = {"double": [("clipnb.a", find_definitions(package)["double"])]}
+    assert not list(find_drift(ast.parse("def double(x):\n    return x + x"), definitions))
+    other = ast.parse("def double(x):\n    double_number(x)\n    return x + x")
+    assert list(find_drift(other, definitions))

@@ -10,7 +10,7 @@ from run_parts import flatten_weights, list_losses
 
 import clipnb.epochs
 import clipnb.loop
-from clipnb import chance, evaluate, runs
+from clipnb import chance, evaluate, run_checks, runs
 from clipnb.steps import learning_rate_at, train_step
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
@@ -48,7 +48,7 @@ def test_the_best_epoch_is_kept(train_small, recipe, tmp_path, monkeypatch):
     run = train_small(recipe, tmp_path / "run")
     assert run.metrics["best_epoch"] == 2
     assert run.metrics["dev"]["mean_recall"] == 30.0
-    others = {"train_seconds", "images_seen", *runs.CHECKSUMS}
+    others = {"train_seconds", "images_seen", *run_checks.CHECKSUMS}
     assert set(run.metrics) == {"dev", "best_epoch"} | others
     assert not run.model.training
     best_state = states[1]

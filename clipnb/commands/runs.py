@@ -192,7 +192,7 @@ def summarize_run(folder: Path) -> dict:
         advise = partial(advise_training, folder, recipe, seed)
         if finished:
             mean_recall = read_metrics(folder, advise)["dev"]["mean_recall"]
-            read_history(folder, advise)
+            read_history(folder, recipe, advise)
     except ValueError as error:
         state = {"state": "damaged or of another version", "problem": str(error)}
         return {"name": folder.name, **state, "date": date}
