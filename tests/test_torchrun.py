@@ -203,8 +203,12 @@ def take_step(*arguments):
 
 
 clipnb.loop.train_step = take_step
-main()
-print("steps:", len(steps))
+try:
+    main()
+except SystemExit as end:
+    if not end.code:
+        print("steps:", len(steps))
+    raise
 """
 DRAWING = {"batch_size": 8, "epochs": 2, "dropout": 0.2, "token_dropout": 0.2}
 
