@@ -127,16 +127,25 @@ def check_batch_size(recipe: Recipe) -> None:
 
 
 def check_same_data(tokens: Tensor) -> None:
-    """Raise ValueError in a process whose tokens (N, K, T) are not those of the first one."""
-    mine = (
-        tuple(tokens.shape),
-        int((tokens.flatten() * torch.arange(1, 1 + tokens.numel())).sum()),
-    )
-    if mine != on_first(lambda: mine):
-        raise ValueError(
-            f"process {rank()} has read other captions than process 0; give every machine the "
-            "same dataset."
-        )
+    """Raise ValueError if a process has other tokens (N, K, T) than the first one."""
+    place = torch.arange(1, 1 + tokens.numel())
+    check_same("captions", (tuple(tokens.shape), int((tokens.flatten() * place).sum())))
+
+
+def check_same(what: str, content: Any) -> None:
+    """Raise ValueError in all processes if one of them has read other data than the first one.
+
+    what: the name of the data. content: what tells it from other data.
+    """
+    contents = [content] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(contents, content)
+    for number, each in enumerate(contents):
+        if each != contents[0]:
+            raise ValueError(
+                f"process {number} has read other {what} than process 0; give every machine the "
+                "same dataset."
+            )
 
 
 # ---- shares ----------------------------------------------------------------------------------

@@ -65,6 +65,9 @@ def compare_features(
 
     own: this process's rows (b, D) of both sets. whole: all rows (B, D). With `cache_gradients`
     not even the similarities of all rows are in memory at once. Returns a scalar.
+
+    SigLIP's paper sends the texts of other processes round a ring; gathering them gives the same
+    loss. A ring would save memory only where the features of all processes do not fit.
     """
     first, second = own
     if len(first) == len(whole[0]) and not recipe.cache_gradients:

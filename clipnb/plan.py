@@ -55,7 +55,9 @@ class Assumptions:
     cores: Range = (6.0, 12.0, 24.0)  # for each card
     link_rate: Range = (10e9, 40e9, 200e9)  # bytes a second between cards: Ethernet to NVLink
     latency: Range = (10e-6, 20e-6, 50e-6)  # seconds for each hop of a ring
-    overlap: Range = (0.4, 0.7, 0.9)  # share of the backward pass that hides the gradients' way
+    # Share of the backward pass that hides the gradients' way. DistributedDataParallel sends them
+    # meanwhile. Our own `average_gradients` hides nothing: it sends one message afterwards.
+    overlap: Range = (0.4, 0.7, 0.9)
     lost: Range = (1.02, 1.1, 1.3)  # days in all for each day of training: crashes, evaluation
     price: Range = (2.0, 3.0, 6.0)  # dollars for a card and an hour
 

@@ -13,6 +13,7 @@ from clipnb.model import CLIP
 from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe
 from clipnb.runs import Run, save_state
+from clipnb.runtime import seed_everything
 from clipnb.tokenizer import Tokenizer, pad_rows, trim_padding
 
 MOST_REMEMBERED = 500_000  # captions whose tokens are kept, in about 150 MB
@@ -22,8 +23,7 @@ SAVE_EVERY = 500  # steps after which the state of a run is saved in the middle 
 class ShardBatches:
     """The batches of a run that reads shards, epoch after epoch, from where it stopped.
 
-    epoch: the next one. first_step: how many of its batches were taken before. random_state: what
-    `get_random_state` returned after the last one of them.
+    epoch: the next one. first_step: how many of its batches were taken before.
     """
 
     def __init__(self, shards: ShardFolder, tokenizer: Tokenizer, seed: int):
@@ -32,7 +32,6 @@ class ShardBatches:
         self.seed = seed
         self.epoch = 0
         self.first_step = 0
-        self.random_state: dict[str, Tensor] | None = None
         self.remembered: dict[str, list[int]] = {}  # ids of captions, with [SOS] and [EOS]
 
     def __len__(self) -> int:
@@ -45,22 +44,35 @@ class ShardBatches:
     def resume(self, epoch: int, partial: dict | None) -> list[Tensor]:
         """Go on in an epoch, in the middle of it if `partial` says so (see `save_now_and_then`).
 
-        Returns the losses of the steps that were taken of it. If the shards are not those that it
-        began with, it begins anew, and a warning says so.
+        Returns the losses of the steps that were taken of it. If other shards, or other numbers of
+        processes and workers, would give other batches than it began with, it begins anew, and a
+        warning of the first process says so.
         """
         self.epoch = epoch
         if partial is None:
             return []
-        if partial["shards"] != self.shards.digest:
-            warnings.warn(
-                f"the shards in {self.shards.folder} are not as they were when this run stopped: "
-                f"epoch {epoch + 1} begins anew.",
-                stacklevel=2,
+        change = self.find_change(partial)
+        if change is None:
+            self.first_step = len(partial["losses"])
+            return list(partial["losses"])
+        if self.shards.rank == 0:
+            warnings.warn(f"{change}: epoch {epoch + 1} begins anew.", stacklevel=2)
+        return []
+
+    def find_change(self, partial: dict) -> str | None:
+        """Say what now gives other batches than when `partial` was saved; None if nothing does."""
+        shards = self.shards
+        if partial["shards"] != shards.digest:
+            return f"the shards in {shards.folder} are not as they were when this run stopped"
+        processes = partial.get("world_size", shards.world_size)  # states of before do not say it
+        workers = partial.get("workers", shards.workers)
+        if (processes, workers) != (shards.world_size, shards.workers):
+            return (
+                "other processes and workers share the shards than when this run stopped "
+                f"(processes: {processes}, now {shards.world_size}; workers of each: {workers}, "
+                f"now {shards.workers})"
             )
-            return []
-        self.first_step = len(partial["losses"])
-        self.random_state = partial["random_state"]
-        return list(partial["losses"])
+        return None
 
     def save_now_and_then(
         self, run: Run, model: CLIP, optimizer: torch.optim.Optimizer, losses: Sequence[Tensor]
@@ -72,25 +84,26 @@ class ShardBatches:
         if self.shards.rank == 0 and len(losses) % SAVE_EVERY == 0:
             partial = {
                 "losses": torch.stack(list(losses)),
-                "random_state": get_random_state(losses[0].device),
                 "shards": self.shards.digest,
+                "world_size": self.shards.world_size,
+                "workers": self.shards.workers,
             }
             save_state(run, model, optimizer, partial)
 
     def open_epoch(self, recipe: Recipe, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Iterate over the next epoch, or over what is left of an interrupted one.
 
-        Which images and captions a batch holds depends on seed and epoch alone. Augmentation and
-        dropout take torch's own random numbers, so their state is put back as it was. Yields images
+        Which images and captions a batch holds depends on seed and epoch alone. What augmentation
+        and dropout draw in a step depends on seed, epoch, step and process, and on no step before
+        it. So a run goes on from any step, and no two processes draw the same. Yields images
         float32 (B, 3, S, S) and tokens int64 (C, B, t), as `iterate_batches` does.
         """
-        epoch, first_step, random_state = self.epoch, self.first_step, self.random_state
-        self.epoch, self.first_step, self.random_state = epoch + 1, 0, None
-        if random_state is not None:
-            set_random_state(random_state)
+        epoch, first_step = self.epoch, self.first_step
+        self.epoch, self.first_step = epoch + 1, 0
         size, n_captions = recipe.batch_size, recipe.captions_per_image
         batches = self.shards.iterate_epoch(size, n_captions, self.seed, epoch, first_step)
-        for images, captions in batches:
+        for step, (images, captions) in enumerate(batches, first_step):
+            seed_everything(self.seed, epoch, step, self.shards.rank)
             C, B = len(captions), len(images)
             tokens = self.tokenize([caption for own in captions for caption in own])  # (C*B, T)
             tokens = trim_padding(drop_tokens(tokens, recipe.token_dropout))  # (C*B, t)
@@ -131,18 +144,3 @@ def check_shards(shards: ShardFolder, recipe: Recipe) -> None:
             f"a recipe with {field} needs all images in memory; train it on the dataset "
             f"{shards.index['dataset']!r} itself instead of {shards.folder}."
         )
-
-
-def get_random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of torch's random numbers, on the CPU and on a graphics card."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: dict[str, Tensor]) -> None:
-    """Put the state of torch's random numbers back."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu())

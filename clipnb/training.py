@@ -128,6 +128,7 @@ def train_in_folder(
     if train_set is None and shards is not None:
         train_set = ShardFolder(shards)
     if isinstance(train_set, ShardFolder):
+        distributed.check_same("shards", train_set.digest)
         streaming.check_shards(train_set, recipe)
     if train_set is None:
         train_set = load_split(recipe, "train", recipe.stored_size, root)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -214,6 +215,17 @@ def test_a_shard_cut_short_is_named_and_the_epoch_goes_on(shards, numbered):
         assert len(set(seen)) == len(seen) == 250 + kept
         lost[share] = 50 - kept
     assert lost[0] == 50 and 0 < lost[0.6] < 50
+
+
+def test_only_the_first_process_tells_of_a_shard_cut_short(shards):
+    (shards / "shard-000002.tar").write_bytes(b"")
+    told = []
+    for rank in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert len(ShardFolder(shards, rank, 2)) == 250
+        told.append(len(caught))
+    assert told == [1, 0]
 
 
 def test_a_missing_a_changed_and_no_shard_are_told_in_one_line(shards, tmp_path):

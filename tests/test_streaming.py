@@ -121,6 +121,71 @@ def test_only_the_first_process_saves(shards, monkeypatch):
     assert [len(partial["losses"]) for *_, partial in saved] == [2, 4]
 
 
+def save_partial(batches, monkeypatch):
+    """What is saved after two steps of an epoch."""
+    saved = []
+    monkeypatch.setattr("clipnb.streaming.save_state", lambda *arguments: saved.append(arguments))
+    monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 2)
+    batches.save_now_and_then(None, None, None, [torch.tensor(1.0)] * 2)
+    return saved[0][-1]
+
+
+@pytest.mark.parametrize("then", [(1, 0), (2, 0), (1, 2)])
+@pytest.mark.parametrize("now", [(1, 0), (2, 0), (1, 2)])
+def test_an_epoch_of_other_processes_or_workers_begins_anew(shards, monkeypatch, then, now):
+    before, after = (ShardBatches(ShardFolder(shards, 0, *n), None, seed=0) for n in (then, now))
+    partial = save_partial(before, monkeypatch)
+    if then == now:
+        assert after.resume(4, partial) == [1.0, 1.0]
+        assert (after.epoch, after.first_step) == (4, 2)
+        return
+    numbers = rf"processes: {then[0]}, now {now[0]}; workers of each: {then[1]}, now {now[1]}"
+    with pytest.warns(UserWarning, match=rf"\({numbers}\): epoch 5 begins anew\.$"):
+        assert after.resume(4, partial) == []
+    assert (after.epoch, after.first_step) == (4, 0)
+
+
+def test_other_processes_than_the_first_begin_anew_without_a_word(shards, monkeypatch):
+    partial = save_partial(ShardBatches(ShardFolder(shards), None, seed=0), monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ShardBatches(ShardFolder(shards, 1, 2), None, seed=0).resume(4, partial) == []
+
+
+def test_a_state_of_before_goes_on(shards):
+    batches = ShardBatches(ShardFolder(shards, 0, 2), None, seed=0)
+    losses = torch.ones(3)
+    random_state = {"cpu": torch.get_rng_state()}
+    partial = {"losses": losses, "shards": batches.shards.digest, "random_state": random_state}
+    assert batches.resume(1, partial) == [1.0] * 3
+    assert batches.first_step == 3
+
+
+def test_every_step_of_every_process_draws_numbers_of_its_own(numbered, shards, recipe):
+    """Augmentation, dropout of tokens and dropout draw between two batches."""
+    tokenizer = train_tokenizer(["image caption"], 300)
+    drawing = dataclasses.replace(recipe, batch_size=50, token_dropout=0.2)
+
+    def draw(rank, epoch, first_step=0):
+        batches = ShardBatches(ShardFolder(shards, rank, 2), tokenizer, seed=0)
+        batches.epoch, batches.first_step = epoch, first_step
+        opened = batches.open_epoch(drawing, torch.device("cpu"))
+        return [(tokens.tolist(), torch.rand(2).tolist()) for _, tokens in opened]
+
+    whole = draw(0, 0)
+    assert len(whole) == 6
+    numbers = [
+        number
+        for rank in range(2)
+        for epoch in range(2)
+        for _, drawn in draw(rank, epoch)
+        for number in drawn
+    ]
+    assert len(set(numbers)) == 2 * 2 * 6 * 2, "no number is drawn twice"
+    seed_everything(99)  # whatever happened in between must not matter
+    assert draw(0, 0, first_step=4) == whole[4:]
+
+
 def test_an_epoch_of_other_shards_begins_anew(sharded, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 1)
     recipe = dataclasses.replace(recipe, dataset=str(sharded), batch_size=8, epochs=1)

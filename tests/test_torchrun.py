@@ -16,6 +16,7 @@ import torch
 
 from clipnb import RECIPES, load_run, train
 from clipnb.datasets import load_dataset
+from clipnb.datasets.shard_files import write_shards
 from clipnb.divergence import find_image_ids
 
 pytestmark = [
@@ -37,8 +38,10 @@ SETTINGS = {
 }
 
 
-def start_torchrun(cache, *options, processes=2, program=("-m", "clipnb"), then=(), **changes):
-    """Start `clipnb train` on `small` in several processes, and return the launcher."""
+def start_torchrun(
+    cache, *options, processes=2, program=("-m", "clipnb"), then=(), dataset="small", **changes
+):
+    """Start `clipnb train` in several processes, and return the launcher."""
     settings = [f"--set={name}={value}" for name, value in (SETTINGS | changes).items()]
     command = [*TORCHRUN, f"--nproc-per-node={processes}", *options, *program, "train", *then]
     environment = {
@@ -50,7 +53,7 @@ def start_torchrun(cache, *options, processes=2, program=("-m", "clipnb"), then=
         "TQDM_DISABLE": "1",
     }
     return subprocess.Popen(
-        [*command, "--dataset=small", *settings],
+        [*command, f"--dataset={dataset}", *settings],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -178,6 +181,94 @@ def test_a_loss_that_one_process_spoils_stops_both_and_the_finished_run_stays(
     assert launcher.returncode == 0, said
     assert not (folder / "next").exists()
     assert read_history(cache) == read_history(run_of_two[0])
+
+
+FROM_SHARDS = """
+import os
+import signal
+import clipnb.loop
+import clipnb.streaming
+from clipnb.cli import main
+from clipnb.distributed import rank
+
+clipnb.streaming.SAVE_EVERY = 2
+train_step, steps = clipnb.loop.train_step, []
+
+
+def take_step(*arguments):
+    steps.append(1)
+    if rank() == 0 and len(steps) == NUMBER:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_step(*arguments)
+
+
+clipnb.loop.train_step = take_step
+try:
+    main()
+except SystemExit as end:
+    if not end.code:
+        print("steps:", len(steps))
+    raise
+"""
+DRAWING = {"batch_size": 8, "epochs": 2, "dropout": 0.2, "token_dropout": 0.2}
+
+
+@pytest.fixture
+def sharded(small_folder, tmp_path):
+    """The 48 pairs of `small` as six shards: with two processes an epoch has six steps."""
+    pytest.importorskip("webdataset")
+    folder = tmp_path / "shards"
+    write_shards(load_dataset("small", "train", 32), folder, pairs_per_shard=8)
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_process_that_is_killed_in_an_epoch_of_shards_goes_on_in_it(sharded, tmp_path):
+    """The first process is killed at step 9 of 12, which is the third of its epoch."""
+    histories, steps = [], []
+    for number in (0, 9):
+        program = tmp_path / f"killed_at_{number}.py"
+        program.write_text(FROM_SHARDS.replace("NUMBER", str(number)))
+        options = {"dataset": sharded, "program": [str(program)], **DRAWING}
+        cache = tmp_path / f"cache_{number}"
+        launcher = start_torchrun(cache, "--max-restarts=1", **options)
+        printed, said = launcher.communicate(timeout=300)
+        assert launcher.returncode == 0, said
+        histories.append(read_history(cache))
+        steps.append([line for line in printed.splitlines() if line.startswith("steps:")])
+    assert steps == [["steps: 12"] * 2, ["steps: 4"] * 2], "those that were saved are not repeated"
+    assert len(histories[0]) == DRAWING["epochs"]
+    assert histories[0] == histories[1]
+
+
+OTHER_SHARDS = """
+import os
+import sys
+from clipnb.cli import main
+
+if os.environ["RANK"] == "1":
+    sys.argv = [option.replace("shards", "others") for option in sys.argv]
+main()
+"""
+
+
+def test_processes_that_see_different_shards_are_refused(sharded, tmp_path):
+    others = tmp_path / "others"
+    write_shards(load_dataset("small", "train", 32), others, pairs_per_shard=10)
+    program = tmp_path / "two_folders.py"
+    program.write_text(OTHER_SHARDS)
+    launcher = start_torchrun(
+        tmp_path / "cache", dataset=sharded, program=[str(program)], **DRAWING
+    )
+    printed, said = launcher.communicate(timeout=120)
+    assert launcher.returncode != 0
+    assert not printed
+    lines = [line for line in said.splitlines() if line.startswith("clipnb:")]
+    assert lines == [
+        "clipnb: process 1 has read other shards than process 0; give every machine the same "
+        "dataset."
+    ]
+    assert find_folder(tmp_path / "cache") is None, "before anything is written"
 
 
 def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_path):

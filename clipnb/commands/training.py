@@ -30,9 +30,11 @@ several processes, each with a share of every batch, on the cores or the cards o
   torchrun --nproc-per-node 2 -m clipnb train --recipe baseline
   torchrun --nproc-per-node 8 --max-restarts 3 -m clipnb train --recipe improved
 Their number has to divide the batch size. After a failure --max-restarts goes on from the last
-whole epoch. On CPUs set OMP_NUM_THREADS to the number of cores of each process. With --nnodes
-several machines take part, if all see the same cache folder (CLIPNB_CACHE). Dropout draws other
-numbers than in one process; all else is the same but for rounding."""
+whole epoch; with shards it goes on in the middle of an epoch. On CPUs set
+OMP_NUM_THREADS to the number of cores of each process. With --nnodes several machines take part, if
+all see the same cache folder (CLIPNB_CACHE). Dropout draws other numbers than in one process; all
+else is the same but for rounding. With shards each process reads shards of its own, so the batches
+and what augmentation draws differ, too."""
 
 if TYPE_CHECKING:
     from torch import Tensor

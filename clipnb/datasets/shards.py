@@ -44,12 +44,13 @@ class ShardFolder:
     out others.
 
     rank, world_size: which process this is, and of how many. By default torch.distributed says it.
-    workers: how many processes of its own this one starts to read ahead; 0: it reads by itself.
+    workers: how many processes of its own this one starts to read ahead; 0: it reads by itself, as
+    it always does under `clipnb train`. Only Python sets it: `train(train_set=ShardFolder(...))`.
 
     Opening compares every shard with its SHA-256. One that was cut short is read as far as it goes,
-    and a warning says its name and how many pairs are skipped. Raises FileNotFoundError if the
-    folder holds no shards or one is missing, ValueError if one has changed since it was written or
-    if there are fewer shards than processes and workers.
+    and a warning of the first process says its name and how many pairs are skipped. Raises
+    FileNotFoundError if the folder holds no shards or one is missing, ValueError if one has changed
+    since it was written or if there are fewer shards than processes and workers.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class ShardFolder:
         self.counts = {
             each["name"]: check_shard(self.folder, self.index, each) for each in self.shards
         }
+        if self.rank == 0:
+            self._warn_of_lost_pairs()
         n_parts = self.world_size * max(1, workers)
         if len(self.counts) < n_parts:
             smaller = self.index | {"pairs_per_shard": max(1, len(self) // (4 * n_parts))}
@@ -114,6 +117,17 @@ class ShardFolder:
         """A digest of what an epoch reads: the shards, and how many pairs of each."""
         content = json.dumps([[each["sha256"] for each in self.shards], self.counts])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def _warn_of_lost_pairs(self) -> None:
+        """Warn of each shard that was cut short."""
+        for each in self.shards:
+            lost = each["pairs"] - self.counts[each["name"]]
+            if lost:
+                warnings.warn(
+                    f"{each['name']} in {self.folder} was cut short: {lost} of its "
+                    f"{each['pairs']} pairs are skipped.",
+                    stacklevel=3,
+                )
 
     def count_steps(self, batch_size: int) -> int:
         """Count the batches of an epoch. batch_size: of all processes together.
@@ -269,7 +283,7 @@ def find_place(rank: int | None, world_size: int | None) -> tuple[int, int]:
 def check_shard(folder: Path, index: dict, entry: dict) -> int:
     """Compare a shard with its entry in the index. Returns how many of its pairs can be read.
 
-    A warning names a shard that was cut short. Raises ValueError for one that has changed.
+    One that was cut short lacks pairs. Raises ValueError for one that has changed.
     """
     path = folder / entry["name"]
     if path.stat().st_size >= entry["bytes"]:
@@ -279,12 +293,4 @@ def check_shard(folder: Path, index: dict, entry: dict) -> int:
             f"{path} has changed since it was written; put the former file back, or "
             f"{advise_to_write(folder, index)}, which writes it anew."
         )
-    found = count_pairs(path)
-    lost = entry["pairs"] - found
-    if lost:
-        warnings.warn(
-            f"{path.name} in {folder} was cut short: {lost} of its {entry['pairs']} pairs are "
-            "skipped.",
-            stacklevel=2,
-        )
-    return found
+    return count_pairs(path)
