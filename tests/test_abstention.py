@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipnb import RECIPES, create_model, train_tokenizer
+from clipnb import RECIPES, CaptionDataset, create_model, train_tokenizer
 from clipnb.experiments.abstention import (
     area_under_curve,
     compare_collections,
@@ -54,12 +54,10 @@ def test_questions_about_scenes_are_true(small):
 
 
 def test_questions_about_photos_leave_out_other_words_for_the_subject(small):
-    dataset = dataclasses.replace(
-        small("train"),
-        captions=[["A black dog runs"], ["two dogs, black"], ["a puppy"]] + [["a cat"]] * 60,
-        image_ids=[str(i) for i in range(63)],
-        labels=None,
-    )
+    captions = [["A black dog runs"], ["two dogs, black"], ["a puppy"]] + [["a cat"]] * 60
+    images = np.zeros((63, 3, 8, 8), np.uint8)
+    names = [str(i) for i in range(63)]
+    dataset = CaptionDataset("photos", "train", images, captions, names)
     questions = {question.text: question for question in ask_about_photos(dataset)}
     dog = questions["a dog"]
     assert dog.right.nonzero().flatten().tolist() == [0, 1]

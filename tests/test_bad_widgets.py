@@ -156,7 +156,7 @@ BAD = {
     "a game with an image without captions": (
         lambda index: MatchingGame(change_index(index, captions=[[], *index.captions[1:]])),
         ValueError,
-        "the game needs a caption for each image",
+        "the captions of '0.png' are []",
     ),
     "a map without images": (
         lambda index: CollectionMap(drop_images(index)),

@@ -166,7 +166,8 @@ def test_the_help_of_the_command_line_loads_not_even_torch():
 def test_importing_retrieval_loads_no_dataset_and_no_training():
     ours = {name for name in loaded_after("import clipnb.retrieval") if name.startswith("clipnb.")}
     names = ["retrieval", "features", "preprocess", "runtime", "disk", "places"]
-    names += ["search", "search.nearest", "search.query", "search.query_images"]
+    names += [f"search.{own}" for own in ("index_parts", "nearest", "query", "query_images")]
+    names.append("search")
     assert ours == {f"clipnb.{name}" for name in names}
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from clipnb.preprocess import find_preprocess
 from clipnb.pretrained.settings import (
     Settings,
-    flatten,
+    flatten_names,
     get_part,
     get_triple,
     read_dict,
@@ -99,7 +99,7 @@ def list_sizes(model: Mapping, towers: dict[str, dict], file: str) -> dict[str, 
     Raises ValueError for a field of a tower that asks for something that our modules do not do.
     """
     sizes = {name: value for name, value in model.items() if name == "embed_dim"}
-    for name, value in (HEADS | flatten(towers)).items():
+    for name, value in (HEADS | flatten_names(towers)).items():
         tower, _, field = name.partition(".")
         if field in SIZES[tower]:
             sizes[name] = value

@@ -67,7 +67,9 @@ def check_sizes(settings: Settings, architecture: Architecture) -> None:
     """
     if not settings.sizes:
         return
-    expected = flatten(json.loads(json.dumps(settings.describe(architecture))))  # tuples as lists
+    expected = flatten_names(
+        json.loads(json.dumps(settings.describe(architecture)))
+    )  # tuples as lists
     for name, value in settings.sizes.items():
         if value not in (None, expected.get(name)):
             raise ValueError(
@@ -79,7 +81,7 @@ def check_sizes(settings: Settings, architecture: Architecture) -> None:
 # ---- what a configuration says -----------------------------------------------------------------
 
 
-def flatten(stored: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten a dictionary with dictionaries in it: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat = {}
     for name, value in stored.items():
