@@ -156,7 +156,7 @@ def check_images(images: Tensor | np.ndarray) -> None:
 
 def check_pixels(images: Tensor | np.ndarray, preprocess: Preprocess) -> None:
     """Raise ValueError, in words, for pixels that are neither uint8 nor normalised floats."""
-    kind = str(images.dtype).removeprefix("torch.")
+    kind = str(getattr(images, "dtype", "uint8")).removeprefix("torch.")  # rows of uint8 tell none
     if kind == "uint8":
         return
     told = ""
