@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 
 import pytest
 import torch
@@ -90,6 +91,14 @@ def tiny_recipe(tiny_root, tmp_path, monkeypatch):
         epochs=1,
         batch_size=16,
     )
+
+
+def write_recipe(folder, stored):
+    """Write another `recipe.json` into a finished run, as an older version did: unchecked."""
+    (folder / "recipe.json").write_text(json.dumps(stored))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["recipe_checksum"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
 def flatten_weights(run):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from run_parts import write_recipe
 
 from clipnb import run_folders
 
@@ -26,7 +27,7 @@ def more_runs(trained_root, tmp_path, monkeypatch):
         shutil.copytree(folder, cache / name)
     start = json.loads((folder / "recipe.json").read_text())
     trial = {**start, "recipe": {**start["recipe"], "name": "trial"}}
-    (cache / "small-trial-0" / "recipe.json").write_text(json.dumps(trial))
+    write_recipe(cache / "small-trial-0", trial)
     os.utime(cache / "small-trial-0" / "metrics.json", (4e9, 4e9))
     (cache / "small-tiny-1" / "metrics.json").unlink()
     (cache / "old" / "recipe.json").write_text('{"seed": 0, "recipe": {"name": "old", "nope": 1}}')

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from run_parts import flatten_weights
+from run_parts import flatten_weights, write_recipe
 
 from clipnb import create_model, load_run, run_folder, run_folders, train
 
@@ -52,7 +52,7 @@ def test_the_path_of_a_start_is_not_compared(train_small, recipe, short_run, tmp
     )
     stored = json.loads((run.folder / "recipe.json").read_text())
     assert stored["init"].pop("path") == str(short_run.folder)
-    (run.folder / "recipe.json").write_text(json.dumps(stored))  # as an older version wrote it
+    write_recipe(run.folder, stored)
     assert load_run(run.folder, run.recipe, 0, short_run.folder).init == stored["init"]
     assert run_folders.find_init(run.folder) == "short"
 
