@@ -88,15 +88,14 @@ class CaptionDataset:
 
 def check_parts(dataset: CaptionDataset) -> None:
     """Raise ValueError, in words, if the parts of a dataset are not what `CaptionDataset` says."""
-    images, captions = dataset.images, dataset.captions
-    shape = tuple(getattr(images, "shape", ()))
-    dtype = str(getattr(images, "dtype", "uint8"))  # those on a card are torch.uint8
-    if len(shape) != 4 or shape[1] != 3 or dtype.removeprefix("torch.") != "uint8":
+    captions = dataset.captions
+    if not may_be_images(dataset.images):
         raise ValueError(
-            f"images are {describe_array(images)}; give a NumPy array of uint8 (N, 3, S, S), with "
-            "pixels from 0 to 255."
+            f"images are {describe_array(dataset.images)}; give a NumPy array of uint8 (N, 3, S, "
+            "S), with pixels from 0 to 255."
         )
-    counts = {"images": len(images), "captions": len(captions), "image_ids": len(dataset.image_ids)}
+    counts = {"images": len(dataset.images)} if hasattr(dataset.images, "__len__") else {}
+    counts |= {"captions": len(captions), "image_ids": len(dataset.image_ids)}
     counts |= {"labels": len(dataset.labels)} if dataset.labels else {}
     counts |= {"paths": len(dataset.paths)} if dataset.paths else {}
     if len(set(counts.values())) > 1:
@@ -112,6 +111,18 @@ def check_parts(dataset: CaptionDataset) -> None:
                 f"the captions of {display_value(image_id)} are {display_value(own)}; give a list "
                 "of strings for each image, as many as for every other one."
             )
+
+
+def may_be_images(images: object) -> bool:
+    """Tell whether these may be images: an array of uint8 (N, 3, S, S), or what is read like one.
+
+    An object of a reader's own may have no shape and no type.
+    """
+    if images is None or isinstance(images, Sequence):  # a list, a tuple, a text
+        return False
+    shape = tuple(getattr(images, "shape", (0, 3, 0, 0)))
+    dtype = str(getattr(images, "dtype", "uint8"))  # those on a card are torch.uint8
+    return len(shape) == 4 and shape[1] == 3 and dtype.removeprefix("torch.") == "uint8"
 
 
 def describe_array(images: object) -> str:
