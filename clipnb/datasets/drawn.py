@@ -30,6 +30,8 @@ def draw_once(folder: Path) -> None:
 
         with contextlib.suppress(FileExistsError):  # another process has drawn them meanwhile
             write_scenes(folder)
+    if not os.path.lexists(folder / CHECKSUMS):  # an earlier version, or a kill, left none
+        with contextlib.suppress(OSError):  # a cache that may only be read has no need of them
             write_file(folder / CHECKSUMS, json.dumps(compute_checksums(folder)))
 
 
@@ -44,7 +46,7 @@ def remove(path: Path) -> None:
 def holds_scenes(folder: Path) -> bool:
     """Tell whether a folder has all lists of the scenes, every image in them, and all unchanged.
 
-    What has changed is looked for once in a process. Folders of earlier versions have no checksums.
+    What has changed is looked for once in a process. A folder without checksums is not compared.
     """
     try:
         names = json.loads((folder / "labels.json").read_text(encoding="utf-8")).keys()
