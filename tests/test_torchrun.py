@@ -252,6 +252,14 @@ main()
 """
 
 
+def check_refused(launcher, line):
+    """Check that all processes end, and that one of them says why in one line."""
+    printed, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    assert not printed
+    assert [each for each in said.splitlines() if each.startswith("clipnb:")] == [line]
+
+
 def test_processes_that_see_different_shards_are_refused(sharded, tmp_path):
     others = tmp_path / "others"
     write_shards(load_dataset("small", "train", 32), others, pairs_per_shard=10)
@@ -260,25 +268,19 @@ def test_processes_that_see_different_shards_are_refused(sharded, tmp_path):
     launcher = start_torchrun(
         tmp_path / "cache", dataset=sharded, program=[str(program)], **DRAWING
     )
-    printed, said = launcher.communicate(timeout=120)
-    assert launcher.returncode != 0
-    assert not printed
-    lines = [line for line in said.splitlines() if line.startswith("clipnb:")]
-    assert lines == [
+    check_refused(
+        launcher,
         "clipnb: process 1 has read other shards than process 0; give every machine the same "
-        "dataset."
-    ]
+        "dataset.",
+    )
     assert find_folder(tmp_path / "cache") is None, "before anything is written"
 
 
 def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_path):
     launcher = start_torchrun(tmp_path, processes=2, batch_size=15)
-    printed, said = launcher.communicate(timeout=300)
-    assert launcher.returncode != 0
-    assert not printed
-    lines = [line for line in said.splitlines() if line.startswith("clipnb:")]
-    assert lines == [
+    check_refused(
+        launcher,
         "clipnb: batch_size 15 cannot be shared evenly by 2 processes; choose another "
-        "--nproc-per-node, or --set batch_size=14."
-    ]
+        "--nproc-per-node, or --set batch_size=14.",
+    )
     assert find_folder(tmp_path) is None, "before anything is written"
