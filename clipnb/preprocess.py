@@ -97,6 +97,24 @@ class Preprocess:
         return normalize_images(images, self.mean, self.std)
 
 
+def check_uint8_images(images: object, name: str = "images") -> None:
+    """Raise ValueError, in words, for what are no images uint8 (N, 3, S, S).
+
+    What a reader's own class of images leaves open, its type or its shape, is not checked. name:
+    what the message calls the images.
+    """
+    is_array = hasattr(images, "__getitem__") and not isinstance(images, Sequence)
+    dtype = str(getattr(images, "dtype", "uint8")).removeprefix("torch.")
+    shape = tuple(getattr(images, "shape", (0, 3, 1, 1)))
+    is_square_rgb = len(shape) == 4 and shape[1] == 3 and 0 not in shape[2:]
+    if is_array and dtype == "uint8" and is_square_rgb:
+        return
+    found = f"{dtype} {shape}" if is_array else display_value(images)
+    raise ValueError(
+        f"give {name} as an array of uint8 (N, 3, S, S), with pixels from 0 to 255, not {found}."
+    )
+
+
 def are_finite(statistics: Sequence[float]) -> bool:
     """Tell whether these are three numbers, one of each channel, and none is NaN or infinite."""
     values = np.asarray(statistics)

@@ -69,11 +69,15 @@ PARTS = {"images": IMAGES, "captions": [["a dog"], ["a cat"]], "image_ids": ["a.
 @pytest.mark.parametrize(
     ("part", "value", "told"),
     [
-        ("images", IMAGES / 255, "images are float64 (2, 3, 8, 8)"),
-        ("images", IMAGES[0], "images are uint8 (3, 8, 8)"),
-        ("images", IMAGES.transpose(0, 2, 3, 1), "images are uint8 (2, 8, 8, 3)"),
-        ("images", [1, 2], "images are a list"),
-        ("images", None, "images are a NoneType"),
+        (
+            "images",
+            IMAGES / 255,
+            "pixels from 0 to 255, not float64 (2, 3, 8, 8)",
+        ),
+        ("images", IMAGES[0], "not uint8 (3, 8, 8)"),
+        ("images", IMAGES.transpose(0, 2, 3, 1), "not uint8 (2, 8, 8, 3)"),
+        ("images", [1, 2], "not [1, 2]"),
+        ("images", None, "not None"),
         ("images", IMAGES[:1], "there are 1 images, 2 captions, 2 image_ids"),
         ("captions", [["a dog"]], "there are 2 images, 1 captions, 2 image_ids"),
         ("captions", ["a dog", "a cat"], "the captions of 'a.png' are 'a dog'"),

@@ -175,18 +175,18 @@ BAD = {
     ),
     "larger images of floats": (
         lambda index: RetrievalWidget(index, shown=np.zeros((8, 3, 8, 8))),
-        TypeError,
-        "shown is an array of float64; give uint8 from 0 to 255, (N, 3, S, S)",
+        ValueError,
+        "give shown as an array of uint8 (N, 3, S, S), with pixels from 0 to 255, not float64 (8",
     ),
     "larger images with channels last": (
         lambda index: MatchingGame(index, shown=np.zeros((8, 8, 8, 3), dtype=np.uint8)),
         ValueError,
-        "shown is an array (8, 8, 8, 3); give (N, 3, S, S), channels first",
+        "from 0 to 255, not uint8 (8, 8, 8, 3)",
     ),
     "a list of larger images": (
         lambda index: RetrievalWidget(index, shown=[1] * 8),
-        TypeError,
-        "shown is an array uint8 (N, 3, S, S), not [1, 1",
+        ValueError,
+        "give shown as an array of uint8 (N, 3, S, S), with pixels from 0 to 255, not [1, 1",
     ),
     "a list of indexes": (
         lambda index: RetrievalWidget(index, others=[index]),
@@ -230,8 +230,18 @@ BAD = {
     ),
     "a lab without images": (
         lambda index: make_lab(index, TRUTH, ["dog"], images=None),
+        ValueError,
+        "give images as an array of uint8 (N, 3, S, S), with pixels from 0 to 255, not None",
+    ),
+    "a lab without a model": (
+        lambda index: PromptLab(None, index.tokenizer, index.images, TRUTH, ["dog"]),
         TypeError,
-        "images is an array uint8 (N, 3, S, S), not None",
+        "a model is a CLIP, such as run.model, not None",
+    ),
+    "a lens without a model": (
+        lambda index: SentenceLens(None, index.tokenizer, index.images, NAMES),
+        TypeError,
+        "a model is a CLIP, such as run.model, not None",
     ),
     "a lens without a sentence": (
         lambda index: make_lens(index, sentence=None),

@@ -17,6 +17,7 @@ from clipnb.datasets.drawn import draw_once
 from clipnb.datasets.pixels import convert_to_rgb
 from clipnb.datasets.shard_files import INDEX, holds_shards, read_index
 from clipnb.places import check_path, display_value, short_name
+from clipnb.preprocess import check_uint8_images
 from clipnb.runtime import cache_dir, data_dir
 
 if TYPE_CHECKING:
@@ -89,11 +90,7 @@ class CaptionDataset:
 def check_parts(dataset: CaptionDataset) -> None:
     """Raise ValueError, in words, if the parts of a dataset are not what `CaptionDataset` says."""
     captions = dataset.captions
-    if not may_be_images(dataset.images):
-        raise ValueError(
-            f"images are {describe_array(dataset.images)}; give a NumPy array of uint8 (N, 3, S, "
-            "S), with pixels from 0 to 255."
-        )
+    check_uint8_images(dataset.images)
     counts = {"images": len(dataset.images)} if hasattr(dataset.images, "__len__") else {}
     counts |= {"captions": len(captions), "image_ids": len(dataset.image_ids)}
     counts |= {"labels": len(dataset.labels)} if dataset.labels else {}
@@ -111,25 +108,6 @@ def check_parts(dataset: CaptionDataset) -> None:
                 f"the captions of {display_value(image_id)} are {display_value(own)}; give a list "
                 "of strings for each image, as many as for every other one."
             )
-
-
-def may_be_images(images: object) -> bool:
-    """Tell whether these may be images: an array of uint8 (N, 3, S, S), or what is read like one.
-
-    An object of a reader's own may have no shape and no type.
-    """
-    if images is None or isinstance(images, Sequence):  # a list, a tuple, a text
-        return False
-    shape = tuple(getattr(images, "shape", (0, 3, 0, 0)))
-    dtype = str(getattr(images, "dtype", "uint8"))  # those on a card are torch.uint8
-    return len(shape) == 4 and shape[1] == 3 and dtype.removeprefix("torch.") == "uint8"
-
-
-def describe_array(images: object) -> str:
-    """Return the type and the shape of an array in words, or the type of what is none."""
-    if not hasattr(images, "shape"):
-        return f"a {type(images).__name__}"
-    return f"{getattr(images, 'dtype', 'an array')} {tuple(images.shape)}"
 
 
 def versioned_name(name: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clipnb.places import display_value
+from clipnb.preprocess import check_uint8_images
 
 if TYPE_CHECKING:
     from clipnb.retrieval import ImageIndex
@@ -51,7 +52,7 @@ def check_parts(index: "ImageIndex") -> None:
         )
     check_width(index)
     if index.images is not None:
-        check_images(index.images)
+        check_uint8_images(index.images)
     if index.captions is not None:
         check_captions(index)
 
@@ -87,17 +88,6 @@ def check_width(index: "ImageIndex") -> None:
         raise ValueError(
             f"the numbers of dimensions differ: {listed}; encode images and captions with the "
             "model of the index."
-        )
-
-
-def check_images(images: Any) -> None:
-    """Raise ValueError if images are no array of uint8 (N, 3, S, S)."""
-    shape = tuple(getattr(images, "shape", ()))
-    dtype = str(getattr(images, "dtype", type(images).__name__)).removeprefix("torch.")
-    if len(shape) != 4 or shape[1] != 3 or dtype != "uint8":
-        raise ValueError(
-            f"images is {dtype} {shape}; give an array of uint8 (N, 3, S, S), with pixels from 0 "
-            "to 255."
         )
 
 

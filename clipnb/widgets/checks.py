@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clipnb.places import display_value
+from clipnb.preprocess import check_uint8_images
 from clipnb.retrieval import ImageIndex
 from clipnb.runs import Run
 from clipnb.search.nearest import check_features
@@ -48,21 +49,6 @@ def _show(value: Any) -> str:
 # ---- images and indexes --------------------------------------------------------------------------
 
 
-def check_images(name: str, images: Any) -> None:
-    """Raise an error in a sentence for what are no images uint8 (N, 3, S, S).
-
-    TypeError for what is no array of uint8, ValueError for another shape.
-    """
-    if not isinstance(images, np.ndarray):
-        raise TypeError(f"{name} is an array uint8 (N, 3, S, S), not {_show(images)}.")
-    if images.dtype != np.uint8:
-        raise TypeError(
-            f"{name} is an array of {images.dtype}; give uint8 from 0 to 255, (N, 3, S, S)."
-        )
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
-        raise ValueError(f"{name} is an array {images.shape}; give (N, 3, S, S), channels first.")
-
-
 def check_index(index: Any, name: str = "index") -> None:
     """Raise TypeError for what is no index, ValueError for features that are not finite."""
     if not isinstance(index, ImageIndex):
@@ -82,7 +68,7 @@ def check_shown(index: ImageIndex, shown: np.ndarray | None) -> None:
                 "images as shown, uint8 (N, 3, S, S), in the order of the index."
             )
         return
-    check_images("shown", shown)
+    check_uint8_images(shown, "shown")
     if len(shown) != len(index):
         raise ValueError(
             f"shown holds {len(shown)} images, and the index {len(index)}; give one for each, in "

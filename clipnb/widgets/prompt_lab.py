@@ -11,12 +11,13 @@ import ipywidgets
 import numpy as np
 from torch import Tensor
 
-from clipnb.features import encode_images
+from clipnb.features import check_is_model, encode_images
 from clipnb.model import CLIP
+from clipnb.preprocess import check_uint8_images
 from clipnb.search.words import is_clip_vocabulary
 from clipnb.tokenizer import Tokenizer
 from clipnb.widgets.accessible import LIVE, make_helper
-from clipnb.widgets.checks import check_classes, check_images, check_list
+from clipnb.widgets.checks import check_classes, check_list
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.exam import Exam, fold, join, read_exam
 from clipnb.widgets.images import format_image
@@ -64,7 +65,8 @@ class PromptLab(WholeWidget):
         templates: Sequence[str] = ("a {}",),
     ):
         super().__init__()
-        check_images("images", images)
+        check_is_model(model)
+        check_uint8_images(images)
         truth = check_list("truth", truth, "a class name")
         classes = check_list("classes", classes, "a class name")
         templates = check_list("templates", templates, "a template")

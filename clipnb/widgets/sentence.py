@@ -11,12 +11,13 @@ import ipywidgets
 import numpy as np
 from torch import Tensor
 
-from clipnb.features import encode_images, evaluation_mode
+from clipnb.features import check_is_model, encode_images, evaluation_mode
 from clipnb.model import CLIP
+from clipnb.preprocess import check_uint8_images
 from clipnb.search.explain import divide_cosine, leave_one_out, reads_end
 from clipnb.tokenizer import Tokenizer, check_text
 from clipnb.widgets.accessible import LIVE, make_helper
-from clipnb.widgets.checks import check_images, check_list
+from clipnb.widgets.checks import check_list
 from clipnb.widgets.closing import WholeWidget
 from clipnb.widgets.images import format_image
 from clipnb.widgets.token_weights import attention_of_layers
@@ -64,7 +65,8 @@ class SentenceLens(WholeWidget):
         sentence: str = "",
     ):
         super().__init__()
-        check_images("images", images)
+        check_is_model(model)
+        check_uint8_images(images)
         captions = check_list("captions", captions, "a caption")
         sentence = check_text(sentence, "the sentence")
         if len(captions) != len(images):
