@@ -114,12 +114,13 @@ def test_malformed_settings_of_open_clip(tmp_path):
         ({"do_normalize": False}, "says do_normalize=False: "),
         ({"rescale_factor": 1.0}, "says rescale_factor=1.0: "),
         ({"size": {"shortest_edge": 256}, "crop_size": 224}, "size=.*, crop_size=224: "),
+        ({"size": {"shortest_edge": 256}, "crop_size": 256}, "crop_size=256: "),
         ({"size": 224, "crop_size": {"height": 224, "width": 224}}, None),
         ({"size": {"height": 224, "width": 224}, "do_center_crop": False}, None),
     ],
 )
 def test_images_that_clipnb_cannot_make_are_refused(tmp_path, making, reason):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"vision_config": {"image_size": 224}}')
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(making))
     if reason is None:
         read_hugging_face(tmp_path)
@@ -218,6 +219,7 @@ def test_the_sizes_of_published_architectures_fit_their_own_files():
         ("vision_config", "image_size", "32", "and Tiny-16-quickgelu has 32. "),
         ("text_config", "vocab_size", 3, "and Tiny-16-quickgelu has 49408. "),
         ("text_config", "layer_norm_eps", 0.5, "which the modules of clipnb do not follow. "),
+        ("text_config", "eos_token_id", 320, "and Tiny-16-quickgelu has 49407. "),
     ],
 )
 def test_a_hugging_face_folder_of_another_model(

@@ -28,10 +28,11 @@ HIDDEN_ACT = {"quick_gelu": True, "gelu": False}
 SHARED_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 SIZES = {
     "vision_config": (*SHARED_SIZES, "image_size", "patch_size"),
-    "text_config": (*SHARED_SIZES, "vocab_size", "max_position_embeddings"),
+    "text_config": (*SHARED_SIZES, "vocab_size", "max_position_embeddings", "eos_token_id"),
 }
 HEADS = {"vision_config": 12, "text_config": 8}
 EPS = 1e-5  # of all layer norms
+OLD_EOS = 2  # in older files; transformers then reads a text at its highest id, as CLIP does
 
 
 # ---- reading ---------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def read_hugging_face(folder: Path) -> Settings:
     except ValueError as error:
         message = f"{display_path(folder)} holds no configuration of Hugging Face's: {error}."
         raise ValueError(message) from error
-    if others := list_other_steps(making):
+    if others := list_other_steps(making, image.get("image_size")):
         raise ValueError(
             f"{display_path(folder)} says {', '.join(others)}: these weights need images that are "
             "made in another way than clipnb can. Nothing was loaded."
@@ -103,23 +104,31 @@ def list_sizes(stored: dict, towers: dict[str, dict]) -> dict[str, Any]:
     sizes = {name: value for name, value in stored.items() if name == "projection_dim"}
     for part, tower in towers.items():
         said = {"num_attention_heads": HEADS[part]} | tower
+        if said.get("eos_token_id") == OLD_EOS:
+            del said["eos_token_id"]
         sizes |= {f"{part}.{name}": said[name] for name in SIZES[part] if name in said}
     return sizes
 
 
-def list_other_steps(making: dict) -> list[str]:
+def list_other_steps(making: dict, image_size: int | None) -> list[str]:
     """List what an image processor does otherwise than `Preprocess`, as in "do_normalize=False".
 
-    That one always scales the shorter side to the size that it then crops to.
+    That one always scales the shorter side to the size that it then crops to. image_size: pixels a
+    side that the model takes, or None where its file does not say it.
     """
     usual = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
     others = [name for name, value in usual.items() if making.get(name, value) != value]
-    size, crop = making.get("size"), making.get("crop_size")
-    size = size.get("shortest_edge") if isinstance(size, dict) else size
-    crop = crop.get("height") if isinstance(crop, dict) else crop
-    if making.get("do_center_crop", True) and size and crop and size != crop:
-        others += ["size", "crop_size"]
+    steps = ("size", "crop_size") if making.get("do_center_crop", True) else ("size",)
+    said = {name: list_sides(making[name]) for name in steps if making.get(name) is not None}
+    sides = {image_size} if image_size else set()
+    if len(sides.union(*said.values())) > 1:
+        others += said
     return [f"{name}={making[name]!r}" for name in others]
+
+
+def list_sides(size: Any) -> list:
+    """List the pixels in 224, in {"shortest_edge": 224} or in {"height": 224, "width": 224}."""
+    return list(size.values()) if isinstance(size, dict) else [size]
 
 
 # ---- writing ---------------------------------------------------------------------------------
