@@ -36,19 +36,25 @@ CLAIMS = {
     "C15": ("People learn from one example, CLIP does not", "Table 2"),
     "C16a": ("It struggles to count", "§6"),
     "C16b": ("It struggles to tell which word belongs to what", "§6; Yuksekgonul et al. 2023"),
-    "C17a": ("The longer the training, the less large batches lose", "§2.5, Table 18"),
+    "C17a": (
+        "The longer the training, the less the largest batches lose",
+        "our question, after §2.5",
+    ),
     "C17b": ("A learned temperature does as well as the best fixed one", "§2.5"),
     "C17c": ("The clamp on the temperature is necessary", "§2.5"),
-    # Claims that came after the paper.
+    # L1 is one more of the paper. The others came after it.
     "L1": (
         "It transfers to pictures of another kind than it has seen",
         "Radford et al. 2021, §3.3",
     ),
-    "L2": ("Closing the gap between images and texts helps retrieval", "Liang et al. 2022"),
+    "L2": ("Closing the gap between images and texts helps retrieval", "after Liang et al. 2022"),
     "L3": ("It reads a caption as a bag of words", "Yuksekgonul et al. 2023"),
     "L4": ("A sigmoid loss is better than the softmax in small batches", "Zhai et al. 2023"),
     "L5": ("A locked image tower learns faster from captions", "Zhai et al. 2022"),
-    "L6": ("Robustness comes from diverse data, not from language", "Fang et al. 2022"),
+    "L6": (
+        "Styles that were shown bring robustness to them, language does not",
+        "Fang et al. 2022",
+    ),
     "L7": ("A small run predicts the error of a larger one", "Cherti et al. 2023"),
 }
 MODULES = (  # one for each family of claims, in a folder for each notebook from 06 to 10
