@@ -10,7 +10,10 @@ import sys
 
 import pytest
 
-from clipnb import RECIPES, __version__, cli, recipes, runtime
+from clipnb import RECIPES, __version__, cli, create_model, recipes, runtime
+from clipnb.commands.options import read_recipe_options
+from clipnb.commands.training import EXAMPLES
+from clipnb.objective import check_chunks
 
 FOUND_OR_NOT = (0, 1)  # the exit status of a search, in which so small a model may find nothing
 
@@ -246,3 +249,10 @@ def test_help_from_a_shell(command):
 
 def test_version_from_a_shell():
     assert run_python("-m", "clipnb", "--version").strip() == f"clipnb {__version__}"
+
+
+def test_the_help_tells_how_to_train_a_batch_larger_than_the_memory():
+    line = next(line for line in EXAMPLES.splitlines() if "cache_gradients" in line)
+    recipe = read_recipe_options(cli.build_parser().parse_args(shlex.split(line)[1:]))
+    assert recipe.cache_gradients and 0 < recipe.chunk_size < recipe.batch_size
+    check_chunks(create_model(recipe), recipe)  # its encoders can be chunked

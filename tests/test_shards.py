@@ -208,7 +208,7 @@ def test_a_shard_cut_short_is_named_and_the_epoch_goes_on(shards, numbered):
     # Of 50 pairs the blocks have 16, 16, 16 and 2.
     for share in (0.6, 0.3, 0):
         path.write_bytes(whole[: int(len(whole) * share)])
-        kept = shard_files.count_pairs(path)
+        kept = shard_files.count_pairs(path, first_block=100)
         message = f"^shard-000002.tar in .* was cut short: {50 - kept} of its 50 pairs are skipped"
         with pytest.warns(UserWarning, match=message):
             seen = flatten(list_epoch(shards, batch_size=1))
@@ -247,6 +247,13 @@ def test_a_missing_a_changed_and_no_shard_are_told_in_one_line(shards, tmp_path)
         ShardFolder(tmp_path / "empty")
     (shards / "shards.json").write_text("{")
     with pytest.raises(ValueError, match="shards.json is damaged"):
+        ShardFolder(shards)
+
+
+def test_another_shard_that_is_shorter_is_not_taken_for_one_cut_short(shards):
+    other = (shards / "shard-000002.tar").read_bytes()
+    (shards / "shard-000001.tar").write_bytes(other[:-1])
+    with pytest.raises(ValueError, match=r"shard-000001.tar has changed since it was written"):
         ShardFolder(shards)
 
 

@@ -26,6 +26,9 @@ EXAMPLES = """examples:
   clipnb train --init ViT-B-32/open_clip_pytorch_model.bin --freeze image --dataset flickr8k
   clipnb train --init torchvision/resnet18 --freeze image
 
+a batch that is larger than the memory, encoded in chunks of 32 pairs, each of them twice:
+  clipnb train --recipe baseline --set chunk_size=32 --set cache_gradients=true
+
 several processes, each with a share of every batch, on the cores or the cards of one machine:
   torchrun --nproc-per-node 2 -m clipnb train --recipe baseline
   torchrun --nproc-per-node 8 --max-restarts 3 -m clipnb train --recipe improved

@@ -282,7 +282,7 @@ def write_shard(dataset: "CaptionDataset", rows: list[int], path: Path, first_bl
             }
             writer.write(
                 {
-                    "__key__": f"{first_block + start:09d}",
+                    "__key__": format_block(first_block + start),
                     "npy": array.getvalue(),
                     # Names that are no Unicode hold halves of characters.
                     "json": json.dumps(about, ensure_ascii=False).encode(errors="surrogatepass"),
@@ -297,8 +297,8 @@ def write_shard(dataset: "CaptionDataset", rows: list[int], path: Path, first_bl
 def read_blocks(path: Path, with_images: bool = True) -> Iterator[tuple[np.ndarray | None, dict]]:
     """Read the blocks of a shard: images uint8 (n, 3, S, S), and what `write_shard` said of them.
 
-    A shard that was cut short, or whose tar headers are damaged, ends after its last whole block.
-    with_images=False: None stands for the images.
+    `block` is the name of a block in the file. A shard that was cut short, or whose tar headers are
+    damaged, ends after its last whole block. with_images=False: None stands for the images.
     """
     try:
         from webdataset.tariterators import group_by_keys, tar_file_expander
@@ -315,9 +315,21 @@ def read_blocks(path: Path, with_images: bool = True) -> Iterator[tuple[np.ndarr
             if "json" not in sample or (with_images and "npy" not in sample):
                 continue  # the file ends between the two
             images = np.load(io.BytesIO(sample["npy"])) if with_images else None
-            yield images, parse_json(sample["json"])
+            yield images, parse_json(sample["json"]) | {"block": sample["__key__"]}
 
 
-def count_pairs(path: Path) -> int:
-    """Count the pairs of a shard that can be read."""
-    return sum(len(images) for images, _ in read_blocks(path))
+def count_pairs(path: Path, first_block: int) -> int | None:
+    """Count the pairs of a shard that can be read.
+
+    first_block: the number at which its blocks begin (see `write_shard`). Returns None if they
+    begin at another one: it is another shard.
+    """
+    blocks = [(about["block"], len(images)) for images, about in read_blocks(path)]
+    if blocks and blocks[0][0] != format_block(first_block):
+        return None
+    return sum(n for _, n in blocks)
+
+
+def format_block(number: int) -> str:
+    """Format the number of a block as its name in a tar file."""
+    return f"{number:09d}"

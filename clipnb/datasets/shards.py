@@ -6,7 +6,7 @@ import json
 import random
 import warnings
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +67,10 @@ class ShardFolder:
         self.crop: bool = self.index["crop"]
         self.rank, self.world_size = find_place(rank, world_size)
         self.workers = workers
+        first_blocks = accumulate((each["pairs"] for each in self.shards), initial=0)
         self.counts = {
-            each["name"]: check_shard(self.folder, self.index, each) for each in self.shards
+            each["name"]: check_shard(self.folder, self.index, each, first_block)
+            for each, first_block in zip(self.shards, first_blocks, strict=False)
         }
         if self.rank == 0:
             self._warn_of_lost_pairs()
@@ -280,17 +282,20 @@ def find_place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     return 0, 1
 
 
-def check_shard(folder: Path, index: dict, entry: dict) -> int:
+def check_shard(folder: Path, index: dict, entry: dict, first_block: int) -> int:
     """Compare a shard with its entry in the index. Returns how many of its pairs can be read.
 
-    One that was cut short lacks pairs. Raises ValueError for one that has changed.
+    first_block: the number at which its blocks begin. One that was cut short lacks pairs. Raises
+    ValueError for one that has changed, or that is another shard, cut short or not.
     """
     path = folder / entry["name"]
-    if path.stat().st_size >= entry["bytes"]:
-        if compute_digest(path) == entry["sha256"]:
-            return entry["pairs"]
-        raise ValueError(
-            f"{path} has changed since it was written; put the former file back, or "
-            f"{advise_to_write(folder, index)}, which writes it anew."
-        )
-    return count_pairs(path)
+    if path.stat().st_size < entry["bytes"]:
+        n_pairs = count_pairs(path, first_block)
+        if n_pairs is not None:
+            return n_pairs
+    elif compute_digest(path) == entry["sha256"]:
+        return entry["pairs"]
+    raise ValueError(
+        f"{path} has changed since it was written; put the former file back, or "
+        f"{advise_to_write(folder, index)}, which writes it anew."
+    )
