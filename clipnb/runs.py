@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 import json
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from clipnb.run_checks import (
     check_zip,
 )
 from clipnb.run_folders import (
+    NEXT,
     check_same_run,
     find_init,
     install_next,
@@ -53,6 +55,8 @@ from clipnb.tuning import merge_lora
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
+TRIES = 20  # to read a run whose files another process is replacing
+PAUSE = 0.05  # seconds between two tries
 ANEW_ADVICE = "Train the run again, without resume (--resume)."
 
 
@@ -319,7 +323,30 @@ def load_run(
     version of clipnb wrote it.
     """
     folder = check_path(folder)
-    install_next(folder)
+    for _ in range(TRIES - 1):
+        install_next(folder)
+        metrics = read_bytes(folder / "metrics.json")
+        try:
+            return read_run(folder, recipe, seed, init)
+        except (ValueError, FileNotFoundError):
+            # Another process may have put the run's successor into its place meanwhile.
+            is_moving = (folder / NEXT / "metrics.json").exists()
+            if not is_moving and read_bytes(folder / "metrics.json") == metrics:
+                raise
+        time.sleep(PAUSE)
+    return read_run(folder, recipe, seed, init)
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Return the bytes of a file, or None if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def read_run(folder: Path, recipe: Recipe | None, seed: int, init: str | Path | None) -> Run:
+    """Read a finished run as its files are at this moment. See `load_run`."""
     found, found_seed = read_recipe(folder)
     if recipe:
         check_same_run(folder, recipe, seed, init)
