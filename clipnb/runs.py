@@ -139,7 +139,7 @@ def warn_of_other_data(
     except (OSError, ValueError, KeyError):
         return
     if differences:
-        command = format_command(run.folder, run.recipe, run.seed)
+        command = format_command(run.folder, run.recipe, run.seed, root=root)
         advice = f"`{command}`" if train_set is None else "train again under another name"
         warnings.warn(
             f"{run} was trained on other data: {differences}. To train on that of now: {advice}.",
@@ -380,15 +380,23 @@ def advise_training(folder: Path, recipe: Recipe, seed: int) -> str:
     return f"Train it again: `{format_command(folder, recipe, seed)}`."
 
 
-def format_command(folder: Path, recipe: Recipe, seed: int, resume: bool = False) -> str:
+def format_command(
+    folder: Path,
+    recipe: Recipe,
+    seed: int,
+    resume: bool = False,
+    root: str | Path | None = None,
+) -> str:
     """Return the command, or the Python call, that trains the run of a folder, or goes on with it.
 
-    It has every option that differs from the standard recipe. The recipe is in the folder.
+    It has every option that differs from the standard recipe. The recipe is in the folder. root:
+    that of `train`.
     """
     init = find_init(folder)
     start = read_start(folder).get("init")
     if folder.resolve() == name_folder(recipe, seed, start).resolve():
-        options = format_options(recipe, seed, init)
+        options = format_options(recipe, seed, init, root)
         return f"python -m clipnb train {options}{' --resume' if resume else ''}"
     place = f"folder={str(folder.resolve())!r}"
-    return f"clipnb.train(recipe, {seed}, {place}, resume={resume}, init={init!r})"
+    data = "" if root is None else f", root={str(root)!r}"
+    return f"clipnb.train(recipe, {seed}, {place}, resume={resume}, init={init!r}{data})"

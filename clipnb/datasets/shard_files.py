@@ -31,7 +31,7 @@ from clipnb.disk import (
     replace_when_done,
     write_file,
 )
-from clipnb.places import check_path, display_value
+from clipnb.places import check_path, display_value, options_given
 from clipnb.runtime import progress
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def format_command(dataset: str, folder: str | Path, settings: dict) -> str:
     if settings.get("pairs_per_shard", PAIRS_PER_SHARD) != PAIRS_PER_SHARD:
         words += ["--pairs", str(settings["pairs_per_shard"])]
     words += ["--crop"] if settings.get("crop") else []
+    words += [word for option in options_given.items() for word in option]
     return shlex.join(words)
 
 
