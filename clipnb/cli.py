@@ -12,7 +12,7 @@ from argparse import ArgumentParser, HelpFormatter, Namespace, RawDescriptionHel
 from collections.abc import Callable
 
 from clipnb import __version__
-from clipnb.places import escape
+from clipnb.places import escape, options_given
 
 ALL_LIBRARIES = ". Try: pip install 'clipnb[experiments,widgets]'"
 FAILED = 2  # the exit status of an error. As with grep, 1 means that nothing was found.
@@ -36,6 +36,7 @@ def main() -> None:
             arguments = parse_arguments()
             if arguments.data_dir:
                 os.environ["CLIPNB_DATA"] = arguments.data_dir
+                options_given["--data-dir"] = arguments.data_dir
             status = arguments.run_command(arguments)
             print(end="", flush=True)  # now, where it may fail; there may be no stdout at all
     except KeyboardInterrupt:
@@ -51,6 +52,8 @@ def main() -> None:
         fail("there is too little memory; end other programs, or take fewer or smaller images.")
     except (OSError, ValueError, RuntimeError) as error:
         fail(describe_error(error))
+    finally:
+        options_given.clear()
     sys.exit(status or 0)
 
 

@@ -17,6 +17,9 @@ LONGEST_SHOWN = 120  # letters of a value in a message
 DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.I)
 FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')  # in a name on Windows; a colon hides a second file
 
+# What --data-dir says. A command that we tell a reader to give says it again.
+options_given: dict[str, str] = {}
+
 
 def data_dir() -> Path:
     """Return the folder that contains the dataset folders.

@@ -1,4 +1,4 @@
-"""One process at a time trains into a folder."""
+"""One process at a time trains into a folder, downloads a file, or adds to a record."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from clipnb.disk import explain_write_errors
-from clipnb.distributed import is_first, on_first
+from clipnb.distributed import on_first
 from clipnb.places import check_path
 from clipnb.runtime import display_path
 
@@ -21,31 +21,41 @@ FAR = 10**6  # Windows locks bytes: one behind the text, so that others can read
 def lock_folder(folder: str | Path, wait: bool = False) -> Iterator[None]:
     """Keep other processes from training into a folder, for the length of a block.
 
-    The system frees the lock when its owner ends, however it ends, so a file that a killed process
-    has left is no obstacle. Of several processes under torchrun the first one holds the lock. wait:
-    wait for the other process. Raises RuntimeError, naming the owner, if the folder is locked.
+    Of several processes under torchrun the first one holds the lock. See `lock_path`.
     """
-    path = check_path(folder).resolve()
-    path = check_path(path.with_name(f".{path.name}.lock"))
-    file = None
+    doing = f"training the run in {display_path(folder)}"
+    with contextlib.ExitStack() as stack:
+        on_first(lambda: stack.enter_context(lock_path(folder, doing, wait)))
+        yield
 
-    def take() -> None:
-        nonlocal file
-        with explain_write_errors(path):
-            file = take_lock(path, folder, wait)
 
-    on_first(take)
+@contextlib.contextmanager
+def lock_path(path: str | Path, doing: str, wait: bool = True) -> Iterator[None]:
+    """Keep other processes from a file or a folder, for the length of a block.
+
+    The system frees the lock when its owner ends, however it ends, so a file that a killed process
+    has left is no obstacle. doing: what the owner does, in words. wait: wait for the other process.
+    Raises RuntimeError, naming the owner, if the path is locked.
+    """
+    lock = find_lock(path)
+    with explain_write_errors(lock):
+        file = take_lock(lock, doing, wait)
     try:
         yield
     finally:
-        if is_first():
-            with contextlib.suppress(OSError):  # Windows deletes no open file
-                path.unlink()
-            file.close()
+        with contextlib.suppress(OSError):  # Windows deletes no open file
+            lock.unlink()
+        file.close()
 
 
-def take_lock(path: Path, folder: str | Path, wait: bool) -> IO:
-    """Lock a file, write our process into it, and return it. See `lock_folder`."""
+def find_lock(path: str | Path) -> Path:
+    """Return the file whose lock stands for a path. If nobody holds it, its owner was killed."""
+    path = check_path(path).resolve()
+    return check_path(path.with_name(f".{path.name}.lock"))
+
+
+def take_lock(path: Path, doing: str, wait: bool) -> IO:
+    """Lock a file, write our process into it, and return it. See `lock_path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     told = False
     while True:
@@ -57,7 +67,7 @@ def take_lock(path: Path, folder: str | Path, wait: bool) -> IO:
             continue
         owner = path.read_text(encoding="utf-8") if path.exists() else ""
         file.close()
-        message = f"{owner or 'another process'} is training the run in {display_path(folder)}"
+        message = f"{owner or 'another process'} is {doing}"
         if not wait:
             raise RuntimeError(f"{message}. Wait until it has finished, or end it first.")
         if not told:

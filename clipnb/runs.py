@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 import json
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from clipnb.run_checks import (
     check_zip,
 )
 from clipnb.run_folders import (
+    NEXT,
     check_same_run,
     find_init,
     install_next,
@@ -53,6 +55,8 @@ from clipnb.tuning import merge_lora
 # five points. Epochs differ by less than that, so with fewer images on dev the best epoch is the
 # luckiest one, which is often an early one of a bad model.
 FEW_DEV_IMAGES = 100
+TRIES = 20  # to read a run whose files another process is replacing
+PAUSE = 0.05  # seconds between two tries
 ANEW_ADVICE = "Train the run again, without resume (--resume)."
 
 
@@ -135,7 +139,7 @@ def warn_of_other_data(
     except (OSError, ValueError, KeyError):
         return
     if differences:
-        command = format_command(run.folder, run.recipe, run.seed)
+        command = format_command(run.folder, run.recipe, run.seed, root=root)
         advice = f"`{command}`" if train_set is None else "train again under another name"
         warnings.warn(
             f"{run} was trained on other data: {differences}. To train on that of now: {advice}.",
@@ -319,7 +323,30 @@ def load_run(
     version of clipnb wrote it.
     """
     folder = check_path(folder)
-    install_next(folder)
+    for _ in range(TRIES - 1):
+        install_next(folder)
+        metrics = read_bytes(folder / "metrics.json")
+        try:
+            return read_run(folder, recipe, seed, init)
+        except (ValueError, FileNotFoundError):
+            # Another process may have put the run's successor into its place meanwhile.
+            is_moving = (folder / NEXT / "metrics.json").exists()
+            if not is_moving and read_bytes(folder / "metrics.json") == metrics:
+                raise
+        time.sleep(PAUSE)
+    return read_run(folder, recipe, seed, init)
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Return the bytes of a file, or None if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def read_run(folder: Path, recipe: Recipe | None, seed: int, init: str | Path | None) -> Run:
+    """Read a finished run as its files are at this moment. See `load_run`."""
     found, found_seed = read_recipe(folder)
     if recipe:
         check_same_run(folder, recipe, seed, init)
@@ -353,15 +380,23 @@ def advise_training(folder: Path, recipe: Recipe, seed: int) -> str:
     return f"Train it again: `{format_command(folder, recipe, seed)}`."
 
 
-def format_command(folder: Path, recipe: Recipe, seed: int, resume: bool = False) -> str:
+def format_command(
+    folder: Path,
+    recipe: Recipe,
+    seed: int,
+    resume: bool = False,
+    root: str | Path | None = None,
+) -> str:
     """Return the command, or the Python call, that trains the run of a folder, or goes on with it.
 
-    It has every option that differs from the standard recipe. The recipe is in the folder.
+    It has every option that differs from the standard recipe. The recipe is in the folder. root:
+    that of `train`.
     """
     init = find_init(folder)
     start = read_start(folder).get("init")
     if folder.resolve() == name_folder(recipe, seed, start).resolve():
-        options = format_options(recipe, seed, init)
+        options = format_options(recipe, seed, init, root)
         return f"python -m clipnb train {options}{' --resume' if resume else ''}"
     place = f"folder={str(folder.resolve())!r}"
-    return f"clipnb.train(recipe, {seed}, {place}, resume={resume}, init={init!r})"
+    data = "" if root is None else f", root={str(root)!r}"
+    return f"clipnb.train(recipe, {seed}, {place}, resume={resume}, init={init!r}{data})"

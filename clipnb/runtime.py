@@ -5,11 +5,13 @@ Its folders are in places.py and the writing of files in disk.py; both can be im
 
 import contextlib
 import ctypes
+import multiprocessing
 import operator
 import os
 import platform
 import random
 import sys
+import threading
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -23,9 +25,9 @@ from clipnb.places import ROOT, cache_dir, data_dir, display_path, is_repository
 # fmt: off
 __all__ = [
     "NOTEBOOK_ENV", "ROOT", "autocast", "cache_dir", "cpu_name", "data_dir", "describe_machine",
-    "display_path", "get_device", "has_bf16", "is_repository", "keep_freed_memory",
-    "list_versions", "may_use_bf16", "memory_format", "progress", "replace_when_done",
-    "results_dir", "seed_everything", "write_file",
+    "display_path", "end_with_parent", "get_device", "has_bf16", "is_repository",
+    "keep_freed_memory", "list_versions", "may_use_bf16", "memory_format", "progress",
+    "replace_when_done", "results_dir", "seed_everything", "write_file",
 ]
 # fmt: on
 
@@ -118,6 +120,19 @@ def seed_everything(*seeds: int) -> None:
     seed = random.Random(str(seeds)).getrandbits(63)
     random.seed(seed)
     torch.manual_seed(seed)
+
+
+def end_with_parent() -> None:
+    """Let this worker end when the process that started it is gone, however that ended.
+
+    It waits for work in a pipe that it or other workers hold open too, so it would wait forever.
+    """
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def progress(iterable: Iterable | None = None, **options: Any) -> Any:

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from clipnb.places import display_value
+from clipnb.places import display_value, options_given
 from clipnb.recipes import KNOWN_DATASETS, RECIPES, Recipe
 from clipnb.towers import published
 from clipnb.towers.libraries import LIBRARIES, find_image_size
@@ -125,10 +125,13 @@ def choose_adaptation(recipe: Recipe, changes: dict) -> Recipe:
 # ---- options ---------------------------------------------------------------------------------
 
 
-def format_options(recipe: Recipe, seed: int, init: str | None = None) -> str:
+def format_options(
+    recipe: Recipe, seed: int, init: str | None = None, root: str | Path | None = None
+) -> str:
     """Return the options of the command line that select a recipe, a seed and a start.
 
-    init: what --init takes. No weights are read.
+    init: what --init takes. root: what --data-dir takes, by default what was given there. No
+    weights are read.
     """
     standard = RECIPES.get(recipe.name, RECIPES["quick"])
     plain = dataclasses.asdict(_make_plain_recipe(standard, recipe, init))
@@ -147,7 +150,9 @@ def format_options(recipe: Recipe, seed: int, init: str | None = None) -> str:
         elif name in changed:
             options.append(f"--set {shlex.quote(f'{name}={fields[name]}')}")
     start = [f"--init {shlex.quote(init)}"] if init else []
-    return " ".join([*options, f"--seed {seed}", *start])
+    given = options_given if root is None else {"--data-dir": str(root)}
+    place = [f"{name} {shlex.quote(value)}" for name, value in given.items()]
+    return " ".join([*options, f"--seed {seed}", *start, *place])
 
 
 def _make_plain_recipe(standard: Recipe, recipe: Recipe, init: str | None) -> Recipe:

@@ -201,7 +201,7 @@ def train_in_folder(
             print(
                 f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in "
                 f"{display_path(work)}; resume=True (--resume) goes on from there: "
-                f"{runs.format_command(folder, recipe, seed, resume=True)}"
+                f"{runs.format_command(folder, recipe, seed, resume=True, root=root)}"
             )
         raise
     distributed.on_first(finish)

@@ -89,6 +89,32 @@ def test_ctrl_c_then_resume(clipnb, monkeypatch, capsys):
     assert "This run is finished: leave --resume out" in capsys.readouterr().err
 
 
+def test_the_command_that_goes_on_repeats_the_data_folder(
+    clipnb, small_root, tmp_path, monkeypatch
+):
+    from clipnb import loop
+
+    shutil.copytree(small_root / "small", tmp_path / "else where" / "copy")
+    train_step, calls = loop.train_step, []
+
+    def stop_at_the_fifth(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    monkeypatch.setattr(loop, "train_step", stop_at_the_fifth)
+    options = f"--recipe tiny --dataset copy --data-dir '{tmp_path / 'else where'}'"
+    _, printed = clipnb(f"train {options}")
+    (told,) = (line for line in printed.splitlines() if "goes on from there" in line)
+    command = told.partition("python -m clipnb ")[2]
+    message, _ = clipnb(f"evaluate {options}")
+    assert message.endswith(f"Go on with it: clipnb {command}")
+    monkeypatch.setenv("CLIPNB_DATA", str(tmp_path / "none"))
+    assert clipnb(command)[0] == 0
+    assert len(calls) == 8, "an epoch has three steps: the second epoch again, not the first"
+
+
 def test_dataset_folder_and_record(clipnb, small_root, tmp_path, monkeypatch):
     shutil.copytree(small_root / "small", tmp_path / "elsewhere" / "copy")
     monkeypatch.delenv("CLIPNB_DATA")

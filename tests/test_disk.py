@@ -18,6 +18,7 @@ from clipnb.disk import (
     replace_when_done,
     write_file,
 )
+from clipnb.places import ROOT
 
 WRITE_AND_WAIT = """
 import sys, time
@@ -122,12 +123,21 @@ def test_a_flipped_byte_changes_the_checksum_of_a_small_and_of_a_cut_the_one_of_
     assert checksum_file(path) != sampled
 
 
-def test_workers_that_draw_end_with_the_process_that_started_them(tmp_path):
-    code = (
-        "import sys; from clipnb.scenes import write_scenes\n"
-        "if __name__ == '__main__': write_scenes(sys.argv[1], {'train': 5000}, workers=2)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "drawn")])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from clipnb.scenes import write_scenes\n"
+        "if __name__ == '__main__': write_scenes('drawn', {'train': 5000}, workers=2)",
+        "from clipnb.experiments.exams import render_dataset, sample_scenes\n"
+        "if __name__ == '__main__': render_dataset(sample_scenes(3000))",
+        "import time; from clipnb import RECIPES; from clipnb.bench.scale import Workers\n"
+        "if __name__ == '__main__': all = Workers(RECIPES['quick'], 1, 1, '.'), time.sleep(600)",
+    ],
+    ids=["of the dataset", "of an experiment", "of a benchmark"],
+)
+def test_workers_end_with_the_process_that_started_them(code, tmp_path):
+    environment = os.environ | {"CLIPNB_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
     try:
         workers = wait_for(lambda: len(find_children(process.pid)) >= 2, process.pid)
     finally:

@@ -91,6 +91,37 @@ def test_starts_anew_when_it_cannot_resume(archive_server, tmp_path, change):
     assert list_files(tmp_path) == WHOLE
 
 
+def test_a_kill_after_the_tag_of_a_changed_file_mixes_no_two_files(
+    archive_server, tmp_path, monkeypatch
+):
+    (tmp_path / "Flickr8k_Dataset.zip.part").write_bytes(b"x" * 50_000)
+    (tmp_path / "Flickr8k_Dataset.zip.part.etag").write_text('"v0"')
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "_append", stop)
+        with pytest.raises(KeyboardInterrupt):
+            download_flickr8k(tmp_path, archive_server.url)
+    download_flickr8k(tmp_path, archive_server.url)
+    assert list_files(tmp_path) == WHOLE
+
+
+@pytest.mark.parametrize("was_killed", [True, False])
+def test_an_archive_that_a_killed_process_has_unpacked_is_removed_and_a_reader_s_own_stays(
+    archive_server, tmp_path, was_killed
+):
+    download_flickr8k(tmp_path, archive_server.url)
+    archive = tmp_path / "Flickr8k_Dataset.zip"
+    archive.write_bytes(b"as it arrived")
+    if was_killed:
+        (tmp_path / ".Flickr8k_Dataset.zip.lock").touch()
+    download_flickr8k(tmp_path, archive_server.url)
+    assert archive.exists() != was_killed
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_busy_server_is_asked_again(archive_server, tmp_path):
     archive_server.busy = 2
     download_flickr8k(tmp_path, archive_server.url)

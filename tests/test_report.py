@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +39,24 @@ DESIGNED_FIELDS = {
 }
 
 # ---- tables ----------------------------------------------------------------------------------
+
+
+def test_ctrl_c_while_the_tables_are_written_leaves_the_readme_as_it_was(tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text("as it was", encoding="utf-8")
+    monkeypatch.setattr(report, "READMES", (readme,))
+    monkeypatch.setattr(report, "render_tables", lambda text: "anew")
+
+    def write_half(path, content, **options):
+        with open(path, "wb") as file:
+            file.write(content[:2] if isinstance(content, bytes) else content[:2].encode())
+        raise KeyboardInterrupt
+
+    for name in ("write_text", "write_bytes"):
+        monkeypatch.setattr(Path, name, write_half)
+    with pytest.raises(KeyboardInterrupt):
+        report.update_readmes()
+    assert readme.read_text(encoding="utf-8") == "as it was"
 
 
 def test_tables_say_what_results_say():

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import safetensors.torch
 import torch
 from run_parts import flatten_weights
 
-from clipnb import RECIPES, evaluate, load_or_train, load_run, run_folder, run_folders, train
+from clipnb import RECIPES, evaluate, load_or_train, load_run, run_folder, run_folders, runs, train
 from clipnb.disk import checksum_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has only 20 dev images")
@@ -37,6 +38,27 @@ def test_a_run_on_disk_is_loaded_as_it_was(small, recipe):
     assert again.metrics["dev"] == evaluated, "the metrics are those of the weights that are kept"
     assert again.metrics["images_seen"] == 2 * 48
     assert 1 <= again.metrics["best_epoch"] <= 2
+
+
+def test_a_run_whose_successor_comes_while_it_is_loaded_is_loaded_whole(
+    train_small, recipe, tmp_path, monkeypatch
+):
+    recipe = dataclasses.replace(recipe, epochs=1)
+    run = train_small(recipe, tmp_path / "run", seed=1)
+    other = train_small(recipe, tmp_path / "other", seed=2)
+    real, waiting = runs.read_metrics, [other.folder]
+
+    def read_before_the_swap(*arguments):
+        metrics = real(*arguments)
+        if waiting:
+            shutil.copytree(waiting.pop(), run.folder / run_folders.NEXT)
+            run_folders.install_next(run.folder)
+        return metrics
+
+    monkeypatch.setattr(runs, "read_metrics", read_before_the_swap)
+    loaded = load_run(run.folder)
+    assert loaded.seed == 2
+    assert torch.equal(flatten_weights(loaded), flatten_weights(other))
 
 
 def test_another_recipe_gets_another_folder_and_so_does_another_seed():

@@ -22,7 +22,7 @@ from clipnb.bench.timing import summarize_ratios, time_steps, time_warm_step
 from clipnb.datasets import load_dataset
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.records import record_benchmark
-from clipnb.runtime import progress
+from clipnb.runtime import end_with_parent, progress
 from clipnb.shared_norm import share_batch_norms
 
 # Recipe and batch size. What the processes tell each other in a step costs time, and hardly more of
@@ -126,6 +126,7 @@ def work(
     answers: multiprocessing.Queue,
 ) -> None:
     """Train a recipe for as many steps as each order says, and answer with the seconds."""
+    end_with_parent()
     os.environ["CLIPNB_DEVICE"] = "cpu"
     torch.set_num_threads(threads)
     if size > 1:

@@ -12,6 +12,7 @@ from clipnb.claims.protocols import check_protocol, describe_protocol
 from clipnb.claims.verdicts import reach_verdict
 from clipnb.experiments.outcomes import run_seed, seed_file
 from clipnb.records import read_record, round_floats, write_record
+from clipnb.run_lock import lock_path
 from clipnb.runtime import (
     ROOT,
     describe_machine,
@@ -144,6 +145,20 @@ def record_experiment(experiment: Experiment, seeds: Sequence[int]) -> str:
     Seeds that are on record already are not run again.
     """
     path = results_dir() / RECORDS / f"{experiment.name}.json"
+    for seed in seeds:  # one by one, so that what is done is on record
+        record = find_record(experiment, path)
+        if record is None or seed not in record["seeds"]:
+            alone = run_experiment(experiment, [seed])
+            with lock_path(path, f"adding a seed to {display_path(path)}"):
+                add_seed(experiment, path, alone)
+    return display_path(path)
+
+
+def find_record(experiment: Experiment, path: Path) -> dict | None:
+    """Read the record that seeds are added to, or return None if there is none.
+
+    Raises ValueError if it was made with another protocol.
+    """
     protocol = check_protocol(experiment)
     record = read_claim(path) if path.exists() else None
     if record is not None and record["protocol"] != protocol:
@@ -151,17 +166,27 @@ def record_experiment(experiment: Experiment, seeds: Sequence[int]) -> str:
             f"{display_path(path)} was made with another protocol. Move it to earlier/, or "
             "bring its protocol back: results of two protocols are never mixed."
         )
+    return record
+
+
+def add_seed(experiment: Experiment, path: Path, alone: dict) -> None:
+    """Add the record of one seed to that in a file, which is locked.
+
+    The file is read again: another process may have added seeds while this one was measured.
+    """
+    record = find_record(experiment, path)
     known = record["seeds"] if record else []
-    new = [seed for seed in seeds if seed not in known]
-    for seed in new:  # one by one, so that what is done is on record
-        if is_cached(experiment, known):  # all outcomes are at hand
-            again = run_experiment(experiment, [*known, seed])
-            record = keep_origins(again, record, [seed])
-        else:
-            record = merge_records(record, run_experiment(experiment, [seed]), experiment)
-        write_record(path, record, indent=1)
-        known = record["seeds"]
-    return display_path(path)
+    (seed,) = alone["seeds"]
+    if seed in known:
+        return
+    if not known:
+        merged = keep_origins(alone, None, [seed])
+    elif is_cached(experiment, known):  # all outcomes are at hand
+        again = run_experiment(experiment, [*known, seed])
+        merged = keep_origins(again, record, [seed])
+    else:
+        merged = merge_records(record, alone, experiment)
+    write_record(path, merged, indent=1)
 
 
 def is_cached(experiment: Experiment, seeds: Sequence[int]) -> bool:

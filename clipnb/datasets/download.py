@@ -17,6 +17,7 @@ from typing import Any
 
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.places import check_path, display_value
+from clipnb.run_lock import find_lock, lock_path
 from clipnb.runtime import progress, replace_when_done
 
 BASE_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
@@ -79,7 +80,7 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
     member is checked. Raises DownloadError, and as `check_path` does for a path that cannot be.
     """
     target = check_path(target)
-    missing = [name for name, folder in ARCHIVES.items() if not (target / folder).is_dir()]
+    missing = [name for name in ARCHIVES if not is_complete(target, name)]
     if not missing:
         print(f"Flickr8k is already in {target}: {describe_flickr8k(target)}; nothing to do.")
         return
@@ -87,14 +88,25 @@ def download_flickr8k(target: str | Path, base_url: str = BASE_URL) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name in missing:
-            archive = target / name
-            if not archive.exists():  # it does when a full disk interrupted the unpacking
-                fetch(f"{base_url.rstrip('/')}/{name}", archive)
-            unpack(archive, target / ARCHIVES[name])
-            archive.unlink()
+            with lock_path(target / name, f"downloading {name} into {target}"):
+                bring(f"{base_url.rstrip('/')}/{name}", target / name, target / ARCHIVES[name])
     except OSError as error:
         raise DownloadError(_explain_disk_error(error, target)) from error
     print(f"Flickr8k is ready in {target}: {describe_flickr8k(target)}.")
+
+
+def is_complete(target: Path, name: str) -> bool:
+    """Tell whether an archive is unpacked, and no process works at it or was killed in doing so."""
+    return (target / ARCHIVES[name]).is_dir() and not find_lock(target / name).exists()
+
+
+def bring(url: str, archive: Path, folder: Path) -> None:
+    """Download an archive and unpack it, unless another process has done so meanwhile."""
+    if not folder.is_dir():
+        if not archive.exists():  # it does when a full disk interrupted the unpacking
+            fetch(url, archive)
+        unpack(archive, folder)
+    archive.unlink(missing_ok=True)  # also one that a killed process has unpacked
 
 
 def describe_flickr8k(target: Path) -> str:
@@ -190,8 +202,9 @@ def receive(url: str, part: Path) -> bool:
         raise
     with response:
         content_range = response.headers.get("Content-Range") or ""
-        if response.status != 206:
-            have = 0  # the server ignores ranges, or the file has changed
+        if response.status != 206:  # the server ignores ranges, or the file has changed
+            have = 0
+            part.unlink(missing_ok=True)  # before the tag of the new file is noted
         elif not content_range.startswith(f"bytes {have}-"):
             part.unlink(missing_ok=True)  # the server sends another range than we asked for
             return False

@@ -31,7 +31,8 @@ from clipnb.disk import (
     replace_when_done,
     write_file,
 )
-from clipnb.places import check_path, display_value
+from clipnb.places import check_path, display_value, options_given
+from clipnb.run_lock import lock_path
 from clipnb.runtime import progress
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def format_command(dataset: str, folder: str | Path, settings: dict) -> str:
     if settings.get("pairs_per_shard", PAIRS_PER_SHARD) != PAIRS_PER_SHARD:
         words += ["--pairs", str(settings["pairs_per_shard"])]
     words += ["--crop"] if settings.get("crop") else []
+    words += [word for option in options_given.items() for word in option]
     return shlex.join(words)
 
 
@@ -193,14 +195,23 @@ def write_shards(
         "content": digest_content(dataset),
         "pixels": digest_pixels(dataset),
     }
-    done = find_finished(folder, plan)
-    if done is None:
+    if find_index(folder) and find_finished(folder, plan) is None:
         return find_index(folder)
+    with lock_path(folder, f"writing the shards in {folder}"):
+        return write_missing_shards(dataset, folder, plan)
+
+
+def write_missing_shards(dataset: "CaptionDataset", folder: Path, plan: dict) -> dict:
+    """Write the shards that are not whole, and the index. Returns it. See `write_shards`."""
+    done = find_finished(folder, plan)
+    if done is None:  # another process has just written them
+        return find_index(folder)
+    N = plan["pairs"]
     write_file(folder / UNFINISHED, json.dumps(plan | {"shards": done}))  # whose shards these are
     (folder / INDEX).unlink(missing_ok=True)  # until all of its shards are whole again
     order = list(range(N))
     random.Random(f"shards {N}").shuffle(order)
-    n_shards = -(-N // pairs_per_shard)  # rounded up
+    n_shards = -(-N // plan["pairs_per_shard"])  # rounded up
     ends = [N * i // n_shards for i in range(n_shards + 1)]
     for i in progress(range(len(done), n_shards), desc="writing shards"):
         path = folder / f"shard-{i:06d}.tar"

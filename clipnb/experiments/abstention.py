@@ -19,8 +19,9 @@ from clipnb.datasets import CaptionDataset
 from clipnb.experiments.questions import Question, ask_about_photos, ask_about_scenes
 from clipnb.features import encode_images, encode_texts
 from clipnb.records import read_json, write_record
+from clipnb.run_lock import lock_path
 from clipnb.runs import Run, load_run_dataset
-from clipnb.runtime import list_versions, results_dir
+from clipnb.runtime import display_path, list_versions, results_dir
 from clipnb.search.bank import (
     BANK_SIZE,
     BEST_SHARE,
@@ -350,8 +351,7 @@ def record_abstention(run: Run) -> str:
 def add_entry(name: str, run: Run, numbers: dict) -> str:
     """Write the numbers of one run into `results/search/<name>.json`. Return the path as text."""
     path = results_dir() / "search" / f"{name}.json"
-    entries = read_json(path) if path.exists() else {}
-    entries[f"{run.recipe.dataset}-{run.recipe.name}-{run.seed}"] = {
+    entry = {
         "dataset": run.recipe.dataset,
         "recipe": dataclasses.asdict(run.recipe),
         "seed": run.seed,
@@ -365,4 +365,7 @@ def add_entry(name: str, run: Run, numbers: dict) -> str:
         "versions": list_versions(),
         "date": datetime.date.today().isoformat(),
     }
-    return write_record(path, dict(sorted(entries.items())))
+    key = f"{run.recipe.dataset}-{run.recipe.name}-{run.seed}"
+    with lock_path(path, f"adding an entry to {display_path(path)}"):
+        entries = read_json(path) if path.exists() else {}
+        return write_record(path, dict(sorted((entries | {key: entry}).items())))

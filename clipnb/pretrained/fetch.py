@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clipnb.datasets.download import fetch
 from clipnb.pretrained.sources import Source
+from clipnb.run_lock import lock_path
 from clipnb.runtime import display_path
 
 TIMEOUT = 3.0  # seconds in which a server must answer at all
@@ -116,12 +117,14 @@ def download_from_url(source: Source) -> Path:
 
     Raises DownloadError if the connection fails; then the next call goes on where it ended.
     """
-    source.folder.mkdir(parents=True, exist_ok=True)
-    unchecked = source.folder / f"{source.url_name}.unchecked"
-    fetch(source.url, unchecked)
-    check_file(unchecked, source.url_checksum)
     path = source.folder / source.url_name
-    os.replace(unchecked, path)
+    with lock_path(path, f"downloading {display_path(path)}"):
+        if path.exists():  # another process has just brought it
+            return path
+        unchecked = source.folder / f"{source.url_name}.unchecked"
+        fetch(source.url, unchecked)
+        check_file(unchecked, source.url_checksum)
+        os.replace(unchecked, path)
     return path
 
 

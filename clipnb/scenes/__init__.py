@@ -6,10 +6,9 @@ pixels with the same version of Pillow.
 """
 
 import json
-import multiprocessing
+import multiprocessing.util
 import os
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from clipnb.runtime import progress, replace_when_done
+from clipnb.runtime import end_with_parent, progress, replace_when_done
 from clipnb.scenes.annotators import captions
 from clipnb.scenes.drawing import STYLES, render
 from clipnb.scenes.placement import layout
@@ -136,22 +135,13 @@ def _run_jobs(jobs: list[Job], workers: int) -> Iterator[list[SavedScene]]:
 def _open_pool(workers: int) -> ProcessPoolExecutor | None:
     """Start worker processes; return None on a system without processes or semaphores."""
     try:
-        return ProcessPoolExecutor(workers, initializer=_end_with_parent)
+        return ProcessPoolExecutor(workers, initializer=end_with_parent)
     except (ImportError, NotImplementedError, OSError):
         return None
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is gone, however that ended.
-
-    It waits for jobs in a pipe that the other workers hold open too, so it would wait forever.
-    """
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+# All forked workers end so, also those of the experiments, whose code protocols hold fixed.
+multiprocessing.util.register_after_fork(end_with_parent, lambda end: end())
 
 
 def _draw_scenes(job: Job) -> list[SavedScene]:
