@@ -7,7 +7,7 @@ from clipnb.bench_report import bench_table, pretrained_bench_table, search_benc
 from clipnb.markdown import markdown_table
 from clipnb.metrics import RECALL_AT, chance
 from clipnb.records import load_records, read_json
-from clipnb.runtime import ROOT, results_dir
+from clipnb.runtime import ROOT, results_dir, write_file
 from clipnb.search_report import matches_table, words_table
 
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -207,6 +207,6 @@ def _render_table(match: re.Match) -> str:
 
 def update_readmes() -> None:
     """Write README.md and results/README.md with their tables made anew."""
-    for readme in READMES:
-        text = render_tables(readme.read_text(encoding="utf-8"))
-        readme.write_text(text, encoding="utf-8", newline="\n")
+    texts = {readme: render_tables(readme.read_text(encoding="utf-8")) for readme in READMES}
+    for readme, text in texts.items():
+        write_file(readme, text)
