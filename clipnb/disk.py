@@ -306,8 +306,10 @@ def explain_write_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        whole = Path(path).absolute()
         named = Path(os.fsdecode(error.filename or path)).absolute()
-        if error.errno not in REFUSALS or not named.is_relative_to(Path(path).absolute().parent):
+        is_ours = named.is_relative_to(whole.parent) or whole.is_relative_to(named)
+        if error.errno not in REFUSALS or not is_ours:
             raise  # it is about another file, such as one that is read
         reason, remedy = REFUSALS[error.errno]
         message = f"{display_path(path)} cannot be written: {reason}. {advise(path, remedy)}"
