@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from clipnb.datasets.download import fetch
+from clipnb.disk import explain_write_errors
 from clipnb.pretrained.sources import Source
 from clipnb.runtime import display_path
 
@@ -116,12 +117,14 @@ def download_from_url(source: Source) -> Path:
 
     Raises DownloadError if the connection fails; then the next call goes on where it ended.
     """
-    source.folder.mkdir(parents=True, exist_ok=True)
-    unchecked = source.folder / f"{source.url_name}.unchecked"
-    fetch(source.url, unchecked)
-    check_file(unchecked, source.url_checksum)
     path = source.folder / source.url_name
-    os.replace(unchecked, path)
+    unchecked = source.folder / f"{source.url_name}.unchecked"
+    with explain_write_errors(path):
+        source.folder.mkdir(parents=True, exist_ok=True)
+        fetch(source.url, unchecked)
+    check_file(unchecked, source.url_checksum)
+    with explain_write_errors(path):
+        os.replace(unchecked, path)
     return path
 
 
