@@ -25,6 +25,7 @@ from clipnb import (
     load_or_train,
     load_run,
     run_checks,
+    run_folder,
     train,
 )
 from clipnb.commands.runs import summarize_run
@@ -352,4 +353,4 @@ def test_a_run_is_kept_where_its_warning_is_an_error(tiny_recipe):
         warnings.simplefilter("error")
         with pytest.raises(UserWarning, match="only 8 dev images"):
             train(tiny_recipe)
-    assert load_or_train(tiny_recipe).metrics["warning"]
+    assert load_run(run_folder(tiny_recipe)).metrics["warning"]
