@@ -48,9 +48,14 @@ def main() -> None:
     except ModuleNotFoundError as error:
         hint = "" if "pip install" in str(error) else ALL_LIBRARIES
         fail(f"{error}{hint}")
+    except ImportError as error:
+        fail(
+            f"a library cannot be loaded: {error}. End other programs if there is little memory; "
+            "else install the library again."
+        )
     except MemoryError:
         fail("there is too little memory; end other programs, or take fewer or smaller images.")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, Warning) as error:
         fail(describe_error(error))
     finally:
         options_given.clear()

@@ -36,6 +36,16 @@ REFUSALS = {
     errno.ENODEV: ("the disk is gone", "connect the disk again"),
     errno.ENXIO: ("the disk is gone", "connect the disk again"),
 }
+NO_ANSWER = ("the network drive does not answer", "connect the drive again")
+NOT_ALLOWED = ("there is no permission to read it", "change who may read it")
+TOO_MANY = ("too many files are open", "raise the limit (ulimit -n)")
+# Why a system refuses to read a file, which may be whole all the same, and what to do.
+UNREADABLE = {
+    **{number: REFUSALS[number] for number in (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)},
+    **dict.fromkeys((errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN), NO_ANSWER),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), NOT_ALLOWED),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), TOO_MANY),
+}
 # A disk that is full to the last byte makes other programs fail too.
 SPARE_BYTES = 20_000_000
 MEGABYTE = 2**20
@@ -296,8 +306,10 @@ def explain_write_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        whole = Path(path).absolute()
         named = Path(os.fsdecode(error.filename or path)).absolute()
-        if error.errno not in REFUSALS or not named.is_relative_to(Path(path).absolute().parent):
+        is_ours = named.is_relative_to(whole.parent) or whole.is_relative_to(named)
+        if error.errno not in REFUSALS or not is_ours:
             raise  # it is about another file, such as one that is read
         reason, remedy = REFUSALS[error.errno]
         message = f"{display_path(path)} cannot be written: {reason}. {advise(path, remedy)}"
@@ -305,8 +317,37 @@ def explain_write_errors(path: str | Path) -> Iterator[None]:
         raise kind(message) from error
 
 
+def explain_read_error(path: str | Path, error: Exception) -> OSError | None:
+    """Return an error in a sentence if the system refuses to read a file, else None.
+
+    Such a file is not damaged, and what would be written anew may be there.
+    """
+    if not isinstance(error, OSError) or error.errno not in UNREADABLE:
+        return None
+    reason, remedy = UNREADABLE[error.errno]
+    kind = PermissionError if isinstance(error, PermissionError) else OSError
+    return kind(f"{display_path(path)} cannot be read: {reason}. {capitalize(remedy)}.")
+
+
+@contextlib.contextmanager
+def errors_of_the_system() -> Iterator[None]:
+    """Raise an error of a library in Rust as the OSError that it tells of, such as a full disk."""
+    try:
+        yield
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if isinstance(error, OSError) or number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
 def advise(path: str | Path, remedy: str = "free some space") -> str:
     """Say what to do if a file cannot be written."""
     variable = name_variable(path)
     elsewhere = f"set {variable} to a folder on another disk" if variable else "choose another disk"
-    return f"{remedy[0].upper()}{remedy[1:]}, or {elsewhere}. What was there before is unchanged."
+    return f"{capitalize(remedy)}, or {elsewhere}. What was there before is unchanged."
+
+
+def capitalize(text: str) -> str:
+    """Return a text as the beginning of a sentence."""
+    return text[0].upper() + text[1:]

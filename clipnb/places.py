@@ -64,7 +64,12 @@ def is_repository() -> bool:
 def _find_folder(variable: str, in_repository: str, kind: str) -> Path:
     """Return the folder that `variable` names, else the repository's, else the user's own."""
     if named := os.environ.get(variable):
-        return Path(named).expanduser()
+        try:
+            return Path(named).expanduser()
+        except RuntimeError:
+            raise ValueError(
+                f"{variable}={named} names a home folder that is not there; write the whole path."
+            ) from None
     if is_repository():
         return ROOT / in_repository
     import platformdirs

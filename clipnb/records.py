@@ -137,7 +137,9 @@ def record_trial(run: Run) -> str:
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with explain_write_errors(path), open(path, "ab", buffering=0) as file:
-        file.write(line if ends_a_line(path) else b"\n" + line)
+        line = line if ends_a_line(path) else b"\n" + line
+        while line:  # a disk that is nearly full takes a part, and tells so at the next write
+            line = line[file.write(line) :]
     return display_path(path)
 
 

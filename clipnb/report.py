@@ -207,6 +207,6 @@ def _render_table(match: re.Match) -> str:
 
 def update_readmes() -> None:
     """Write README.md and results/README.md with their tables made anew."""
-    for readme in READMES:
-        text = render_tables(readme.read_text(encoding="utf-8"))
+    texts = {readme: render_tables(readme.read_text(encoding="utf-8")) for readme in READMES}
+    for readme, text in texts.items():
         write_file(readme, text)

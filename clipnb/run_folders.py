@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from clipnb.datasets import versioned_name
-from clipnb.disk import HOLDER, list_entries, parse_json, read_json
+from clipnb.disk import HOLDER, explain_read_error, list_entries, parse_json, read_json
 from clipnb.places import display_value, is_device
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
@@ -258,10 +258,10 @@ def read_start(folder: str | Path) -> dict:
 
 
 def find_recipe_name(folder: Path) -> str | None:
-    """Return the name of the recipe of a run, or None if its recipe.json is damaged."""
+    """Return the name of the recipe of a run, or None if its recipe.json cannot be read."""
     try:
         return read_start(folder)["recipe"].get("name")
-    except ValueError:
+    except (OSError, ValueError):
         return None
 
 
@@ -270,13 +270,16 @@ def name_damage(path: Path, advice: str | Callable[[], str]) -> Iterator[None]:
     """Turn any error of a reader in the block into a ValueError that names the file.
 
     advice: a sentence that says what to do, or a function that writes it where it is needed. A file
-    that is missing counts as damaged too.
+    that is missing counts as damaged too. One that the system refuses to read, as on a network
+    drive that is gone, does not: it is told as an OSError.
     """
     try:
         yield
-    except (PermissionError, MemoryError, ModuleNotFoundError):
+    except (MemoryError, ModuleNotFoundError):
         raise
     except Exception as error:  # readers of damaged files raise nearly anything
+        if refusal := explain_read_error(path, error):
+            raise refusal from error
         told = advice() if callable(advice) else advice
         if isinstance(error, FileNotFoundError):
             raise ValueError(f"{display_path(path)} is missing. {told}") from error

@@ -21,7 +21,13 @@ from clipnb.datasets import CaptionDataset, dataset_folder, find_shards, load_da
 from clipnb.datasets.folders import read_dataset_folder
 from clipnb.datasets.shard_files import read_index
 from clipnb.datasets.shards import ShardFolder
-from clipnb.disk import checksum_file, parse_json, replace_when_done, write_file
+from clipnb.disk import (
+    checksum_file,
+    errors_of_the_system,
+    parse_json,
+    replace_when_done,
+    write_file,
+)
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
@@ -302,7 +308,7 @@ def read_weights(folder: Path, metrics: dict, advice: Callable[[], str]) -> dict
     Raises ValueError, naming the file, if the weights are damaged, or if they, the tokenizer, the
     recipe or the history are not those that the metrics were measured with.
     """
-    with name_damage(folder / "model.safetensors", advice):
+    with name_damage(folder / "model.safetensors", advice), errors_of_the_system():
         weights = safetensors.torch.load_file(folder / "model.safetensors")
         if bad := [name for name, each in weights.items() if not each.isfinite().all()]:
             raise ValueError(f"{bad[0]} holds NaN or infinity")

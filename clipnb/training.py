@@ -182,10 +182,11 @@ def train_in_folder(
         runs.save_history(run)
         if len(dev_set) < runs.FEW_DEV_IMAGES:
             run.metrics |= runs.describe_few_images(run, dev_set)
-            warnings.warn(run.metrics["warning"], stacklevel=5)
         run.metrics |= run_checks.compute_checksums(work, runs.ANEW_ADVICE)
         write_file(work / "metrics.json", json.dumps(run.metrics, indent=1))
         run_folders.install_next(folder)
+        if "warning" in run.metrics:  # told last: where a warning is an error, the run is kept
+            warnings.warn(run.metrics["warning"], stacklevel=5)
 
     distributed.on_first(begin)
     losses = []  # of the epoch that was interrupted, if it was

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from clipnb import load_dataset
+from clipnb.datasets import decoded
 
 PARTS = ["images.npy", "names.json", "checksums.json"]
 
@@ -91,3 +92,19 @@ def save_archive(path):
 def test_what_is_no_array_of_pixels(entry, tmp_path, save):
     save(entry / "images.npy")
     check_healed(entry, tmp_path, "images.npy is no array of pixels")
+
+
+def test_a_drive_that_is_taken_out_while_it_is_read_leaves_no_half(tmp_path, entry, monkeypatch):
+    names = [f"{i}.png" for i in range(4)]
+    paths = [tmp_path / "own" / name for name in names]
+    real = decoded.read_image
+
+    def read(path, *arguments):
+        if path == paths[2] and path.exists():
+            (tmp_path / "own").rename(tmp_path / "elsewhere")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(decoded, "read_image", read)
+    with pytest.raises(FileNotFoundError, match="own vanished while its images were read"):
+        decoded.load_decoded_images("own", "all", names, paths, 8)
+    assert os.listdir(entry.parent) == [entry.name]

@@ -313,3 +313,9 @@ def test_the_command_line_reads_whole_numbers_of_18_digits(text):
     with pytest.raises(ValueError) as error:
         dataclasses.replace(QUICK, epochs=parse_field(QUICK, "epochs", text))
     check_number(error, "epochs")
+
+
+def test_a_home_folder_that_is_not_there_is_told_with_the_variable(monkeypatch):
+    monkeypatch.setenv("CLIPNB_CACHE", "~nobody-of-this-name/cache")
+    with pytest.raises(ValueError, match=r"^CLIPNB_CACHE=~nobody-of-this-name/cache names a home"):
+        cache_dir()

@@ -1,7 +1,10 @@
 """Bad files of a run: each is refused in one line that names it, and no other run is lost."""
 
+import builtins
 import csv
 import dataclasses
+import errno
+import io
 import json
 import math
 import os
@@ -9,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 
 import pytest
 import safetensors.torch
@@ -21,6 +25,7 @@ from clipnb import (
     load_or_train,
     load_run,
     run_checks,
+    run_folder,
     train,
 )
 from clipnb.commands.runs import summarize_run
@@ -304,3 +309,48 @@ def test_the_console_of_windows_shows_what_it_can(whole_run, tmp_path):
     done = subprocess.run(command, capture_output=True, env=environment)
     assert done.returncode == 2
     assert b"\\u72d7" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("name", ["recipe.json", "history.csv", "metrics.json"])
+def test_what_the_system_refuses_to_read_is_not_told_as_damaged(name, number, damaged, monkeypatch):
+    folder, _ = damaged
+    refuse_to_read(folder / name, number, monkeypatch)
+    with pytest.raises(OSError, match=rf"{name} cannot be read: .*\.$") as error:
+        load_run(folder)
+    assert "train" not in str(error.value) and "elete" not in str(error.value)
+
+
+def test_a_recipe_that_may_not_be_read_does_not_hide_the_other_runs(damaged, monkeypatch, capsys):
+    folder, _ = damaged
+    shutil.copytree(folder, folder.parent / "closed")
+    refuse_to_read(folder.parent / "closed" / "recipe.json", errno.EACCES, monkeypatch)
+    assert find_run("tiny") == folder
+    monkeypatch.setattr(sys, "argv", ["clipnb", "runs"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    printed, said = capsys.readouterr()
+    assert stop.value.code == 0
+    assert folder.name in printed
+    assert "closed/recipe.json cannot be read: there is no permission" in said
+
+
+def refuse_to_read(refused, number, monkeypatch):
+    """Let the system refuse to open a file."""
+    real = builtins.open
+
+    def open_or_fail(path, *arguments, **options):
+        if path == refused:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", open_or_fail)
+    monkeypatch.setattr(io, "open", open_or_fail)  # what pathlib calls
+
+
+def test_a_run_is_kept_where_its_warning_is_an_error(tiny_recipe):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="only 8 dev images"):
+            train(tiny_recipe)
+    assert load_run(run_folder(tiny_recipe)).metrics["warning"]

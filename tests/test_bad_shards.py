@@ -1,12 +1,16 @@
 """Shards whose index is wrong, and datasets that no shards can hold: one line says what to do."""
 
 import dataclasses
+import errno
+import gc
+import io
 import json
 import os
+import sys
 
 import pytest
 
-from clipnb.datasets import dataset_folder
+from clipnb.datasets import dataset_folder, shard_files
 from clipnb.datasets.shard_files import read_blocks, read_index, write_shards
 
 pytest.importorskip("webdataset")
@@ -107,3 +111,25 @@ def test_names_and_captions_that_are_no_unicode_come_back(numbered, tmp_path):
     blocks = [about for _, about in read_blocks(tmp_path / "odd" / "shard-000000.tar")]
     assert sorted(name for about in blocks for name in about["image_ids"]) == sorted(names)
     assert blocks[0]["captions"][0] == ["a dog \ud83d"]
+
+
+def test_a_full_disk_is_told_once_and_not_again_when_the_writer_is_forgotten(
+    numbered, tmp_path, monkeypatch
+):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    monkeypatch.setattr(shard_files, "open", lambda path, mode: Full(), raising=False)
+    with pytest.raises(OSError, match="No space"):
+        shard_files.write_shard(numbered, list(range(300)), tmp_path / "a.tar", 0)
+    gc.collect()
+    assert not told
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(numbered, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError, match="file is a file; name a folder for the shards"):
+        write_shards(numbered, tmp_path / "file")

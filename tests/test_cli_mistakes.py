@@ -121,6 +121,19 @@ def test_too_little_memory_is_told(clipnb, monkeypatch):
     assert said.startswith("clipnb: there is too little memory; end other programs")
 
 
+@pytest.mark.parametrize(
+    "error", [ImportError("libtorch_cpu.so: failed to map segment"), UserWarning("few images")]
+)
+def test_a_library_without_memory_and_a_warning_that_is_an_error(clipnb, monkeypatch, error):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr("clipnb.commands.runs.handle_runs", fail)
+    status, printed, said = clipnb("runs")
+    assert (status, printed) == (2, "")
+    assert said.startswith("clipnb: ") and said.count("\n") == 1 and str(error) in said
+
+
 def test_a_closed_stdout_is_no_error(clipnb, monkeypatch):
     monkeypatch.setattr("sys.stdout", None)  # so Python finds it after `>&-`
     assert clipnb("runs")[0] == 0

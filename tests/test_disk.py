@@ -106,6 +106,18 @@ def test_the_system_s_refusals_are_told_with_the_variable(number, words, tmp_pat
     assert (tmp_path / "file").read_text() == "before"
 
 
+def test_folders_above_that_cannot_be_made_are_told_too(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        is_below = os.path.exists(os.path.dirname(path))
+        number = errno.EROFS if is_below else errno.ENOENT  # as the system does
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path / "a"))
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"c.json cannot be written: .*read-only.*CLIPNB_RESULTS"):
+        write_file(tmp_path / "a" / "b" / "c.json", "x")
+
+
 def test_a_flipped_byte_changes_the_checksum_of_a_small_and_of_a_cut_the_one_of_a_large_file(
     tmp_path, monkeypatch
 ):

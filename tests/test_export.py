@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 
 import numpy as np
@@ -284,3 +285,15 @@ def test_without_transformers_it_says_what_to_install(tokenizer, tmp_path, monke
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'clipnb\[pretrained\]'"):
         save_hugging_face(MODELS["own"], tokenizer, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_as_such(tokenizer, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="export cannot be written: no file may be so large"):
+            save_open_clip(make_models()["published"], tokenizer, tmp_path / "export")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not os.listdir(tmp_path)

@@ -153,3 +153,23 @@ def test_a_torn_line_of_the_trials_costs_no_other(tiny_recipe, tmp_path, monkeyp
         assert len(trials) == 2 + is_whole and len(caught) == 1 - is_whole
         if caught:
             assert "own.jsonl:2 is not a whole trial" in str(caught[0].message)
+
+
+def test_a_trial_of_which_the_disk_takes_a_part_at_a_time_is_written_whole(
+    tiny_recipe, tmp_path, monkeypatch
+):
+    class Slow(io.FileIO):
+        def write(self, content):
+            return super().write(content[:100])
+
+    monkeypatch.setattr("clipnb.records.results_dir", lambda: tmp_path)
+    run, real = train(tiny_recipe), builtins.open
+    record_trial(run)
+    monkeypatch.setattr(
+        "clipnb.records.open",
+        lambda path, mode, **options: Slow(path, "a") if "a" in mode else real(path, mode),
+        raising=False,
+    )
+    record_trial(run)
+    first, second = load_trials("own")
+    assert first == second

@@ -1,6 +1,9 @@
 """The file of a reader's answers: no click, no fault and no other reader overwrites an answer."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 from bad_parts import check_message
@@ -206,3 +209,19 @@ def test_a_quiz_needs_a_run():
     with pytest.raises(TypeError) as error:
         QuizWidget(None)
     check_message(error, "run is what load_run or load_pretrained returns, not None")
+
+
+def test_a_file_that_cannot_be_moved_or_deleted_is_told(quiz_run, file, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(file))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    widget = QuizWidget(quiz_run)
+    widget.answer(NO_IDEA)
+    widget.forget.click()
+    widget.forget.click()
+    assert "read-only" in widget.status.value and "Errno" not in widget.status.value
+    file.write_text("damaged")
+    with pytest.raises(OSError, match="read-only.*CLIPNB_CACHE"):
+        QuizWidget(quiz_run)

@@ -192,3 +192,13 @@ def test_a_mean_does_not_depend_on_the_version_of_python():
     records = [{"metrics": {"test": {"mean_recall": recall}}} for recall in recalls]
     mean = report.mean_metrics(records, "test")["mean_recall"]
     assert mean == math.fsum(recalls) / 6
+
+
+def test_a_readme_that_cannot_be_read_leaves_the_other_one_as_it_was(tmp_path, monkeypatch):
+    text = "<!-- search -->\nold\n<!-- end -->\n"
+    (tmp_path / "README.md").write_text(text)
+    readmes = (tmp_path / "README.md", tmp_path / "missing.md")
+    monkeypatch.setattr(report, "READMES", readmes)
+    with pytest.raises(FileNotFoundError):
+        report.update_readmes()
+    assert (tmp_path / "README.md").read_text() == text

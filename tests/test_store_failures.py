@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 import sys
 import types
 from pathlib import Path
@@ -295,3 +296,23 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path, monkeypatch):
     find_database(folder).mkdir(parents=True)  # a folder where the file should be
     with pytest.raises(OSError, match=r"^the index .* cannot be used: .*\.$"):
         update(folder)
+
+
+@pytest.mark.parametrize(
+    "number, words", [(errno.EROFS, "read-only"), (errno.EACCES, "permission")]
+)
+def test_a_cache_that_became_read_only_is_told_as_such(folder, monkeypatch, number, words):
+    def refuse(*arguments, **options):
+        raise OSError(number, os.strerror(number), str(find_database(folder).parent / "x"))
+
+    def fail(path, **options):
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    update(folder)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(sqlite3, "connect", fail)
+    with pytest.raises(OSError, match=rf"cannot be written: .*{words}.*CLIPNB_CACHE") as error:
+        update(folder)
+    assert "elete" not in str(error.value)  # the index is whole

@@ -104,9 +104,9 @@ def find_latest_run() -> Path:
     for folder in list_runs():
         try:
             recipe, _ = read_recipe(folder)
-        except ValueError:
-            continue  # of another version of clipnb
-        trained = (folder / "metrics.json").stat().st_mtime
+            trained = (folder / "metrics.json").stat().st_mtime
+        except (OSError, ValueError):
+            continue  # of another version of clipnb, or not to be read
         candidates.append((recipe.name in RECIPES, trained, folder))
     if not candidates:
         raise FileNotFoundError(f"no run is finished yet. {HOW_TO_TRAIN}")
@@ -149,6 +149,8 @@ def format_run(folder: Path) -> str:
         recipe, seed = read_recipe(folder)
     except ValueError:
         return f"{folder.name} (of another version of clipnb)"
+    except OSError:
+        return f"{folder.name} (it cannot be read)"
     return format_options(recipe, seed, find_init(folder))
 
 
@@ -193,7 +195,7 @@ def summarize_run(folder: Path) -> dict:
         if finished:
             mean_recall = read_metrics(folder, advise)["dev"]["mean_recall"]
             read_history(folder, recipe, advise)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         state = {"state": "damaged or of another version", "problem": str(error)}
         return {"name": folder.name, **state, "date": date}
     return {

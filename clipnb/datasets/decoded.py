@@ -130,7 +130,8 @@ def decode_into(
     """Decode images into `folder`: `images.npy`, the names of the readable ones, and checksums.
 
     The array is written piece by piece. Writing through a memory map would end the process without
-    a word if the disk were full. Raises ValueError if none can be read.
+    a word if the disk were full. Raises ValueError if none can be read, and FileNotFoundError if
+    all of them vanish meanwhile.
     """
     warn_of_small_images(paths, image_size, title, crop)
     shape = (len(paths), 3, image_size, image_size)
@@ -150,6 +151,12 @@ def decode_into(
                 kept.append(name)
         for _ in range(len(paths) - len(kept)):  # the header promises a row for every path
             file.write(bytes(3 * image_size**2))
+    # A drive may be taken out at any moment. Half of a dataset must not pass for the whole.
+    if len(kept) < len(paths) and not any(map(os.path.exists, paths)):
+        raise FileNotFoundError(
+            f"{Path(paths[0]).parent} vanished while its images were read, and nothing of them was "
+            "kept. Connect the drive again, or put the folder back."
+        )
     if not kept:
         problem = read_image(paths[0], image_size)  # the exception
         raise ValueError(

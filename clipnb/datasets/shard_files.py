@@ -251,6 +251,8 @@ def find_finished(folder: Path, plan: dict) -> list[dict] | None:
     index = find_index(folder)
     state = index or find_index(folder, UNFINISHED)
     if state is None:
+        if folder.is_file():
+            raise NotADirectoryError(f"{folder} is a file; name a folder for the shards.")
         if folder.exists() and list_entries(folder):
             raise ValueError(f"{folder} holds other files; choose an empty folder for the shards.")
         return []
@@ -281,8 +283,9 @@ def write_shard(dataset: "CaptionDataset", rows: list[int], path: Path, first_bl
         from webdataset import TarWriter
     except ModuleNotFoundError:
         raise ModuleNotFoundError(INSTALL, name="webdataset") from None
-    with open(path, "wb") as file:
-        writer = TarWriter(file, encoder=False, mtime=0)  # the same pairs give the same bytes
+    # mtime: the same pairs give the same bytes. The writer is closed before its file, also after an
+    # error: else Python closes it later, and prints the traceback of a write to a closed file.
+    with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0) as writer:
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
             array = io.BytesIO()
@@ -299,7 +302,6 @@ def write_shard(dataset: "CaptionDataset", rows: list[int], path: Path, first_bl
                     "json": json.dumps(about, ensure_ascii=False).encode(errors="surrogatepass"),
                 }
             )
-        writer.close()
 
 
 # ---- reading ---------------------------------------------------------------------------------

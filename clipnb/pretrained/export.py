@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from clipnb.disk import list_entries
+from clipnb.disk import errors_of_the_system, list_entries
 from clipnb.places import check_path
 from clipnb.pretrained.hugging_face_config import create_processor, describe_for_hugging_face
 from clipnb.pretrained.names import rename_to_hugging_face, rename_to_open_clip
@@ -87,7 +87,8 @@ def save_open_clip(model: nn.Module, tokenizer: Tokenizer, folder: str | Path) -
     with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
         (new / "open_clip_config.json").write_text(text, encoding="utf-8")
-        save_file(weights, new / "open_clip_model.safetensors")
+        with errors_of_the_system():
+            save_file(weights, new / "open_clip_model.safetensors")
         (new / "README.txt").write_bytes(OPEN_CLIP_README.encode())
     return folder
 
@@ -134,7 +135,8 @@ def save_hugging_face(model: nn.Module, tokenizer: Tokenizer, folder: str | Path
     check_folder(folder, HUGGING_FACE_FILES, HUGGING_FACE_README)
     with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
-        copy.save_pretrained(new)
+        with errors_of_the_system():
+            copy.save_pretrained(new)
         processor = create_processor(model, tokenizer)
         processor.save_pretrained(new)
         processor.image_processor.save_pretrained(new)  # where transformers before 5 looks

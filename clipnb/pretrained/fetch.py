@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from clipnb.datasets.download import fetch
+from clipnb.disk import explain_write_errors
 from clipnb.pretrained.sources import Source
 from clipnb.run_lock import lock_path
 from clipnb.runtime import display_path
@@ -118,7 +119,7 @@ def download_from_url(source: Source) -> Path:
     Raises DownloadError if the connection fails; then the next call goes on where it ended.
     """
     path = source.folder / source.url_name
-    with lock_path(path, f"downloading {display_path(path)}"):
+    with lock_path(path, f"downloading {display_path(path)}"), explain_write_errors(path):
         if path.exists():  # another process has just brought it
             return path
         unchecked = source.folder / f"{source.url_name}.unchecked"

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -86,8 +87,17 @@ def errors_in_words(path: Path) -> Iterator[None]:
             raise BusyIndexError("another process is writing the same index") from None
         if code in REFUSED:
             raise OSError(REFUSED[code], os.strerror(REFUSED[code])) from error
+        if code == sqlite3.SQLITE_CANTOPEN:
+            write_nothing(path)
         advice = advise(path, "delete it, since it can be made anew")
         raise OSError(f"the index {path} cannot be used: {error}. {advice}") from error
+
+
+def write_nothing(path: Path) -> None:
+    """Raise the OSError for which SQLite cannot open a database; it does not say it itself."""
+    with contextlib.suppress(IsADirectoryError):
+        open(path, "ab").close()
+        tempfile.TemporaryFile(dir=path.parent).close()  # SQLite keeps files beside it
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -5,13 +5,11 @@ that lies on disk, exactly as here or with an index of its own (IVF-PQ, HNSW), a
 """
 
 import contextlib
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipnb.disk import list_entries
+from clipnb.disk import errors_of_the_system, list_entries
 from clipnb.places import check_path
 from clipnb.runtime import display_path, replace_when_done
 
@@ -71,7 +69,7 @@ def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
     with replace_when_done(folder, replace_folder=True) as new:
         new.mkdir()
         blocks = pyarrow.RecordBatchReader.from_batches(schema, iterate_rows(index, schema))
-        with errors_of_the_system(folder):
+        with name_errors(folder), errors_of_the_system():
             lancedb.connect(str(new)).create_table(TABLE, blocks)
         readme = README.format(n=N, D=D, table=TABLE, weights=index.weights)
         (new / "README.txt").write_text(readme, encoding="utf-8")
@@ -79,13 +77,11 @@ def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def errors_of_the_system(folder: Path) -> Iterator[None]:
-    """Raise the RuntimeError of LanceDB as the OSError that it tells of, such as a full disk."""
+def name_errors(folder: Path) -> Iterator[None]:
+    """Raise a RuntimeError of LanceDB as an OSError in a sentence."""
     try:
         yield
     except RuntimeError as error:
-        if number := re.search(r"\(os error (\d+)\)", str(error)):
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         problem = str(error).partition("\n")[0]
         raise OSError(f"LanceDB cannot write {display_path(folder)}: {problem}") from error
 

@@ -8,6 +8,7 @@ import html
 
 import ipywidgets
 
+from clipnb.disk import explain_write_errors
 from clipnb.runs import Run
 from clipnb.runtime import display_path
 from clipnb.widgets.accessible import LIVE, OWN_KEYS, make_helper
@@ -153,7 +154,8 @@ class QuizWidget(WholeWidget):
             return
         try:
             self._check_file()
-            self.file.unlink(missing_ok=True)
+            with explain_write_errors(self.file):
+                self.file.unlink(missing_ok=True)
         except (ValueError, OSError) as error:
             self._show(str(error))
             return

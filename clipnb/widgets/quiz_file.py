@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from clipnb.disk import read_json
+from clipnb.disk import explain_write_errors, read_json
 from clipnb.places import check_path
 from clipnb.runtime import cache_dir, display_path, write_file
 from clipnb.tokenizer import check_text
@@ -114,7 +114,8 @@ def set_aside(file: Path) -> Path:
     """Rename a file, so that its name is free. Returns its new path, which nothing had before."""
     names = (file.with_name(f"{file.name}.aside-{number}") for number in itertools.count(1))
     aside = next(path for path in names if not os.path.lexists(path))
-    return file.rename(aside)
+    with explain_write_errors(file):
+        return file.rename(aside)
 
 
 def save_answers(file: Path, seed: int, answers: list[dict]) -> None:
