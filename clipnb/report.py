@@ -7,7 +7,7 @@ from clipnb.bench_report import bench_table, pretrained_bench_table, search_benc
 from clipnb.markdown import markdown_table
 from clipnb.metrics import RECALL_AT, chance
 from clipnb.records import load_records, read_json
-from clipnb.runtime import ROOT, results_dir, write_file
+from clipnb.runtime import ROOT, display_path, results_dir, write_file
 from clipnb.search_report import matches_table, words_table
 
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -30,9 +30,14 @@ def results_table(dataset: str, split: str = "test") -> str:
     """Return a Markdown table of our runs of a dataset.
 
     It starts with chance and ends, on Flickr8k, with published systems. Recipes are in the order
-    of their results on dev.
+    of their results on dev. Raises ValueError if no run is on record.
     """
     records = load_records(dataset)
+    if not records:
+        raise ValueError(
+            f"no run of {dataset} is on record in {display_path(results_dir() / 'runs')}, so there "
+            "is no table to make; `clipnb evaluate --record` records one."
+        )
     metrics = chance(records[0]["n_images"])
     rows = [["chance", *_format_metrics(metrics), f"{metrics['mean_recall']:.1f}", "", ""]]
     ordered = sorted(records, key=lambda record: record["metrics"]["dev"]["mean_recall"])

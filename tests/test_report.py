@@ -108,6 +108,15 @@ def test_a_changed_record_changes_the_table(tmp_path, monkeypatch):
     assert "**11.0** ± 1.4 | 2 |" in report.results_table(record["dataset"])
 
 
+def test_without_records_the_claims_are_not_finished_and_a_table_of_runs_is_refused(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
+    assert "not finished: C1a, C1b, C2" in report.render_tables("<!-- verdicts -->\n<!-- end -->")
+    with pytest.raises(ValueError, match="no run of scenes is on record in .*; `clipnb evaluate"):
+        report.render_tables("<!-- results: scenes -->\n<!-- end -->")
+
+
 def test_a_single_seed_has_a_bootstrap_interval():
     record = {
         "metrics": {"test": {"mean_recall": 14.04}},

@@ -95,12 +95,12 @@ def pool_claim(claim: str, records: list[dict]) -> PooledClaim:
 
 
 def judge_alone(record: dict) -> str:
-    """Return the verdict of a finished record by its effect and the margin that it names.
+    """Return the verdict of a record by its effect and the margin that it names.
 
     It is the record's own verdict, unless somebody has given the record another margin.
     """
-    if record["verdict"] == NOT_REACHED:
-        return NOT_REACHED
+    if record["verdict"] in (NOT_REACHED, UNFINISHED):
+        return record["verdict"]
     _, low, high = scale_effect(record)
     return judge_interval(low, high, 1.0, record["kind"])
 
