@@ -103,7 +103,8 @@ def check_uint8_images(images: object, name: str = "images") -> None:
     What a reader's own class of images leaves open, its type or its shape, is not checked. name:
     what the message calls the images.
     """
-    is_array = hasattr(images, "__getitem__") and not isinstance(images, Sequence)
+    is_list = isinstance(images, Sequence) or not hasattr(images, "__getitem__")
+    is_array = hasattr(images, "shape") or not is_list
     dtype = str(getattr(images, "dtype", "uint8")).removeprefix("torch.")
     shape = tuple(getattr(images, "shape", (0, 3, 1, 1)))
     is_square_rgb = len(shape) == 4 and shape[1] == 3 and 0 not in shape[2:]

@@ -23,7 +23,7 @@ def lock_folder(folder: str | Path, wait: bool = False) -> Iterator[None]:
 
     Of several processes under torchrun the first one holds the lock. See `lock_path`.
     """
-    doing = f"training the run in {display_path(folder)}"
+    doing = f"training the run in {display_path(check_path(folder))}"
     with contextlib.ExitStack() as stack:
         on_first(lambda: stack.enter_context(lock_path(folder, doing, wait)))
         yield
