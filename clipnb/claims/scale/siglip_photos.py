@@ -32,8 +32,8 @@ BATCH_SIZES = (32, 128, 512)
 LOSSES = {"softmax": "clip", "sigmoid": "siglip"}  # by the names in recipes
 # The best of five by loss and batch size, on dev (results/tuning/siglip_flickr8k.json).
 BEST_RATES = {
-    "softmax": PHOTO_RATES | {128: 1e-3},
-    "sigmoid": {32: 1e-3, 128: 1e-3, 512: 1e-3},
+    "softmax": PHOTO_RATES | {128: 3e-3},
+    "sigmoid": {32: 1e-3, 128: 3e-3, 512: 3e-3},
 }
 
 
@@ -120,7 +120,12 @@ def explain_siglip_photos(effects: dict[str, dict]) -> str:
     )
 
 
-POWER_SIGLIP_PHOTOS = "5 seeds and the 1,000 test photos; a pilot is to say what they find"
+POWER_SIGLIP_PHOTOS = (
+    "5 seeds and the 1,000 test photos: in a pilot with seed 200 on the dev photos a softmax "
+    "reached 44.7 percent in batches of 32 and a sigmoid 43.8, and the photos' share of the noise "
+    "of the difference was 0.34 points; with 0.8 points between seeds the interval is about 1.2 "
+    "points either way; a difference of 3.5 is found, one of less than 0.8 is shown to lie within 2"
+)
 ON_SCENES = siglip.EXPERIMENTS[0].protocol
 EXPERIMENTS = [
     Experiment(
