@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from clipnb.claims.effects import NO_EFFECT, estimate_effect, to_scale
 from clipnb.claims.experiment import Effect, Experiment, Protocol
 from clipnb.claims.verdicts import reach_verdict
 from clipnb.experiments import outcomes
+from clipnb.runtime import results_dir
 
 MEASURED = []  # the seeds that the toy has measured
 FEW_RESAMPLES = 10
@@ -192,6 +194,13 @@ def judge_simulated(experiment, simulate, kind, n_resamples=100):
         for name, effect in experiment.effects.items()
     }
     return reach_verdict(effects, experiment.protocol, len(runs)), effects
+
+
+def read_best(name):
+    """Return {condition: learning rate} of the best on dev, from results/tuning."""
+    path = results_dir() / "tuning" / f"{name}.json"
+    scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
+    return {condition: float(max(own, key=own.get)) for condition, own in scores.items()}
 
 
 def find_size(value, scale):

@@ -6,6 +6,9 @@ N_IMAGES = 2000
 CHANCE = 11
 FIXED = {0.01: 40, 0.02: 52, 0.05: 60, 0.07: 61, 0.1: 60, 0.2: 54, 0.5: 35, 1.0: 25}
 LEARNED = {"learned": 61, "learned from 0.5": 60}
+PHOTO_CHANCE = 10
+PHOTO_FIXED = {0.01: 36, 0.02: 40, 0.05: 43, 0.1: 42, 0.2: 38, 0.5: 34, 1.0: 30}
+PHOTO_LEARNED = {"learned": 43, "learned from 0.5": 36}
 SEED_STD = 0.8  # points, of runs that share their scenes and first weights
 
 
@@ -15,15 +18,26 @@ def draw(percent, luck, rng):
     return rng.binomial(3, own / 100, N_IMAGES) / 3
 
 
-def simulate_temperature(kind, seed):
+def simulate_fixed(kind, seed, fixed, learned, chance):
     """Simulate fixed temperatures and one that is learned."""
     rng = np.random.default_rng(seed)
-    luck = rng.normal(0, 1.5)  # of the scenes, the same for all runs of a seed
-    percents = LEARNED | {f"fixed at {each:g}": percent for each, percent in FIXED.items()}
+    luck = rng.normal(0, 1.5)  # of a seed, the same for all of its runs
+    percents = learned | {f"fixed at {each:g}": percent for each, percent in fixed.items()}
     if kind == "blank":
-        percents = dict.fromkeys(percents, CHANCE)
+        percents = dict.fromkeys(percents, chance)
     outcomes = {name: draw(percent, luck, rng) for name, percent in percents.items()}
-    return outcomes, {"best": 0.07, "worst": 1.0, "scale": 20.0}
+    best, worst = max(fixed, key=fixed.get), min(fixed, key=fixed.get)
+    return outcomes, {"best": best, "worst": worst, "scale": 20.0}
+
+
+def simulate_temperature(kind, seed):
+    """Simulate temperatures on scenes."""
+    return simulate_fixed(kind, seed, FIXED, LEARNED, CHANCE)
+
+
+def simulate_temperature_photos(kind, seed):
+    """Simulate temperatures on photos."""
+    return simulate_fixed(kind, seed, PHOTO_FIXED, PHOTO_LEARNED, PHOTO_CHANCE)
 
 
 def simulate_clamp(kind, seed):
@@ -39,4 +53,8 @@ def simulate_clamp(kind, seed):
     return outcomes, {"highest": highest}
 
 
-SIMULATIONS = {"temperature": simulate_temperature, "clamp": simulate_clamp}
+SIMULATIONS = {
+    "temperature": simulate_temperature,
+    "temperature_flickr8k": simulate_temperature_photos,
+    "clamp": simulate_clamp,
+}

@@ -1,18 +1,17 @@
 """The experiments on the temperature and its clamp, by hand-worked cases."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import torch
+from claim_parts import read_best
 
-from clipnb.claims.scale import batches, clamp, temperature
+from clipnb.claims.scale import batches, clamp, siglip_photos, temperature, temperature_photos
 from clipnb.claims.scale.small_models import SMALL, fit_clip
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.loop import make_tokenizer
 from clipnb.model import create_model
-from clipnb.runtime import results_dir
 
 
 def test_learned_is_compared_with_the_fixed_ones_that_dev_has_chosen():
@@ -58,8 +57,20 @@ def test_explanations_bear_effects_without_a_bound():
 
 
 def test_learning_rates_are_the_best_on_file():
-    path = results_dir() / "tuning" / "temperature.json"
-    scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
-    best = {condition: float(max(own, key=own.get)) for condition, own in scores.items()}
     rates = {f"fixed at {each:g}": rate for each, rate in temperature.FIXED_RATES.items()}
-    assert best == rates | {"learned": temperature.BEST_RATES[temperature.BATCH_SIZE]}
+    learned = temperature.BEST_RATES[temperature.BATCH_SIZE]
+    assert read_best("temperature") == rates | {"learned": learned}
+
+
+def test_learning_rates_on_photos_are_the_best_on_file():
+    rates = {f"fixed at {each:g}": rate for each, rate in temperature_photos.FIXED_RATES.items()}
+    learned = siglip_photos.BEST_RATES["softmax"][temperature_photos.BATCH_SIZE]
+    assert read_best("temperature_flickr8k") == rates | {"learned": learned}
+
+
+def test_a_recipe_tells_its_fixed_temperature():
+    usual = siglip_photos.make_loss_recipe("softmax", 128, epochs=8, n_photos=6000)
+    for fixed, rate in temperature_photos.FIXED_RATES.items():
+        own = temperature_photos.make_fixed_recipe(fixed, epochs=8, n_photos=6000)
+        name = f"small_fixed_{fixed:g}_6000_photos"
+        assert own == dataclasses.replace(usual, name=name, learning_rate=rate)

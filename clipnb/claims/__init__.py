@@ -77,7 +77,9 @@ MODULES = (  # one for each family of claims, in a folder for each notebook from
     "scale.scaling",
     "scale.batches",
     "scale.siglip",
+    "scale.siglip_photos",
     "scale.temperature",
+    "scale.temperature_photos",
     "scale.clamp",
     "scale.locked",
 )
