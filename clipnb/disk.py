@@ -335,10 +335,12 @@ def errors_of_the_system() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if isinstance(error, OSError) or number is None:
+        # "No space left on device (os error 28)", or of older versions "Os { code: 28, ..."
+        told = re.search(r"\(os error (\d+)\)|Os { code: (\d+)", str(error))
+        if isinstance(error, OSError) or told is None:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        number = int(told[1] or told[2])
+        raise OSError(number, os.strerror(number)) from error
 
 
 def advise(path: str | Path, remedy: str = "free some space") -> str:

@@ -13,6 +13,7 @@ import pytest
 from clipnb.disk import (
     check_space,
     checksum_file,
+    errors_of_the_system,
     is_alive,
     list_entries,
     replace_when_done,
@@ -216,3 +217,18 @@ def test_what_a_reader_left_beside_it_is_an_obstacle(tmp_path):
         pass
     assert list_entries(tmp_path) == {".gitignore"}
     assert (tmp_path / ".DS_Store").exists()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Error while serializing: I/O error: No space left on device (os error 28)",
+        'Error while serializing: IoError(Os { code: 28, kind: StorageFull, message: "No space" })',
+    ],
+)
+def test_an_error_of_a_rust_library_becomes_that_of_the_system(told):
+    with pytest.raises(OSError) as error, errors_of_the_system():
+        raise RuntimeError(told)
+    assert error.value.errno == errno.ENOSPC
+    with pytest.raises(RuntimeError, match="a header"), errors_of_the_system():
+        raise RuntimeError("a header is too large")
