@@ -6,6 +6,7 @@ JSON is read here too, so that every reader finds damage told in the same way.
 import contextlib
 import ctypes
 import errno
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ UNREADABLE = {
 # A disk that is full to the last byte makes other programs fail too.
 SPARE_BYTES = 20_000_000
 MEGABYTE = 2**20
+LARGE_FILE = 10_000_000  # bytes; such a file takes a while to read
 MOST_CHECKED = 128 * MEGABYTE  # so much of a file is read for its checksum
 # The name of a temporary folder says for which path it is, and which process made it.
 HOLDER = re.compile(r"\.(?P<name>.+)~(?P<process>\d+)@(?P<host>[\w.]+)-\w+")
@@ -261,7 +264,7 @@ def _host() -> str:
     return re.sub(r"[^\w.]", "_", socket.gethostname())
 
 
-# ---- flipped bytes ---------------------------------------------------------------------------
+# ---- what stands for a content ---------------------------------------------------------------
 
 
 def checksum_file(path: str | Path) -> int:
@@ -281,6 +284,26 @@ def checksum_file(path: str | Path) -> int:
             file.seek(start)
             checksum = zlib.crc32(file.read(MEGABYTE), checksum)
     return checksum
+
+
+def digest_file(path: Path) -> str:
+    """Return eight hexadecimal digits of the content of a file. A large one is read only once."""
+    found = path.stat()
+    if found.st_size < LARGE_FILE:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    return _digest_large_file(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _digest_large_file(path: Path, size: int, changed: int) -> str:
+    """Digest a file. size, changed: another size or time of the last change asks for another."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+
+
+def digest_text(text: str) -> str:
+    """Return eight hexadecimal digits of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 # ---- a full disk -------------------------------------------------------------------------------

@@ -1,19 +1,25 @@
 """The folders of runs: how they are called, which one a name means, and what a run starts from."""
 
 import dataclasses
-import hashlib
 import operator
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import SupportsIndex
 
 from clipnb.datasets import versioned_name
-from clipnb.disk import HOLDER, explain_read_error, list_entries, parse_json, read_json
+from clipnb.disk import (
+    HOLDER,
+    digest_file,
+    digest_text,
+    explain_read_error,
+    list_entries,
+    parse_json,
+    read_json,
+)
 from clipnb.places import display_value, is_device
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
@@ -35,7 +41,6 @@ FILES = {
 NAME = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]{1,100}')
 MOST_BYTES = 100  # of a recipe's name; a letter of another alphabet has two to four
 MOST_DIGITS = 18  # of a seed
-LARGE_FILE = 10_000_000  # bytes; such a file takes a while to read
 
 
 def run_folder(recipe: Recipe, seed: int = 0, init: str | Path | None = None) -> Path:
@@ -357,7 +362,7 @@ def describe_init(init: str | Path) -> dict[str, str]:
         return start
     family, rest = name
     if family in LIBRARIES or not is_file(family, rest):
-        return {"run": f"{family}/{rest}", "weights": _digest(f"{family}/{rest}".encode())}
+        return {"run": f"{family}/{rest}", "weights": digest_text(f"{family}/{rest}")}
     path = Path(rest).expanduser().resolve()
     return {
         "run": f"{family}/{path.name}",
@@ -379,23 +384,4 @@ def digest_weight_files(path: Path) -> str:
     files = find_weight_files(path)
     if not path.is_dir():
         return digest_file(path)
-    return _digest("".join(digest_file(file) for file in files).encode())
-
-
-def digest_file(path: Path) -> str:
-    """Return eight hexadecimal digits of the content of a file. A large one is read only once."""
-    found = path.stat()
-    if found.st_size < LARGE_FILE:
-        return _digest(path.read_bytes())
-    return _digest_large_file(path.resolve(), found.st_size, found.st_mtime_ns)
-
-
-@cache
-def _digest_large_file(path: Path, size: int, changed: int) -> str:
-    """Digest a file. size, changed: another size or time of the last change asks for another."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:8]
+    return digest_text("".join(digest_file(file) for file in files))

@@ -41,19 +41,17 @@ from clipnb.run_checks import (
     check_metrics,
     check_zip,
 )
+from clipnb.run_commands import advise_training, format_command
 from clipnb.run_folders import (
     NEXT,
     check_same_run,
-    find_init,
     install_next,
     is_finished,
     name_damage,
-    name_folder,
     read_recipe,
     read_start,
 )
 from clipnb.runtime import display_path, get_device
-from clipnb.selection import format_options
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
 from clipnb.tuning import merge_lora
 
@@ -379,30 +377,3 @@ def read_run(folder: Path, recipe: Recipe | None, seed: int, init: str | Path | 
     with name_damage(folder / "metrics.json", advise):
         check_best_epoch(metrics, history)
     return Run(model, tokenizer, found, found_seed, folder, history, metrics, start)
-
-
-def advise_training(folder: Path, recipe: Recipe, seed: int) -> str:
-    """Say how the run of a folder, of which a file is damaged, is trained again."""
-    return f"Train it again: `{format_command(folder, recipe, seed)}`."
-
-
-def format_command(
-    folder: Path,
-    recipe: Recipe,
-    seed: int,
-    resume: bool = False,
-    root: str | Path | None = None,
-) -> str:
-    """Return the command, or the Python call, that trains the run of a folder, or goes on with it.
-
-    It has every option that differs from the standard recipe. The recipe is in the folder. root:
-    that of `train`.
-    """
-    init = find_init(folder)
-    start = read_start(folder).get("init")
-    if folder.resolve() == name_folder(recipe, seed, start).resolve():
-        options = format_options(recipe, seed, init, root)
-        return f"python -m clipnb train {options}{' --resume' if resume else ''}"
-    place = f"folder={str(folder.resolve())!r}"
-    data = "" if root is None else f", root={str(root)!r}"
-    return f"clipnb.train(recipe, {seed}, {place}, resume={resume}, init={init!r}{data})"

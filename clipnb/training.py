@@ -19,6 +19,7 @@ from clipnb.optimizers import make_optimizer
 from clipnb.places import check_path
 from clipnb.preprocess import choose_preprocess
 from clipnb.recipes import Recipe, find_recipe
+from clipnb.run_commands import format_command
 from clipnb.run_lock import lock_folder
 from clipnb.runs import Run
 from clipnb.runtime import display_path, keep_freed_memory, seed_everything, write_file
@@ -202,7 +203,7 @@ def train_in_folder(
             print(
                 f"Stopped. {len(run.history)} of {recipe.epochs} epochs are kept in "
                 f"{display_path(work)}; resume=True (--resume) goes on from there: "
-                f"{runs.format_command(folder, recipe, seed, resume=True, root=root)}"
+                f"{format_command(folder, recipe, seed, resume=True, root=root)}"
             )
         raise
     distributed.on_first(finish)

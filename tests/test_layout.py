@@ -29,6 +29,7 @@ LAYERS = [
     "datasets.*",
     "features batches",
     "selection run_folders pretrained.files pretrained.torchscript pretrained.sources",
+    "run_commands",
     "run_data run_checks",
     "runs",
     "pretrained.*",

@@ -11,6 +11,7 @@ from clipnb import (
     TextTransformer,
     ViT,
     create_model,
+    disk,
     load_or_train,
     load_run,
     run_folder,
@@ -125,16 +126,16 @@ def test_a_folder_is_told_apart_by_its_weights_whatever_their_ending(published, 
 
 
 def test_a_large_file_is_read_once(tmp_path, monkeypatch):
-    file, counts, digest = tmp_path / "large", [], run_folders.hashlib.file_digest
+    file, counts, digest = tmp_path / "large", [], disk.hashlib.file_digest
 
     def count(*arguments):
         counts.append(1)
         return digest(*arguments)
 
-    monkeypatch.setattr(run_folders, "LARGE_FILE", 3)
-    monkeypatch.setattr(run_folders.hashlib, "file_digest", count)
+    monkeypatch.setattr(disk, "LARGE_FILE", 3)
+    monkeypatch.setattr(disk.hashlib, "file_digest", count)
     file.write_bytes(b"once")
-    first = run_folders.digest_file(file)
-    assert run_folders.digest_file(file) == first and len(counts) == 1
+    first = disk.digest_file(file)
+    assert disk.digest_file(file) == first and len(counts) == 1
     file.write_bytes(b"changed")
-    assert run_folders.digest_file(file) != first and len(counts) == 2
+    assert disk.digest_file(file) != first and len(counts) == 2

@@ -182,8 +182,9 @@ def summarize_run(folder: Path) -> dict:
     state: "finished", "unfinished", or "damaged or of another version" if it cannot be read. Then
     `problem` says which file is damaged, and what to do.
     """
+    from clipnb.run_commands import advise_training
     from clipnb.run_folders import is_finished, read_recipe
-    from clipnb.runs import advise_training, read_history, read_metrics
+    from clipnb.runs import read_history, read_metrics
 
     finished = is_finished(folder)
     path = folder / ("metrics.json" if finished else "recipe.json")
