@@ -245,10 +245,13 @@ def parse_trial(line: bytes) -> dict:
 # ---- benchmarks ------------------------------------------------------------------------------
 
 
-def record_benchmark(results: dict, prefix: str = "") -> tuple[str, dict]:
-    """Write what a benchmark measured, with the machine, into `results/bench/<prefix><cpu>.json`.
+def record_benchmark(
+    results: dict, prefix: str = "", processor: str | None = None
+) -> tuple[str, dict]:
+    """Write what a benchmark measured into `results/bench/<prefix><processor>.json`.
 
-    Returns the path as text, and the record.
+    processor: the name of the one that computed, by default the CPU's. The record tells also the
+    machine, its threads and the versions. Returns the path as text, and the record.
     """
     record = {
         "machine": describe_machine(),
@@ -257,6 +260,6 @@ def record_benchmark(results: dict, prefix: str = "") -> tuple[str, dict]:
         "date": datetime.date.today().isoformat(),
         **results,
     }
-    cpu = re.sub("[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-    path = results_dir() / "bench" / f"{prefix}{cpu}.json"
+    name = re.sub("[^a-z0-9]+", "-", (processor or cpu_name()).lower()).strip("-")
+    path = results_dir() / "bench" / f"{prefix}{name}.json"
     return write_record(path, record, indent=1), record

@@ -14,8 +14,16 @@ import pytest
 import torch
 from PIL import Image
 
-from clipnb import RECIPES, bench, create_model, datasets, normalize_images, records
-from clipnb.bench import baselines, comparisons, costs, jpegs, loops, processes, timing
+from clipnb import (
+    RECIPES,
+    bench,
+    bench_report,
+    create_model,
+    datasets,
+    normalize_images,
+    records,
+)
+from clipnb.bench import baselines, card, comparisons, costs, jpegs, loops, processes, timing
 from clipnb.datasets import decoded
 from clipnb.records import count_parameters
 from clipnb.steps import train_step
@@ -338,3 +346,47 @@ def test_a_benchmark_is_recorded_and_printed_with_ratios_first(tmp_path, monkeyp
         "   0.500  import: clipnb",
         "          first use: seconds: 1.5",
     ]
+
+
+# ---- a graphics card -------------------------------------------------------------------------
+
+
+def test_every_part_of_the_cards_benchmark_runs(photos, baseline, recipe, monkeypatch):
+    """On the processor, at sizes of a toy: what needs a card is its speed alone."""
+    monkeypatch.setattr(card, "MEASURED", [dataclasses.replace(baseline, batch_size=3)])
+    monkeypatch.setattr(card, "BESIDE_OPEN_CLIP", [dataclasses.replace(card.VIT, batch_size=3)])
+    monkeypatch.setattr(card, "WORKER_COUNTS", (0,))
+    monkeypatch.setattr(card, "COMPILED", [dataclasses.replace(recipe, batch_size=4)])
+    result = card.measure_card(**TINY, compiled_steps=2, backend="eager")
+    check_comparison(result["the limit"]["baseline"])
+    beside = result["open_clip"]["batch 3"]
+    assert list(beside) == ["same tensors", "own data pipelines, 0 workers"]
+    for comparison in beside.values():
+        check_comparison(comparison)
+    assert result["torch.compile"]["tiny"]["later step, compiled"] > 0
+
+
+def test_the_cards_recipes_take_the_photos_that_are_drawn_for_it():
+    largest = max(recipe.batch_size for recipe in card.MEASURED)
+    assert card.N_PHOTOS >= largest == 1024
+    assert card.IMPROVED_128.crop_size == 128
+
+
+def test_the_cards_record_is_named_after_the_card(tmp_path, monkeypatch):
+    machine = {"gpu": "Some Card 80GB", "cpu": "some cpu", "cores": 2, "bf16": True}
+    finding = {"ratio": 0.5, "lowest": 0.4, "highest": 0.6}
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(card, "describe_machine", lambda: machine)
+    monkeypatch.setattr(records, "describe_machine", lambda: machine)
+    monkeypatch.setattr(card, "temporary_photos", lambda n: contextlib.nullcontext())
+    monkeypatch.setattr(card, "measure_card", lambda: {"the limit": {"baseline": finding}})
+    assert card.run_card_benchmark().endswith("card-some-card-80gb.json")
+    table = bench_report.bench_table()
+    assert "Some Card 80GB, 2 cores, with bf16" in table
+    assert "| the limit: baseline | 0.50 | 0.40 to 0.60 |" in table
+
+
+def test_a_machine_without_a_card_is_told_what_to_do(monkeypatch):
+    monkeypatch.setenv("CLIPNB_DEVICE", "cpu")
+    with pytest.raises(ValueError, match="no graphics card is in use here; `clipnb bench train`"):
+        card.run_card_benchmark()

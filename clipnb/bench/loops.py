@@ -97,7 +97,7 @@ def make_other_loop(
         keep_freed_memory(False)
         device = get_device()
         losses = [
-            take_step(images.to(device), tokens.to(device))
+            take_step(images.to(device, non_blocking=True), tokens.to(device, non_blocking=True))
             for images, tokens in open_batches(steps)
         ]
         return losses[-1].item()

@@ -22,10 +22,11 @@ def add_commands(add_command: AddCommand) -> None:
         "bench",
         handle_bench,
         "Measure the speed of training, of search or of the published models beside that of other "
-        "programs. With scale: measure what processes, shards and large batches cost. The record "
-        "goes into results/bench/. Training and scale take 15 minutes, the others five.",
+        "programs. With scale: measure what processes, shards and large batches cost. With card: "
+        "measure training on a graphics card. The record goes into results/bench/. Training, scale "
+        "and card take 15 minutes, the others five.",
     )
-    bench.add_argument("what", choices=["train", "search", "pretrained", "scale"])
+    bench.add_argument("what", choices=["train", "card", "search", "pretrained", "scale"])
     bench.add_argument(
         "--run",
         help="with search: measure this run, or a published model such as ViT-B-32/openai "
@@ -63,6 +64,8 @@ def handle_bench(arguments: Namespace) -> None:
         raise ValueError("--run belongs to `clipnb bench search`; leave it out.")
     if arguments.what == "train":
         from clipnb.bench import run_benchmark as measure
+    elif arguments.what == "card":
+        from clipnb.bench.card import run_card_benchmark as measure
     elif arguments.what == "scale":
         from clipnb.bench.scale import run_scale_benchmark as measure
     else:
