@@ -171,9 +171,18 @@ def install_next(folder: Path) -> None:
 
 
 def list_runs() -> list[Path]:
-    """Return the folders of all finished runs in the cache, sorted by name."""
-    folders = sorted((cache_dir() / "runs").glob("*/recipe.json"))
-    return [path.parent for path in folders if is_finished(path.parent)]
+    """Return the folders of all finished runs in the cache, sorted by name.
+
+    Raises OSError if the folder of runs may not be read.
+    """
+    runs = cache_dir() / "runs"
+    try:
+        folders = [runs / name for name in sorted(list_entries(runs))]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise explain_read_error(runs, error) or error from error
+    return [each for each in folders if (each / "recipe.json").exists() and is_finished(each)]
 
 
 def find_run(run: str | Path) -> Path:

@@ -28,7 +28,7 @@ from clipnb import (
     run_folder,
     train,
 )
-from clipnb.commands.runs import summarize_run
+from clipnb.commands.runs import find_latest_run, summarize_run
 from clipnb.datasets.folders import read_labels
 from clipnb.run_data import read_data
 from clipnb.run_folders import find_run, list_runs
@@ -179,6 +179,22 @@ def test_a_damaged_recipe_does_not_hide_the_other_runs(damage, damaged):
     (broken / "recipe.json").write_bytes(DAMAGES[damage](content))
     assert len(list_runs()) == 2
     assert find_run("tiny") == folder
+
+
+def test_a_folder_of_runs_that_may_not_be_read_is_not_an_empty_one(damaged, monkeypatch):
+    folder, _ = damaged
+    listdir = os.listdir
+
+    def refuse(place="."):
+        if os.fspath(place) == str(folder.parent):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return listdir(place)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(PermissionError, match="runs cannot be read: there is no permission"):
+        find_run("no such run")
+    with pytest.raises(PermissionError, match="Change who may read it"):
+        find_latest_run()
 
 
 FIELDS = {
