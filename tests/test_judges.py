@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("parsed_once")
 EXPERIMENTS = load_known_experiments()
 SIMULATIONS = load_simulations()
 SIMULATED = [name for name in EXPERIMENTS if name in SIMULATIONS]
+MOST_PLANTED = 1.25  # times the paper's effect, because the simulated noise moves it
 SENTENCES = (
     "match_reason",
     "hypothesis",
@@ -67,6 +68,12 @@ def test_the_papers_effect_is_supported(name):
     verdict, effects = judge_simulated(experiment, SIMULATIONS[name], "planted")
     shown = {key: (own["mean"], own["interval"]) for key, own in effects.items()}
     assert verdict == SUPPORTED, shown
+    paper = experiment.protocol.paper_effect
+    if experiment.protocol.kind == "difference" and paper is not None:
+        on_trial = next(iter(effects.values()))
+        planted = find_size(on_trial["mean"], on_trial["scale"])
+        largest = MOST_PLANTED * find_size(paper, on_trial["scale"])
+        assert planted <= largest, "more than the paper's effect is planted, so it is easy to see"
     explained = experiment.explain(effects)
     assert is_told(explained), explained
 
