@@ -146,19 +146,21 @@ def find_defined_names(node):
 def find_prediction_problems(notebook):
     """Yield predictions whose answer is in sight when the notebook is opened in JupyterLab."""
     is_awaited = False
+    goes_on = False  # a cell that directly follows a hidden answer may be a part of it
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             is_awaited = is_awaited or "**Predict first" in cell.source
+            goes_on = False
             continue
         is_hidden = bool(cell.metadata.get("jupyter", {}).get("outputs_hidden"))
         first_line = cell.source.partition("\n")[0]
         if is_awaited and not is_hidden:
             yield f"The answer to a prediction is in sight (no outputs_hidden): {first_line!r}"
-        if is_hidden and not is_awaited:
+        if is_hidden and not (is_awaited or goes_on):
             yield f"A cell hides its output without a prediction above it: {first_line!r}"
         if is_hidden and re.search(r"\d", read_preview(cell)):
             yield f"The preview of a hidden output has a digit: {read_preview(cell)!r}"
-        is_awaited = False
+        is_awaited, goes_on = False, is_hidden
     if is_awaited:
         yield "The last prediction has no cell that answers it."
 

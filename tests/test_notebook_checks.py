@@ -289,6 +289,16 @@ def test_a_hidden_output_without_a_question_is_found(notebook, check):
     check("without a prediction")
 
 
+def test_a_cell_that_goes_on_with_an_answer_may_be_hidden(notebook, folder):
+    second = copy.deepcopy(notebook.cells[ANSWER])
+    second.id = "goes-on"
+    notebook.cells.insert(ANSWER + 1, second)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, 1):
+        cell.execution_count = number
+    assert find_problems(notebook, folder, "01_a.ipynb") == []
+
+
 def test_a_preview_that_tells_the_answer_is_found(notebook, check):
     notebook.cells[ANSWER].outputs[0].text = "3\n"
     check("preview of a hidden output")

@@ -50,7 +50,7 @@ def plot_ways(rows: Sequence[dict], kind: str = "texts") -> Figure:
             path = sorted((row for row in own if row["way"] == way), key=lambda r: r["features"])
             draw_way(ax, path, counts, kind)
         ax.set(xscale="log", xlabel="milliseconds for a query", title=gallery)
-    all_axes[0, 0].set_ylabel(f"share of the exact top 10 that is found, {kind}")
+    all_axes[0, 0].set_ylabel(f"share of the exact top 10 found (queries: {kind})")
     all_axes[0, 0].legend(title="bytes a vector", fontsize=9, loc="lower left", markerscale=0.5)
     add_counts(all_axes[0, -1], counts)
     return fig

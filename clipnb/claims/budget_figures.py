@@ -40,7 +40,7 @@ def plot_budgets(records: dict[str, dict] | None = None) -> "Figure":
     fig, axes = plt.subplots(
         n_rows,
         COLUMNS,
-        figsize=(12, 2 * n_rows + 0.6),
+        figsize=(12, 2 * n_rows + 0.9),
         sharex=True,
         squeeze=False,
         layout="constrained",
@@ -51,9 +51,30 @@ def plot_budgets(records: dict[str, dict] | None = None) -> "Figure":
         _draw_budgets(ax, record)
     for ax in axes[:, 0]:
         ax.set_ylabel("margins")
-    fig.supxlabel("share of the budget; dashed: the paper's figure, where it has one", fontsize=11)
-    fig.suptitle("Does the effect move with the budget?", x=0.01, ha="left")
+    for ax in axes.flat[max(len(records) - COLUMNS, 0) : len(records)]:
+        ax.tick_params(labelbottom=True)  # the last row need not be full
+    style = {"fontsize": 13, "fontweight": "bold"}  # as the titles of the other figures
+    fig.suptitle("Does the effect move with the budget?", x=0.01, ha="left", **style)
+    _explain_colours(fig)
     return fig
+
+
+def _explain_colours(fig: "Figure") -> None:
+    """Say below the panels what the axis, the colours and a hollow point mean."""
+    from matplotlib.lines import Line2D
+
+    meanings = {
+        "towards the paper's figure": GREEN,
+        "away from it": RED,
+        "moves; the paper has no figure": BLUE,
+        "no change shown": GREY,
+    }
+    handles = [Line2D([], [], color=colour, label=text) for text, colour in meanings.items()]
+    hollow = {"marker": "o", "linestyle": "", "markerfacecolor": "white"}
+    handles.append(Line2D([], [], color=BLACK, label="its gate is closed", **hollow))
+    title = "share of the budget; dashed: the paper's figure, where it has one"
+    style = {"title": title, "title_fontsize": 11, "fontsize": 10, "frameon": False}
+    fig.legend(handles=handles, loc="outside lower center", ncols=5, **style)
 
 
 def _draw_budgets(ax: "Axes", record: dict) -> None:

@@ -60,7 +60,7 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
     titles = [_title_row(claim, record) for claim, record in rows]
     heights = np.array([1 + 0.6 * title.count("\n") for title in titles])  # of one line or two
     centres = heights.cumsum() - heights / 2
-    height = 1.5 + ROW * heights.sum()
+    height = 1.75 + ROW * heights.sum()
     fig, ax = plt.subplots(figsize=(11, height), layout="none")
     ax.axvspan(-1, 1, color=GREY, alpha=0.14, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
@@ -74,6 +74,7 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
     ax.set(xlim=(-BORDER, BORDER), ylim=(heights.sum() + 0.2, -0.4))
     ax.set_xticks(TICKS, [f"{tick:g}".replace("-", "−") for tick in TICKS], fontsize=9)
     ax.set_xticks([], minor=True)
+    ax.tick_params(axis="x", labeltop=True)  # the lower end is some screens away
     ax.set_yticks([])
     ax.grid(axis="y", visible=False)
     ax.spines["left"].set_visible(False)
@@ -81,7 +82,7 @@ def plot_forest(groups: Groups | None = None) -> "Figure":
     ax.set_title("The paper on trial: every effect with its 95 % interval", loc="left", x=-0.97)
     _add_legend(ax)
     # The rows' titles stand to the left of the axes, the verdicts to the right.
-    fig.subplots_adjust(left=0.4, right=0.8, top=1 - 0.45 / height, bottom=1.0 / height)
+    fig.subplots_adjust(left=0.4, right=0.8, top=1 - 0.7 / height, bottom=1.0 / height)
     return fig
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CLIPPED = BORDER * 0.97  # where an arrow stands for what lies beyond the border
+ROW = 0.43  # inches; names of two lines must not run into those of the next row
 
 
 def make_axes(width: float, height: float) -> "Axes":
@@ -85,7 +86,7 @@ def plot_claims(groups: Groups, ax: "Axes | None" = None) -> "Axes":
     that has no effect to show, since it is not finished or not reached, has its verdict alone.
     """
     pooled = [claim for claim in pool_claims(groups).values() if groups[claim.claim]]
-    ax = ax or make_axes(11, 1.3 + 0.36 * len(pooled))
+    ax = ax or make_axes(11, 1.3 + ROW * len(pooled))
     ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
     ax.axvline(0, color=BLACK, linewidth=1)
     for row, claim in enumerate(pooled):
@@ -190,7 +191,7 @@ def plot_margins(groups: Groups, factors: Sequence[float] = FACTORS) -> "Axes":
     groups: of all claims, because of the correction for many tests.
     """
     claims = [claim for claim in groups if groups[claim]]
-    ax = make_axes(10, 1.5 + 0.36 * len(claims))
+    ax = make_axes(10, 1.5 + ROW * len(claims))
     for column, factor in enumerate(factors):
         pooled = rescale_margins(groups, factor)
         for row, claim in enumerate(claims):
