@@ -87,13 +87,20 @@ PARTS = {"images": IMAGES, "captions": [["a dog"], ["a cat"]], "image_ids": ["a.
         ("image_ids", [0, 1], "image_ids hold 0"),
         ("image_ids", np.arange(2), "image_ids hold np.int64(0)"),
         ("labels", [{}], "2 image_ids, 1 labels"),
-        ("paths", ["a.png"], "2 image_ids, 1 paths"),
     ],
 )
 def test_the_parts_of_a_dataset_fit_together(part, value, told):
     with pytest.raises(ValueError) as error:
         CaptionDataset("toy", "test", **PARTS | {part: value})
     check_message(error, told, "give")
+
+
+def test_other_images_do_not_keep_the_files_of_those_before():
+    dataset = CaptionDataset("toy", "test", **PARTS, paths=["a.png", "b.png"])
+    more = {part: np.concatenate([value, value]) for part, value in PARTS.items()}
+    more |= {part: more[part].tolist() for part in ("captions", "image_ids")}
+    assert dataclasses.replace(dataset, **more).paths == []
+    assert dataset.paths == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Planted leaks: which photos leak, and what they add, worked out by hand."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import planted_overlap
@@ -13,7 +14,7 @@ from clipnb.datasets import CaptionDataset
 
 
 def make_photos(n, split="train"):
-    """Make random photos with five captions of two words each."""
+    """Make random photos with five captions of two words each, and files as Flickr8k has them."""
     rng = np.random.default_rng(n)
     size = overlap.ORDINARY.image_size
     return CaptionDataset(
@@ -22,6 +23,7 @@ def make_photos(n, split="train"):
         rng.integers(0, 256, (n, 3, size, size), dtype=np.uint8),
         captions=[[f"{split}{i} word{k}" for k in range(5)] for i in range(n)],
         image_ids=[f"{split}_{i}" for i in range(n)],
+        paths=[Path(f"{split}_{i}.jpg") for i in range(n)],
     )
 
 

@@ -40,7 +40,8 @@ class CaptionDataset:
     as loaded. captions: N lists of K strings. image_ids: N names; a name comes more than once where
     an image does. labels: N dicts with the truth about each image (scenes), or None. split_source:
     where the split comes from, in words. skipped: the names of images that could not be read.
-    paths: the N image files, if there are any. Raises ValueError if these do not fit together.
+    paths: the N image files, or none: `dataclasses.replace` with other images leaves them out.
+    Raises ValueError if the other parts do not fit together.
     """
 
     name: str
@@ -54,6 +55,8 @@ class CaptionDataset:
     paths: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if len(self.paths) != len(self.image_ids):
+            self.paths = []  # of the images that were here before
         check_parts(self)
 
     def __len__(self) -> int:
@@ -94,7 +97,6 @@ def check_parts(dataset: CaptionDataset) -> None:
     counts = {"images": len(dataset.images)} if hasattr(dataset.images, "__len__") else {}
     counts |= {"captions": len(captions), "image_ids": len(dataset.image_ids)}
     counts |= {"labels": len(dataset.labels)} if dataset.labels else {}
-    counts |= {"paths": len(dataset.paths)} if dataset.paths else {}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{count:,} {part}" for part, count in counts.items())
         raise ValueError(f"there are {listed}; give one of each for every image.")
