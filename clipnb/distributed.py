@@ -80,16 +80,32 @@ def join_processes() -> Iterator[None]:
     try:
         with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
             yield
-    except (Exception, SystemExit):
+    except (Exception, SystemExit) as error:
         if not is_first():
             time.sleep(SLOWER)
+        if is_of_messages(error):
+            raise RuntimeError(
+                "another process of this training has ended, or cannot be reached, and this one "
+                "cannot go on without it. What torchrun says below tells which one. To go on from "
+                "the last state that was saved, add --resume to the same command."
+            ) from error
         raise
     dist.destroy_process_group()
 
 
+def is_of_messages(error: BaseException) -> bool:
+    """Tell whether an error comes from gloo or NCCL, which carry what the processes say."""
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
+
+
 def was_restarted() -> bool:
-    """Tell whether torchrun has started this process anew, because one of them had failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    """Tell whether torchrun has started the processes anew, because one of them had failed.
+
+    On several machines only the one of the failed process counts the restart, so all are asked.
+    """
+    return any(gather_objects(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0))
 
 
 def on_first(action: Callable[[], Any]) -> Any:
@@ -132,14 +148,27 @@ def check_same_data(tokens: Tensor) -> None:
     check_same("captions", (tuple(tokens.shape), int((tokens.flatten() * place).sum())))
 
 
+def check_same_options(options: dict[str, Any]) -> None:
+    """Raise ValueError in all processes, naming what differs, if one has other options.
+
+    Every machine has a command of its own, so they can differ. The processes would train different
+    models, and take the mean of their gradients for that of one.
+    """
+    all_options = gather_objects(options)
+    for number, each in enumerate(all_options):
+        if names := [name for name, value in each.items() if all_options[0].get(name) != value]:
+            raise ValueError(
+                f"process {number} was started with other options than process 0 "
+                f"({', '.join(names)}); give every machine the same command."
+            )
+
+
 def check_same(what: str, content: Any) -> None:
     """Raise ValueError in all processes if one of them has read other data than the first one.
 
     what: the name of the data. content: what tells it from other data.
     """
-    contents = [content] * world_size()
-    if world_size() > 1:
-        dist.all_gather_object(contents, content)
+    contents = gather_objects(content)
     for number, each in enumerate(contents):
         if each != contents[0]:
             raise ValueError(
@@ -207,6 +236,14 @@ class _Gather(torch.autograd.Function):
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)  # what the losses of all R processes say about each feature
         return gradient[rank()]
+
+
+def gather_objects(own: Any) -> list:
+    """Return what each of the R processes has, R objects of Python."""
+    objects = [own] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(objects, own)
+    return objects
 
 
 def gather_numbers(own: Tensor) -> Tensor:
