@@ -14,6 +14,7 @@ import datetime
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,8 @@ from torch import Tensor, nn
 from clipnb.recipes import Recipe
 from clipnb.runtime import get_device
 
-FAILED = 2  # the exit status
+FAILED, STOPPED = 2, 130  # the exit status after an error, and after Ctrl-C
+PAUSE = 0.02  # seconds between two answers of the first process
 SLOWER = 5  # seconds in which the first process tells what has failed
 LONGEST_WAIT = datetime.timedelta(hours=2)  # while the first process decodes images or evaluates
 
@@ -72,14 +74,18 @@ def join_processes() -> Iterator[None]:
         torch.cuda.set_device(place)
     store, own_rank, size = next(dist.rendezvous("env://"))
     # torchrun may keep its store for a restart, with the addresses of the processes that failed.
-    store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = dist.PrefixStore(agree_on_start(store, own_rank, size), store)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
-    )
     try:
+        dist.init_process_group(
+            backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
+        )
         with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
             yield
+    except KeyboardInterrupt:
+        if is_first():
+            raise
+        sys.exit(STOPPED)  # Ctrl-C reaches all of them
     except (Exception, SystemExit) as error:
         if not is_first():
             time.sleep(SLOWER)
@@ -93,10 +99,31 @@ def join_processes() -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def agree_on_start(store: dist.Store, own_rank: int, size: int) -> str:
+    """Return a name of this start, which all processes of it know and none of an earlier one.
+
+    torchrun counts restarts, but of several machines only on that of the failed process. So each
+    process asks under a name of its own, and the first one answers until it has been understood: a
+    question that it finds may be one that an earlier start has left in the store.
+    """
+    own_name = uuid.uuid4().hex
+    if own_rank > 0:
+        store.set(f"question {own_rank}", own_name)
+        start = store.get(f"answer to {own_name}").decode()
+        store.set(f"{start} understood {own_rank}", "yes")
+        return start
+    for other in range(1, size):
+        while not store.check([f"{own_name} understood {other}"]):
+            question = store.get(f"question {other}").decode()
+            store.set(f"answer to {question}", own_name)
+            time.sleep(PAUSE)
+    return own_name
+
+
 def is_of_messages(error: BaseException) -> bool:
     """Tell whether an error comes from gloo or NCCL, which carry what the processes say."""
     return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and "gloo" in str(error)
+        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
     )
 
 
