@@ -14,6 +14,7 @@ import datetime
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,8 @@ from torch import Tensor, nn
 from clipnb.recipes import Recipe
 from clipnb.runtime import get_device
 
-FAILED = 2  # the exit status
+FAILED, STOPPED = 2, 130  # the exit status after an error, and after Ctrl-C
+PAUSE = 0.02  # seconds between two answers of the first process
 SLOWER = 5  # seconds in which the first process tells what has failed
 LONGEST_WAIT = datetime.timedelta(hours=2)  # while the first process decodes images or evaluates
 
@@ -72,24 +74,65 @@ def join_processes() -> Iterator[None]:
         torch.cuda.set_device(place)
     store, own_rank, size = next(dist.rendezvous("env://"))
     # torchrun may keep its store for a restart, with the addresses of the processes that failed.
-    store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = dist.PrefixStore(agree_on_start(store, own_rank, size), store)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
-    )
     try:
+        dist.init_process_group(
+            backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
+        )
         with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
             yield
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:
+        if is_first():
+            raise
+        sys.exit(STOPPED)  # Ctrl-C reaches all of them
+    except (Exception, SystemExit) as error:
         if not is_first():
             time.sleep(SLOWER)
+        if is_of_messages(error):
+            raise RuntimeError(
+                "another process of this training has ended, or cannot be reached, and this one "
+                "cannot go on without it. What torchrun says below tells which one. To go on from "
+                "the last state that was saved, add --resume to the same command."
+            ) from error
         raise
     dist.destroy_process_group()
 
 
+def agree_on_start(store: dist.Store, own_rank: int, size: int) -> str:
+    """Return a name of this start, which all processes of it know and none of an earlier one.
+
+    torchrun counts restarts, but of several machines only on that of the failed process. So each
+    process asks under a name of its own, and the first one answers until it has been understood: a
+    question that it finds may be one that an earlier start has left in the store.
+    """
+    own_name = uuid.uuid4().hex
+    if own_rank > 0:
+        store.set(f"question {own_rank}", own_name)
+        start = store.get(f"answer to {own_name}").decode()
+        store.set(f"{start} understood {own_rank}", "yes")
+        return start
+    for other in range(1, size):
+        while not store.check([f"{own_name} understood {other}"]):
+            question = store.get(f"question {other}").decode()
+            store.set(f"answer to {question}", own_name)
+            time.sleep(PAUSE)
+    return own_name
+
+
+def is_of_messages(error: BaseException) -> bool:
+    """Tell whether an error comes from gloo or NCCL, which carry what the processes say."""
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    )
+
+
 def was_restarted() -> bool:
-    """Tell whether torchrun has started this process anew, because one of them had failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    """Tell whether torchrun has started the processes anew, because one of them had failed.
+
+    On several machines only the one of the failed process counts the restart, so all are asked.
+    """
+    return any(gather_objects(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0))
 
 
 def on_first(action: Callable[[], Any]) -> Any:
@@ -132,14 +175,27 @@ def check_same_data(tokens: Tensor) -> None:
     check_same("captions", (tuple(tokens.shape), int((tokens.flatten() * place).sum())))
 
 
+def check_same_options(options: dict[str, Any]) -> None:
+    """Raise ValueError in all processes, naming what differs, if one has other options.
+
+    Every machine has a command of its own, so they can differ. The processes would train different
+    models, and take the mean of their gradients for that of one.
+    """
+    all_options = gather_objects(options)
+    for number, each in enumerate(all_options):
+        if names := [name for name, value in each.items() if all_options[0].get(name) != value]:
+            raise ValueError(
+                f"process {number} was started with other options than process 0 "
+                f"({', '.join(names)}); give every machine the same command."
+            )
+
+
 def check_same(what: str, content: Any) -> None:
     """Raise ValueError in all processes if one of them has read other data than the first one.
 
     what: the name of the data. content: what tells it from other data.
     """
-    contents = [content] * world_size()
-    if world_size() > 1:
-        dist.all_gather_object(contents, content)
+    contents = gather_objects(content)
     for number, each in enumerate(contents):
         if each != contents[0]:
             raise ValueError(
@@ -207,6 +263,14 @@ class _Gather(torch.autograd.Function):
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)  # what the losses of all R processes say about each feature
         return gradient[rank()]
+
+
+def gather_objects(own: Any) -> list:
+    """Return what each of the R processes has, R objects of Python."""
+    objects = [own] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(objects, own)
+    return objects
 
 
 def gather_numbers(own: Tensor) -> Tensor:

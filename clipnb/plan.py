@@ -41,7 +41,8 @@ class Assumptions:
     """What a plan assumes of machines and data, each as (low, middle, high).
 
     A value is drawn on a logarithmic scale, the middle one most often. Change one with
-    `dataclasses.replace`.
+    `dataclasses.replace`. Raises ValueError for a range that is not three numbers above 0, in their
+    order.
     """
 
     peak: Range = (989e12, 989e12, 989e12)  # FLOPs a second of a card: an H100 with bf16
@@ -60,6 +61,17 @@ class Assumptions:
     overlap: Range = (0.4, 0.7, 0.9)
     lost: Range = (1.02, 1.1, 1.3)  # days in all for each day of training: crashes, evaluation
     price: Range = (2.0, 3.0, 6.0)  # dollars for a card and an hour
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            given = getattr(self, field.name)
+            values = np.ravel(given)
+            is_range = len(values) == 3 and bool(np.all(np.isfinite(values) & (values > 0)))
+            if not is_range or list(values) != sorted(values):
+                raise ValueError(
+                    f"the assumption {field.name} is {given!r}; give it as (low, middle, high), "
+                    "three numbers above 0."
+                )
 
     def draw(self, n: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
         """Draw n values of each assumption, from triangles on a logarithmic scale: (n,) each."""
@@ -212,8 +224,16 @@ def make_plan(
     """Plan a run of a model on some pairs, with a number of ranks, one card each.
 
     pairs_per_second: what one such card was measured to train. Raises ValueError if the ranks do
-    not divide the batch.
+    not divide the batch, or for what is not above 0. An epoch has one batch at least.
     """
+    counts = {"ranks": ranks, "batch_size": batch_size, "epochs": epochs, "pairs": pairs}
+    for name, value in [*counts.items(), ("pairs_per_second", pairs_per_second)]:
+        if value is not None and not value > 0:  # nor NaN
+            raise ValueError(f"{name} is {value}; a plan needs a number above 0.")
+    if pairs < batch_size:
+        raise ValueError(
+            f"{pairs:,} pairs are no batch of {batch_size:,}; choose a smaller batch_size."
+        )
     if batch_size % ranks:
         raise ValueError(
             f"{ranks} ranks cannot share a batch of {batch_size:,} evenly; choose a batch_size "

@@ -1,6 +1,7 @@
 """A run in its folder: trained, resumed where it was interrupted, or loaded if it is finished."""
 
 import copy
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -89,10 +90,17 @@ def train(
     """
     recipe = find_recipe(recipe)
     seed = run_folders.check_seed(seed)
+    check_same_options(recipe, seed, resume, init)
     check_recipe(recipe, seed, init)
     folder = check_path(folder or run_folders.run_folder(recipe, seed, init))
     with lock_folder(folder):
         return train_in_folder(folder, recipe, seed, resume, root, train_set, dev_set, init)
+
+
+def check_same_options(recipe: Recipe, seed: int, resume: bool, init: str | Path | None) -> None:
+    """Raise ValueError if one of several processes is to train something else than the first."""
+    others = {"seed": seed, "resume": bool(resume), "init": None if init is None else str(init)}
+    distributed.check_same_options(dataclasses.asdict(recipe) | others)
 
 
 def check_recipe(recipe: Recipe, seed: int, init: str | Path | None) -> None:
@@ -264,6 +272,7 @@ def load_or_train(
     """
     recipe = find_recipe(recipe)
     seed = run_folders.check_seed(seed)
+    check_same_options(recipe, seed, True, init)
     folder = run_folders.run_folder(recipe, seed, init)
     if distributed.on_first(lambda: run_folders.is_finished(folder)):
         run = runs.load_run(folder, recipe, seed, init)

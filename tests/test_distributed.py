@@ -1,6 +1,8 @@
 """Several processes that share every batch take the steps of one process with the whole batch."""
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,7 @@ from distributed_parts import (
     take_three_steps,
 )
 
-from clipnb.distributed import check_batch_size, on_first, take_share, world_size
+from clipnb.distributed import agree_on_start, check_batch_size, on_first, take_share, world_size
 from clipnb.divergence import find_image_ids
 from clipnb.shared_norm import share_batch_norms
 
@@ -72,6 +74,19 @@ def test_the_images_that_are_named_are_those_of_both_processes(two):
     for step in range(len(seen)):
         named = [int(name) for name in find_image_ids(run, dataset, K, step)]
         torch.testing.assert_close(sums[named], seen[step].double(), rtol=0, atol=0.01)
+
+
+def test_processes_agree_on_a_start_whatever_an_earlier_one_has_left():
+    store = torch.distributed.HashStore()
+    starts = []
+    for _ in range(2):  # the second time the store holds the questions of the first
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(agree_on_start, store, 0, 3)
+            time.sleep(0.1)  # it has answered what an earlier start has asked
+            others = [pool.submit(agree_on_start, store, rank, 3) for rank in (1, 2)]
+            (start,) = {each.result(timeout=60) for each in (first, *others)}
+        starts.append(start)
+    assert starts[0] != starts[1]
 
 
 def test_one_process_has_it_all():

@@ -170,6 +170,29 @@ def test_ranks_that_do_not_divide_the_batch_are_refused():
         make_plan(MODEL, 10**6, 3, 1000)
 
 
+@pytest.mark.parametrize("name", ["pairs", "ranks", "batch_size", "epochs", "pairs_per_second"])
+@pytest.mark.parametrize("value", [0, -8, float("nan")])
+def test_a_plan_of_nothing_is_refused(name, value):
+    cost = Cost("any", 1e9, 1e6, 64)
+    with pytest.raises(ValueError, match=f"{name} is {value}; a plan needs a number above 0"):
+        make_plan(cost, **{"pairs": 100, "ranks": 2, "batch_size": 10, name: value})
+
+
+def test_fewer_pairs_than_a_batch_are_refused():
+    with pytest.raises(ValueError, match="100 pairs are no batch of 32,768; choose a smaller"):
+        make_plan(Cost("any", 1e9, 1e6, 64), pairs=100, ranks=8)
+
+
+@pytest.mark.parametrize(
+    "share",
+    [(0, 0.2, 0.5), (-1, 0.2, 0.5), (0.5, 0.2, 0.1), (0.1, 0.9, 0.5), (0.1, 0.5), 0.3,
+     (0.1, float("nan"), 0.5)],
+)  # fmt: skip
+def test_a_range_out_of_order_is_refused(share):
+    with pytest.raises(ValueError, match="the assumption share is .*as .low, middle, high."):
+        dataclasses.replace(Assumptions(), share=share)
+
+
 def test_a_table_has_a_row_for_each_plan():
     plan = make_plan(MODEL, 15 * 10**6, 8, pairs_per_second=1000.0)
     table = plan_table([plan, plan]).splitlines()

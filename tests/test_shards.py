@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import sys
 import warnings
 
@@ -250,6 +251,15 @@ def test_a_missing_a_changed_and_no_shard_are_told_in_one_line(shards, tmp_path)
         ShardFolder(shards)
 
 
+@pytest.mark.parametrize("damaged", [b"\x93NUMPY", b'{"image_ids'])
+def test_a_shard_cut_short_with_damage_before_the_cut_is_told_in_one_line(shards, damaged):
+    path = shards / "shard-000001.tar"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(damaged, b"x" * len(damaged), 1)[:-3000])
+    with pytest.raises(ValueError, match=r"shard-000001.tar has changed since it was written"):
+        ShardFolder(shards)
+
+
 def test_another_shard_that_is_shorter_is_not_taken_for_one_cut_short(shards):
     other = (shards / "shard-000002.tar").read_bytes()
     (shards / "shard-000001.tar").write_bytes(other[:-1])
@@ -260,8 +270,26 @@ def test_another_shard_that_is_shorter_is_not_taken_for_one_cut_short(shards):
 def test_a_shard_that_is_cut_while_an_epoch_runs_ends_it_in_one_line(shards):
     source = ShardFolder(shards)
     (shards / "shard-000003.tar").write_bytes(b"")
-    with pytest.raises(ValueError, match="has lost pairs since training began.*--resume"):
+    with pytest.raises(
+        ValueError, match="shard-000003.tar has changed since training began.*--resume"
+    ):
         list(source.iterate_epoch(20, 1, seed=0, epoch=0))
+
+
+def test_shards_that_are_written_again_while_training_reads_them_end_it(numbered, shards):
+    source = ShardFolder(shards)
+    first = list(source.iterate_epoch(20, 1, seed=0, epoch=0))
+    for path in shards.glob("*.tar"):  # as a copy does: another time, the same bytes
+        path.write_bytes(path.read_bytes())
+        os.utime(path, (1, 1))
+    again = list(source.iterate_epoch(20, 1, seed=0, epoch=0))
+    assert [captions for _, captions in again] == [captions for _, captions in first]
+    for path in shards.iterdir():
+        path.unlink()
+    others = dataclasses.replace(numbered, images=255 - numbered.images)
+    write_shards(others, shards, pairs_per_shard=50)
+    with pytest.raises(ValueError, match="has changed since training began. Put the former file"):
+        next(source.iterate_epoch(20, 1, seed=0, epoch=1))
 
 
 @pytest.mark.parametrize("moment", ["write_shard", "compute_digest"])

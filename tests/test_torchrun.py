@@ -284,3 +284,41 @@ def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_pa
         "--nproc-per-node, or --set batch_size=14.",
     )
     assert find_folder(tmp_path) is None, "before anything is written"
+
+
+OTHER_OPTIONS = """
+import os
+import sys
+from clipnb.cli import main
+
+if os.environ["RANK"] == "1":
+    sys.argv += ["--set=epochs=1", "--seed=7", "--resume"]
+main()
+"""
+
+
+def test_processes_with_other_options_are_refused(small_folder, tmp_path):
+    """Each machine has a command of its own. Before, they trained different models together."""
+    program = tmp_path / "two_commands.py"
+    program.write_text(OTHER_OPTIONS)
+    launcher = start_torchrun(tmp_path / "cache", program=[str(program)])
+    check_refused(
+        launcher,
+        "clipnb: process 1 was started with other options than process 0 (epochs, seed, resume); "
+        "give every machine the same command.",
+    )
+    assert find_folder(tmp_path / "cache") is None, "before anything is written"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_process_ends_the_others_with_a_line_that_says_how_to_go_on(sharded, tmp_path):
+    program = tmp_path / "killed.py"
+    program.write_text(FROM_SHARDS.replace("rank() == 0", "rank() == 1").replace("NUMBER", "9"))
+    launcher = start_torchrun(
+        tmp_path / "cache", dataset=sharded, program=[str(program)], **DRAWING
+    )
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    (line,) = (each for each in said.splitlines() if each.startswith("clipnb: another"))
+    assert "add --resume to the same command" in line
+    assert len(read_history(tmp_path / "cache")) == 1, "the whole epoch is kept"

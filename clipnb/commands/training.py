@@ -95,7 +95,7 @@ def handle_train(arguments: Namespace) -> None:
 
     with join_processes():
         recipe = read_recipe_options(arguments, quiet=not is_first())
-        resume = arguments.resume or was_restarted()
+        resume = was_restarted() or arguments.resume  # asked first: all processes take part
         folder = run_folder(recipe, arguments.seed or 0, arguments.init)
         if arguments.resume and is_first() and has_no_successor(folder):
             print("This run is finished: leave --resume out to train it again.", file=sys.stderr)

@@ -68,6 +68,8 @@ class ShardFolder:
         self.rank, self.world_size = find_place(rank, world_size)
         self.workers = workers
         first_blocks = accumulate((each["pairs"] for each in self.shards), initial=0)
+        # Taken before the files are read: what is changed meanwhile is noticed later.
+        self.stamps = {each["name"]: read_stamp(self.folder / each["name"]) for each in self.shards}
         self.counts = {
             each["name"]: check_shard(self.folder, self.index, each, first_block)
             for each, first_block in zip(self.shards, first_blocks, strict=False)
@@ -131,6 +133,29 @@ class ShardFolder:
                     stacklevel=3,
                 )
 
+    def check_unchanged(self, name: str) -> None:
+        """Raise ValueError if a shard holds other pairs than when the folder was opened.
+
+        Its bytes are only read if its size or time is another one.
+        """
+        path = self.folder / name
+        try:
+            stamp = read_stamp(path)
+            if stamp == self.stamps[name]:
+                return
+            place = [each["name"] for each in self.shards].index(name)
+            first_block = sum(each["pairs"] for each in self.shards[:place])
+            entry = self.shards[place]
+            n_pairs = check_shard(self.folder, self.index, entry, first_block)
+        except (FileNotFoundError, ValueError):
+            n_pairs = None
+        if n_pairs != self.counts[name]:
+            raise ValueError(
+                f"{path} has changed since training began. Put the former file back, then go on "
+                "with the last state that was saved: add --resume to the same command."
+            )
+        self.stamps[name] = stamp
+
     def count_steps(self, batch_size: int) -> int:
         """Count the batches of an epoch. batch_size: of all processes together.
 
@@ -159,7 +184,7 @@ class ShardFolder:
         follow are the same as without it.
 
         Yields images uint8 (B, 3, S, S), B being this process's part of a batch, and C lists of B
-        captions. Raises ValueError if a shard has lost pairs since the folder was opened.
+        captions. Raises ValueError if a shard has changed since the folder was opened.
         """
         steps = self.count_steps(batch_size)
         size = self._own_batch_size(batch_size)
@@ -264,13 +289,27 @@ def iterate_pairs(
     pairs = (
         (image.copy(), captions, image_id)  # a view would keep its whole block in memory
         for name in own
-        for images, about in read_blocks(shards.folder / name)
+        for images, about in read_unchanged_blocks(shards, name)
         for image, captions, image_id in zip(
             images, about["captions"], about["image_ids"], strict=True
         )
     )
     generator = random.Random(str((seeds, part)))
     yield from shuffle(BUFFER, initial=BUFFER, rng=generator)(pairs)
+
+
+def read_unchanged_blocks(
+    shards: ShardFolder, name: str
+) -> Iterator[tuple[np.ndarray | None, dict]]:
+    """Read the blocks of a shard (see `read_blocks`), unless it has changed since it was opened."""
+    shards.check_unchanged(name)
+    yield from read_blocks(shards.folder / name)
+
+
+def read_stamp(path: Path) -> tuple[int, int]:
+    """Return the size of a file and when it was last written."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def find_place(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -290,7 +329,10 @@ def check_shard(folder: Path, index: dict, entry: dict, first_block: int) -> int
     """
     path = folder / entry["name"]
     if path.stat().st_size < entry["bytes"]:
-        n_pairs = count_pairs(path, first_block)
+        try:
+            n_pairs = count_pairs(path, first_block)
+        except (ValueError, LookupError, TypeError, EOFError):  # damage in what is left of it
+            n_pairs = None
         if n_pairs is not None:
             return n_pairs
     elif compute_digest(path) == entry["sha256"]:
