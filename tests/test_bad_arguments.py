@@ -1,5 +1,7 @@
 """Arguments of another kind than a function takes: each is told in one line."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
