@@ -220,8 +220,12 @@ def test_opening_and_saving_changes_no_byte(name, lab, visit):
     path.write_bytes(before)
     page = visit(name)
     assert not page.locator(".jp-mod-dirty").count(), "opening it has changed it"
-    choose(page, "File", "docmanager:save")
-    page.wait_for_timeout(1000)
+
+    def is_saved(answer):
+        return answer.request.method == "PUT" and path.name in answer.url
+
+    with page.expect_response(is_saved, timeout=MINUTES):
+        choose(page, "File", "docmanager:save")
     assert path.read_bytes() == before
 
 

@@ -7,6 +7,8 @@ import clipnb
 from clipnb import claims
 from clipnb.claims import protocols
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):

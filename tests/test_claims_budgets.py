@@ -11,6 +11,8 @@ from clipnb.claims import budgets, protocols, running
 from clipnb.claims.budget_figures import budgets_table, plot_budgets
 from clipnb.claims.experiment import RECORDS
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):

@@ -23,6 +23,8 @@ from clipnb.claims.verdicts import (
     read_interval,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from clipnb.claims import CLAIMS, forest, load_experiments, protocols, running, 
 from clipnb.claims.experiment import Gate
 from clipnb.claims.verdicts import MARKS, VERDICTS
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 
 @pytest.fixture
 def groups():

@@ -10,6 +10,8 @@ from clipnb import claims, experiments
 from clipnb.claims import coverage, protocols
 from clipnb.commands.options import parse_seeds
 
+pytestmark = pytest.mark.usefixtures("parsed_once")
+
 
 def measure_other(seed, n_images=120):
     return measure_toy(seed, n_images)
