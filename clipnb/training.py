@@ -98,9 +98,14 @@ def train(
 
 
 def check_same_options(recipe: Recipe, seed: int, resume: bool, init: str | Path | None) -> None:
-    """Raise ValueError if one of several processes is to train something else than the first."""
-    others = {"seed": seed, "resume": bool(resume), "init": None if init is None else str(init)}
-    distributed.check_same_options(dataclasses.asdict(recipe) | others)
+    """Raise ValueError if one of several processes is to train something else than the first.
+
+    The datasets may have other names, since shards may lie elsewhere on another machine. What has
+    been read is compared later.
+    """
+    options = dataclasses.asdict(recipe) | {"seed": seed, "resume": bool(resume)}
+    del options["dataset"]
+    distributed.check_same_options(options | {"init": None if init is None else str(init)})
 
 
 def check_recipe(recipe: Recipe, seed: int, init: str | Path | None) -> None:
