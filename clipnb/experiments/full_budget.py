@@ -1,7 +1,7 @@
 """The baseline at the budget of its original: batches of 1,024, 32 epochs, about a million pairs.
 
 The original (duoan/ReplicateAI, results/README.md) shuffles caption rows and splits them, so that
-nearly every test row shows a training image, and reports the loss alone. Here the same model is
+nearly every test row shows a training image, and computes the loss alone. Here the same model is
 trained on the official split, with batches of rows and with batches of images, and once more on the
 original's own kind of split.
 """
@@ -107,7 +107,7 @@ def keep_distinct(dataset: CaptionDataset, n: int = N_GALLERY) -> CaptionDataset
 
 
 def load_last_weights(run: Run) -> Run:
-    """Return a run with the weights of its last epoch, as the original keeps them."""
+    """Return a run with the weights of its last epoch."""
     model = create_model(run.recipe).to(get_device())
     state = torch.load(run.folder / "state.pt", map_location=get_device(), weights_only=True)
     model.load_state_dict(state["model"])
