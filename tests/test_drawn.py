@@ -72,7 +72,8 @@ def test_damaged_scenes_are_drawn_anew(folder, case):
     assert read_files(folder) != whole
     with pytest.warns(UserWarning, match="is damaged; the scenes are drawn anew") as told:
         dataset_folder("scenes")
-    assert len(told) == 1
+    # Since 3.12 Python warns also of each fork, which it does for the workers on Linux.
+    assert len([each for each in told if each.category is UserWarning]) == 1
     assert read_files(folder) == whole
 
 
