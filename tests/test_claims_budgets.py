@@ -86,7 +86,7 @@ def test_budgets_need_a_full_record_and_a_known_name(toy, capsys):
 def test_the_settings_of_every_budget_are_those_of_its_experiment():
     for name, changes in budgets.BUDGETS.items():
         known = claims.find_experiment(name).full
-        if name in budgets.OTHER_MEASURES or name in ("rivals", "counting", "representations"):
+        if name in ("rivals", "counting", "representations"):
             known = known | {"n_training": 6000}  # the default of their measures
         for changed in changes:
             assert changed.keys() <= known.keys(), name

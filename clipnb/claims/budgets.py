@@ -7,28 +7,21 @@ it is in the full run, learning rates too. No verdict is made of this: no protoc
 """
 
 import datetime
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
 from clipnb.claims import find_experiment, load_claim
 from clipnb.claims.code import digest_code
 from clipnb.claims.effects import estimate_effect, find_freedom, find_quantile
-from clipnb.claims.experiment import Experiment, Outcomes
+from clipnb.claims.experiment import Experiment
 from clipnb.claims.forest import scale_paper_effect
 from clipnb.claims.pooling import scale_effect
 from clipnb.claims.running import describe_experiment
-from clipnb.claims.scale.budgets import load_clip_of
 from clipnb.claims.verdicts import is_closed
-from clipnb.claims.words.retrieval import find_hits
-from clipnb.experiments.asking import ask_kinds, load_exam, score_sentences
-from clipnb.experiments.exams import read_classes, render_dataset, sample_scenes
 from clipnb.experiments.outcomes import run_seed
-from clipnb.features import encode_images
 from clipnb.records import read_json, round_floats, write_record
 from clipnb.runtime import describe_machine, list_versions, progress, results_dir
-from clipnb.scenes import KINDS
 
 SHARES = ("a quarter", "half", "all")
 NO_CHANGE = "no change shown"
@@ -36,12 +29,14 @@ TOO_SMALL = "a quarter of the budget reaches nothing"
 N_SEEDS = 3  # of the two smaller budgets
 
 # What the settings of the full run become at a quarter and at half, for an experiment of each
-# claim. C11b and L1 are missing: they judge runs of one size.
+# claim.
 BUDGETS: dict[str, tuple[dict, dict]] = {
     "zero_shot": ({"n_training": 1500}, {"n_training": 3000}),
     "prompts": ({"n_training": 1500}, {"n_training": 3000}),
     "asking_in_number": ({"n_training": 1500}, {"n_training": 3000}),
     "retrieval_scenes": ({"n_training": 1500}, {"n_training": 3000}),
+    "retrieval_prefix": ({"epochs": 2}, {"epochs": 4}),
+    "transfer": ({"epochs": 2}, {"epochs": 4}),
     "reading": ({"n_scenes": 1500}, {"n_scenes": 3000}),
     "limits_counting": ({"n_scenes": 1500}, {"n_scenes": 3000}),
     "limits": ({"n_scenes": 1500}, {"n_scenes": 3000}),
@@ -74,32 +69,6 @@ BUDGETS: dict[str, tuple[dict, dict]] = {
     "clamp": ({"epochs": 20}, {"epochs": 40}),
     "locked": ({"n_labelled": 1500}, {"n_labelled": 3000}),
 }
-
-
-# ---- two experiments whose models have a fixed size ------------------------------------------
-
-
-def measure_kinds(seed: int, n_images: int, n_training: int) -> tuple[Outcomes, dict]:
-    """Measure how words name kinds, as `zero_shot` does, after some of the training scenes."""
-    run = load_clip_of(seed, n_training)
-    outcomes = {}
-    for pairs in ("seen", "unseen"):
-        exam = load_exam(n_images, pairs)
-        features = encode_images(run.model, exam.images)  # (N, D)
-        _, truth = read_classes(exam, "kind")
-        named = score_sentences(run, features, ask_kinds(KINDS)["both"]).argmax(axis=1)
-        outcomes |= {f"kind {pairs}, both": named == truth, f"_kind {pairs}": truth}
-    return outcomes, {}
-
-
-def measure_hits(seed: int, n_images: int, n_training: int) -> tuple[Outcomes, dict]:
-    """Measure retrieval, as `retrieval_scenes` does, after some of the training scenes."""
-    gallery = render_dataset(sample_scenes(n_images, "gallery"))
-    return find_hits(load_clip_of(seed, n_training), gallery), {}
-
-
-OTHER_MEASURES: dict[str, Callable] = {"zero_shot": measure_kinds, "retrieval_scenes": measure_hits}
-
 # ---- measuring -------------------------------------------------------------------------------
 
 
@@ -131,9 +100,6 @@ def record_budgets(name: str, n_seeds: int = N_SEEDS) -> str:
 
 def measure_budget(experiment: Experiment, share: str, changed: dict, n_seeds: int) -> dict:
     """Measure the effect on trial of an experiment with some settings changed."""
-    if experiment.name in OTHER_MEASURES:
-        measure = OTHER_MEASURES[experiment.name]
-        experiment = replace(experiment, name=f"{experiment.name}_of", measure=measure)
     code = digest_code(experiment, library=True)
     settings = experiment.full | changed
     seeds = list(range(n_seeds))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clipnb.claims.changes import LENGTH_IS_A_SETTING
 from clipnb.claims.drawn import TUNING_SEED
 from clipnb.claims.experiment import Experiment, Outcomes, Protocol
 from clipnb.claims.probes.rival_effects import COMMON, explain_rivals, make_effects
@@ -25,14 +26,18 @@ from clipnb.recipes import TWO_MINUTES
 from clipnb.runs import Run
 
 
-def measure_rivals_flickr8k(seed: int) -> tuple[Outcomes, dict]:
-    """Score 25 nouns in the test photos with words, and with probes on twins not taught them."""
-    sets = load_photos()
+def measure_rivals_flickr8k(seed: int, epochs: int, n_labelled: int) -> tuple[Outcomes, dict]:
+    """Score 25 nouns in the test photos with words, and with probes on twins not taught them.
+
+    n_labelled: how many of the training photos the probes see. The models are trained on all.
+    """
+    train_set, *others = load_photos()
+    sets = [train_set.subset(range(n_labelled)), *others]
     truths = [noun_truth(dataset) for dataset in sets]
-    run = load_photo_clip(seed, BEST_MUON_RATES["words"])
+    run = load_photo_clip(seed, BEST_MUON_RATES["words"], epochs)
     towers = []
     for half in ("odd", "even"):
-        model = load_noun_twin(half, seed, sets[0], BEST_MUON_RATES["probe"])
+        model = load_noun_twin(half, seed, train_set, BEST_MUON_RATES["probe"], epochs)
         towers.append((encode_for_probes(model, sets, projected=False), is_taught_noun(half)))
     untrained = encode_for_probes(load_untrained(TWO_MINUTES, seed), sets, projected=False)
     outcomes = {
@@ -78,7 +83,8 @@ RIVALS_FLICKR8K = Experiment(
     explain=explain_rivals,
     tune=tune_rivals_flickr8k,
     notebook="08_linear_probe_and_few_shot",
-    full={},
+    small={"epochs": 1, "n_labelled": 800},
+    full={"epochs": TWO_MINUTES.epochs, "n_labelled": 6000},
     protocol=Protocol(
         **COMMON,
         match_reason=(
@@ -116,5 +122,7 @@ RIVALS_FLICKR8K = Experiment(
             "nouns, but such twins were no better than an untrained tower. Five seeds add "
             "little noise to that."
         ),
+        version=2,
+        changed=LENGTH_IS_A_SETTING,
     ),
 )

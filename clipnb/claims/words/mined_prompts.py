@@ -5,12 +5,14 @@ the templates follow from the training captions by a rule that is fixed in the c
 unit, and an ensemble that changes nothing is told from one that could not be measured.
 """
 
+import dataclasses
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
+from clipnb.claims.changes import LENGTH_IS_A_SETTING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
 from clipnb.datasets import load_dataset
 from clipnb.experiments.asking import Sentences, ask_nouns, knows_word, score_sentences
@@ -58,9 +60,9 @@ def fill(templates: Sequence[str]) -> Sentences:
     return [[template.replace("{}", noun) for template in templates] for noun in NOUN_CLASSES]
 
 
-def measure_photo_prompts(seed: int) -> tuple[Outcomes, dict]:
+def measure_photo_prompts(seed: int, epochs: int) -> tuple[Outcomes, dict]:
     """Score 25 nouns in the official test photos, by ways to make sentences of a noun."""
-    run = load_or_train_timed(TWO_MINUTES, seed)
+    run = load_or_train_timed(dataclasses.replace(TWO_MINUTES, epochs=epochs), seed)
     train_set = load_dataset("flickr8k", "train", TWO_MINUTES.stored_size)
     test_set = load_dataset("flickr8k", "test", TWO_MINUTES.image_size)
     templates = mine_templates(train_set.captions, NOUN_CLASSES, N_MINED)
@@ -170,6 +172,8 @@ PHOTO_PROTOCOL = Protocol(
         ),
     ),
     opposite="The ensemble finds nouns less well than the bare name.",
+    version=2,
+    changed=LENGTH_IS_A_SETTING,
 )
 
 EXPERIMENTS = [
@@ -183,5 +187,7 @@ EXPERIMENTS = [
         effects=PHOTO_EFFECTS,
         explain=explain_photo_prompts,
         notebook="06_zero_shot_and_prompts",
+        small={"epochs": 2},
+        full={"epochs": TWO_MINUTES.epochs},
     ),
 ]

@@ -9,8 +9,10 @@ import dataclasses
 import numpy as np
 from torch import Tensor
 
-from clipnb.claims.drawn import load_drawn_clip
+from clipnb.claims.changes import LENGTH_IS_A_SETTING
+from clipnb.claims.drawn import N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
+from clipnb.claims.scale.budgets import load_clip_of
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.exams import render_dataset, sample_scenes
 from clipnb.experiments.fitting import load_or_train_timed
@@ -27,15 +29,16 @@ DEVISE = 28.45  # R@10 of DeViSE (2013), the mean of both directions, from resul
 # ---- retrieval -------------------------------------------------------------------------------
 
 
-def measure_retrieval_photos(seed: int) -> tuple[Outcomes, dict]:
+def measure_retrieval_photos(seed: int, epochs: int) -> tuple[Outcomes, dict]:
     """Measure R@1, R@5 and R@10 both ways on the 1,000 official test photos."""
-    run = load_or_train_timed(TWO_MINUTES, seed)
+    run = load_or_train_timed(dataclasses.replace(TWO_MINUTES, epochs=epochs), seed)
     return find_hits(run, load_dataset("flickr8k", "test", TWO_MINUTES.image_size)), {}
 
 
-def measure_retrieval_scenes(seed: int, n_images: int) -> tuple[Outcomes, dict]:
+def measure_retrieval_scenes(seed: int, n_images: int, n_training: int) -> tuple[Outcomes, dict]:
     """Measure R@1, R@5 and R@10 both ways on drawn scenes, of one or two kinds of things."""
-    return find_hits(load_drawn_clip(seed), render_dataset(sample_scenes(n_images, "gallery"))), {}
+    gallery = render_dataset(sample_scenes(n_images, "gallery"))
+    return find_hits(load_clip_of(seed, n_training), gallery), {}
 
 
 def find_hits(run: Run, dataset: CaptionDataset) -> Outcomes:
@@ -132,6 +135,8 @@ RETRIEVAL_PROTOCOL = Protocol(
     ),
     paper_effect=97.5,
     opposite="The recall is below that of guessing.",
+    version=2,
+    changed=LENGTH_IS_A_SETTING,
 )
 SCENES_PROTOCOL = dataclasses.replace(
     RETRIEVAL_PROTOCOL,
@@ -150,9 +155,9 @@ SCENES_PROTOCOL = dataclasses.replace(
 # ---- a prefix --------------------------------------------------------------------------------
 
 
-def measure_prefix(seed: int) -> tuple[Outcomes, dict]:
+def measure_prefix(seed: int, epochs: int) -> tuple[Outcomes, dict]:
     """Measure recalls both ways on the test photos, with plain and with prefixed captions."""
-    run = load_or_train_timed(TWO_MINUTES, seed)
+    run = load_or_train_timed(dataclasses.replace(TWO_MINUTES, epochs=epochs), seed)
     test_set = load_dataset("flickr8k", "test", TWO_MINUTES.image_size)
     outcomes = {}
     for name, variant in (("plain", test_set), ("prefixed", add_prefix(test_set))):
@@ -258,6 +263,8 @@ EXPERIMENTS = [
         effects=PHOTO_RETRIEVAL_EFFECTS,
         explain=explain_retrieval,
         notebook="06_zero_shot_and_prompts",
+        small={"epochs": 2},
+        full={"epochs": TWO_MINUTES.epochs},
     ),
     Experiment(
         name="retrieval_scenes",
@@ -269,8 +276,8 @@ EXPERIMENTS = [
         effects=RETRIEVAL_EFFECTS,
         explain=explain_retrieval,
         notebook="06_zero_shot_and_prompts",
-        small={"n_images": 300},
-        full={"n_images": 1000},
+        small={"n_images": 300, "n_training": 1500},
+        full={"n_images": 1000, "n_training": N_TRAINING},
     ),
     Experiment(
         name="retrieval_prefix",
@@ -282,5 +289,7 @@ EXPERIMENTS = [
         effects=PREFIX_EFFECTS,
         explain=explain_prefix,
         notebook="06_zero_shot_and_prompts",
+        small={"epochs": 2},
+        full={"epochs": TWO_MINUTES.epochs},
     ),
 ]

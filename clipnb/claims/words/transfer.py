@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clipnb.claims.drawn import load_drawn_clip
+from clipnb.claims.changes import LENGTH_IS_A_SETTING
+from clipnb.claims.drawn import N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
+from clipnb.claims.scale.budgets import load_clip_of
 from clipnb.datasets import CaptionDataset, load_dataset
 from clipnb.experiments.asking import (
     ask_kinds,
@@ -37,13 +39,13 @@ OFTEN = 100  # training captions that must name a class for it to count as often
 # ---- from photos to drawn scenes -------------------------------------------------------------
 
 
-def measure_transfer(seed: int, n_images: int) -> tuple[Outcomes, dict]:
+def measure_transfer(seed: int, n_images: int, epochs: int) -> tuple[Outcomes, dict]:
     """Measure which colours, places and kinds of drawn scenes a model of photos alone names.
 
     "z-scores": each class's cosines are brought to mean 0 and standard deviation 1 over the test
     scenes, which takes the scenes but no label.
     """
-    run = load_or_train_timed(TWO_MINUTES, seed)
+    run = load_or_train_timed(dataclasses.replace(TWO_MINUTES, epochs=epochs), seed)
     exam = load_exam(n_images, image_size=TWO_MINUTES.image_size)
     features = encode_images(run.model, exam.images)  # (N, D)
     sentences = {task: [[name] for name in names] for task, names in TASKS.items()}
@@ -171,14 +173,16 @@ TRANSFER_PROTOCOL = Protocol(
         ),
     ),
     opposite="The classes are named less often than by guessing.",
+    version=2,
+    changed=LENGTH_IS_A_SETTING,
 )
 
 # ---- from drawn scenes to photos -------------------------------------------------------------
 
 
-def measure_transfer_to_photos(seed: int) -> tuple[Outcomes, dict]:
+def measure_transfer_to_photos(seed: int, n_training: int) -> tuple[Outcomes, dict]:
     """Score in test photos those of the 25 nouns that a model of drawn scenes alone has read."""
-    run = load_drawn_clip(seed)
+    run = load_clip_of(seed, n_training)
     nouns = [noun for noun in NOUN_CLASSES if noun in SCENE_NOUNS]
     exam = load_exam(1000)
     _, truth = read_classes(exam, "kind")
@@ -288,8 +292,8 @@ EXPERIMENTS = [
         effects=TRANSFER_EFFECTS,
         explain=explain_transfer,
         notebook="06_zero_shot_and_prompts",
-        small={"n_images": 400},
-        full={"n_images": 2000},
+        small={"n_images": 400, "epochs": 2},
+        full={"n_images": 2000, "epochs": TWO_MINUTES.epochs},
     ),
     Experiment(
         name="transfer_to_photos",
@@ -301,5 +305,7 @@ EXPERIMENTS = [
         effects=PHOTO_EFFECTS,
         explain=explain_transfer_to_photos,
         notebook="06_zero_shot_and_prompts",
+        small={"n_training": 1500},
+        full={"n_training": N_TRAINING},
     ),
 ]

@@ -9,8 +9,10 @@ import dataclasses
 
 import numpy as np
 
-from clipnb.claims.drawn import load_drawn_clip
+from clipnb.claims.changes import LENGTH_IS_A_SETTING
+from clipnb.claims.drawn import N_TRAINING
 from clipnb.claims.experiment import Effect, Experiment, Outcomes, Protocol
+from clipnb.claims.scale.budgets import load_clip_of
 from clipnb.datasets import load_dataset
 from clipnb.experiments.asking import (
     NUMBERS,
@@ -32,12 +34,12 @@ from clipnb.scenes import COLOURS, KINDS, PLACES
 # ---- scenes: kinds, colours, places ----------------------------------------------------------
 
 
-def measure_zero_shot(seed: int, n_images: int) -> tuple[Outcomes, dict]:
+def measure_zero_shot(seed: int, n_images: int, n_training: int) -> tuple[Outcomes, dict]:
     """Measure which kinds, colours and places words alone name rightly, in scenes of one thing.
 
     "seen": the pairs of kind and colour are in the training images. "unseen": they are held out.
     """
-    run = load_drawn_clip(seed)
+    run = load_clip_of(seed, n_training)
     outcomes = {}
     for pairs in ("seen", "unseen"):
         exam = load_exam(n_images, pairs)
@@ -126,14 +128,16 @@ ZERO_SHOT_PROTOCOL = Protocol(
     ),
     paper_effect=76.1,
     opposite="The kinds are named less often than by guessing.",
+    version=2,
+    changed=LENGTH_IS_A_SETTING,
 )
 
 # ---- photos: nouns ---------------------------------------------------------------------------
 
 
-def measure_zero_shot_photos(seed: int) -> tuple[Outcomes, dict]:
+def measure_zero_shot_photos(seed: int, epochs: int) -> tuple[Outcomes, dict]:
     """Score 25 nouns in the official test photos, asked for in the singular, plural and both."""
-    run = load_or_train_timed(TWO_MINUTES, seed)
+    run = load_or_train_timed(dataclasses.replace(TWO_MINUTES, epochs=epochs), seed)
     test_set = load_dataset("flickr8k", "test", TWO_MINUTES.image_size)
     features = encode_images(run.model, test_set.images)  # (N, D)
     sentences = ask_nouns(NOUN_CLASSES, knows_word(run))
@@ -221,8 +225,8 @@ EXPERIMENTS = [
         effects=ZERO_SHOT_EFFECTS,
         explain=explain_zero_shot,
         notebook="06_zero_shot_and_prompts",
-        small={"n_images": 400},
-        full={"n_images": 2000},
+        small={"n_images": 400, "n_training": 1500},
+        full={"n_images": 2000, "n_training": N_TRAINING},
     ),
     Experiment(
         name="zero_shot_flickr8k",
@@ -234,5 +238,7 @@ EXPERIMENTS = [
         effects=PHOTO_EFFECTS,
         explain=explain_zero_shot_photos,
         notebook="06_zero_shot_and_prompts",
+        small={"epochs": 2},
+        full={"epochs": TWO_MINUTES.epochs},
     ),
 ]
