@@ -23,10 +23,13 @@ def add_commands(add_command: AddCommand) -> None:
         handle_bench,
         "Measure the speed of training, of search or of the published models beside that of other "
         "programs. With scale: measure what processes, shards and large batches cost. With card: "
-        "measure training on a graphics card. The record goes into results/bench/. Training, scale "
-        "and card take 15 minutes, the others five.",
+        "measure training on a graphics card. With experiments: time every experiment. The record "
+        "goes into results/bench/. Training, scale and card take 15 minutes, search and pretrained "
+        "five, experiments some hours.",
     )
-    bench.add_argument("what", choices=["train", "card", "search", "pretrained", "scale"])
+    bench.add_argument(
+        "what", choices=["train", "card", "search", "pretrained", "scale", "experiments"]
+    )
     bench.add_argument(
         "--run",
         help="with search: measure this run, or a published model such as ViT-B-32/openai "
@@ -68,6 +71,8 @@ def handle_bench(arguments: Namespace) -> None:
         from clipnb.bench.card import run_card_benchmark as measure
     elif arguments.what == "scale":
         from clipnb.bench.scale import run_scale_benchmark as measure
+    elif arguments.what == "experiments":
+        from clipnb.bench.experiments import run_experiments_benchmark as measure
     else:
         from clipnb.bench.pretrained import run_pretrained_benchmark as measure
     print(f"wrote {measure()}")
