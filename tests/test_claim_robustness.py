@@ -153,6 +153,29 @@ def test_a_model_that_learned_nothing_keeps_nothing():
     assert np.isfinite(robustness_photos.find_kept(outcomes, "m")).all()
 
 
+def test_styles_that_no_model_has_seen_are_told_apart_from_those_of_training():
+    truth = np.zeros((4, 2), bool)
+    truth[0] = True  # chance is 25 %
+    best = np.array([[4.0], [3.0], [2.0], [1.0]]).repeat(2, axis=1)  # precision 100
+    second = best[[1, 0, 2, 3]]  # precision 50
+    r = robustness_photos
+    outcomes = {"_truth": truth}
+    for model in (r.WORDS_ONE, r.WORDS_MANY, r.LABELS_ONE, r.LABELS_MANY):
+        many = model in (r.WORDS_MANY, r.LABELS_MANY)
+        outcomes[f"_{model}: photo"] = best
+        for style in styled_photos.SHIFTED_STYLES:  # kept by models that have seen them
+            outcomes[f"_{model}: {style}"] = best if many else second
+        for style in styled_photos.NEW_STYLES:  # kept by words alone
+            words = model in (r.WORDS_ONE, r.WORDS_MANY)
+            outcomes[f"_{model}: {style}"] = best if words else second
+    computed = {name: own.compute(outcomes) for name, own in r.DIVERSITY_EFFECTS.items()}
+    gap = pytest.approx([100 - 100 / 3] * 2)
+    assert computed["what styles bring"] == gap
+    assert computed["what words bring"] == pytest.approx([0, 0])
+    assert computed["what styles bring, styles never shown"] == pytest.approx([0, 0])
+    assert computed["what words bring, styles never shown"] == gap
+
+
 # ---- tuning ----------------------------------------------------------------------------------
 
 
