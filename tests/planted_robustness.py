@@ -11,7 +11,11 @@ from clipnb.experiments.nouns import NOUN_CLASSES
 SIZES = [1000, 2000, 4000, 6000]
 N = 1000
 LINE = {1000: (0.27, 0.15), 2000: (0.38, 0.18), 4000: (0.55, 0.22), 6000: (0.65, 0.25)}
-ON_THE_LINE, PAPERS_GAIN = (0.6, 0.235), (0.6, 0.235 + 0.412)  # painted, other styles
+# On painted images and on other styles. The paper's gain is 41 points above the line, or 54 % of
+# what is above chance.
+ON_THE_LINE = (0.6, 0.235)
+PAPERS_POINTS = (0.6, 0.235 + 0.412)
+PAPERS_SHARE = (0.6, 0.235 + 0.54 * (0.6 - 1 / 12))
 
 
 def simulate_scenes(accuracies, seed):
@@ -31,7 +35,7 @@ def simulate_scenes(accuracies, seed):
     return outcomes, {"sizes": SIZES}
 
 
-def simulate_robustness(kind, seed, labels_many=ON_THE_LINE):
+def simulate_robustness(kind, seed, labels_many=ON_THE_LINE, words_many=PAPERS_SHARE):
     """Simulate the gain of the paper for words alone, or models without skill."""
     models = [f"line {size}" for size in SIZES]
     models += [robustness.LABELS_ONE, robustness.LABELS_MANY]
@@ -40,13 +44,13 @@ def simulate_robustness(kind, seed, labels_many=ON_THE_LINE):
         return simulate_scenes(dict.fromkeys(models, (1 / 12, 1 / 12)), seed)
     accuracies = {f"line {size}": level for size, level in LINE.items()}
     accuracies |= dict.fromkeys((robustness.LABELS_ONE, robustness.WORDS_ONE), ON_THE_LINE)
-    accuracies |= {robustness.LABELS_MANY: labels_many, robustness.WORDS_MANY: PAPERS_GAIN}
+    accuracies |= {robustness.LABELS_MANY: labels_many, robustness.WORDS_MANY: words_many}
     return simulate_scenes(accuracies, seed)
 
 
 def simulate_diversity(kind, seed):
     """Simulate a gain that many styles bring, with words and with labels."""
-    return simulate_robustness(kind, seed, labels_many=PAPERS_GAIN)
+    return simulate_robustness(kind, seed, labels_many=PAPERS_POINTS, words_many=PAPERS_POINTS)
 
 
 # ---- photos ----------------------------------------------------------------------------------

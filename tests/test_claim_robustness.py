@@ -59,6 +59,8 @@ def test_the_shares_of_styles_and_words_are_main_effects():
     assert robustness.fall_of_labels(outcomes) == pytest.approx(30)
     fair = robustness.EXPERIMENTS[0].effects["words minus labels, many styles"]
     assert fair.compute(outcomes) == pytest.approx(-10)
+    kept = robustness.EXPERIMENTS[0].effects["kept, words minus labels, many styles"]
+    assert kept.compute(outcomes) == pytest.approx(100 * (34 - 44) / (50 - 100 / 12))
 
 
 def test_a_training_set_of_many_styles_shows_the_same_scenes():
@@ -99,6 +101,20 @@ def test_measuring_gives_a_row_for_each_image_and_style(tmp_path, monkeypatch):
     for style in STYLES:  # the largest model of the line is the one-style model
         same = outcomes[f"line 32: {style}"] == outcomes[f"{robustness.LABELS_ONE}: {style}"]
         assert same.all()
+
+
+def test_words_that_are_less_accurate_and_lose_as_little_are_not_the_opposite():
+    """Version 1 of the protocol could hardly find anything else of such models."""
+    experiment = robustness.EXPERIMENTS[0]
+    levels = {"labels_many": (0.64, 0.58), "words_many": (0.51, 0.51)}
+    runs = [
+        planted_robustness.simulate_robustness("planted", seed, **levels)
+        for seed in range(experiment.protocol.seeds)
+    ]
+    effects = {n: estimate_effect(each, runs, 50) for n, each in experiment.effects.items()}
+    assert effects["words minus labels, many styles"]["interval"][1] < 0  # points above the line
+    assert effects["kept, words minus labels, many styles"]["interval"][1] > 0
+    assert reach_verdict(effects, experiment.protocol, len(runs)) != OPPOSITE
 
 
 def test_labels_that_are_more_robust_are_the_opposite():

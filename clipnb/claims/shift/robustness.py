@@ -78,6 +78,25 @@ def make_robustness(name: str, styles: Sequence[str] = SHIFTED_STYLES) -> Comput
     return compute
 
 
+def find_kept(outcomes: dict[str, Any], name: str) -> float:
+    """Return the percentage of its accuracy above chance that a model keeps on other styles.
+
+    The divisor is at least 1 point, so that a model without any accuracy keeps nothing.
+    """
+    learned = 100 * mean_accuracy(outcomes, name, ["painted"]) - CHANCE
+    on_styles = 100 * mean_accuracy(outcomes, name, SHIFTED_STYLES) - CHANCE
+    return 100 * on_styles / max(1.0, learned)
+
+
+def make_kept_gap(name: str, other: str) -> Compute:
+    """Make the effect "percent kept by a model minus percent kept by another"."""
+
+    def compute(outcomes: dict[str, Any]) -> float:
+        return find_kept(outcomes, name) - find_kept(outcomes, other)
+
+    return compute
+
+
 def make_accuracy(name: str, style: str = "painted") -> Compute:
     """Make the effect "percent of kinds that a model names in a style"."""
 
@@ -132,6 +151,7 @@ def share_of_words(outcomes: dict[str, Any]) -> float:
 
 
 ROBUSTNESS_UNIT = "points of effective robustness"
+KEPT = "percent of the accuracy above chance"
 COMPETENCE = {  # for the gates of both experiments
     "words, many styles, painted": Effect(compute=make_accuracy(WORDS_MANY), unit="percent"),
     "labels, many styles, painted": Effect(compute=make_accuracy(LABELS_MANY), unit="percent"),
@@ -156,6 +176,15 @@ GATES = (
     ),
 )
 ROBUSTNESS_EFFECTS = {
+    "kept, words minus labels, many styles": Effect(
+        compute=make_kept_gap(WORDS_MANY, LABELS_MANY), unit=KEPT
+    ),
+    "kept, words minus labels, one style": Effect(
+        compute=make_kept_gap(WORDS_ONE, LABELS_ONE), unit=KEPT
+    ),
+    "kept, words, many styles, minus labels, one style": Effect(
+        compute=make_kept_gap(WORDS_MANY, LABELS_ONE), unit=KEPT
+    ),
     "words minus labels, many styles": Effect(
         compute=make_gap(WORDS_MANY, LABELS_MANY), unit=ROBUSTNESS_UNIT
     ),
@@ -191,12 +220,15 @@ def explain_robustness(effects: dict[str, dict]) -> str:
     """Say what words bring with the same data, and what the paper's own contrast gives."""
     fair, paper = (
         effects[name]["mean"]
-        for name in ("words minus labels, many styles", "words, many styles, above the line")
+        for name in (
+            "kept, words minus labels, many styles",
+            "kept, words, many styles, minus labels, one style",
+        )
     )
     return (
-        f"Trained on the same scenes of many styles, words are {fair:+.1f} points above labels in "
-        f"effective robustness. The paper's own contrast, words of many styles against labels of "
-        f"one, gives {paper:+.1f} (the paper: about +41)."
+        f"Trained on the same scenes of many styles, words keep {fair:+.1f} % more of their "
+        f"accuracy above chance than labels. The paper's own contrast, words of many styles "
+        f"against labels of one, gives {paper:+.0f} % (the paper: about +54)."
     )
 
 
@@ -264,22 +296,35 @@ EXPERIMENTS = [
             "the first sitting words were 10.8 points below labels, and in a trial run with seed "
             "200 they were 4.6 below",
             hypothesis=(
-                "Trained on the same scenes of many styles, words stand further above the line of "
-                "one-style supervised models than labels do."
+                "Trained on the same scenes of many styles, words keep more of their accuracy "
+                "above chance in the other styles than labels do."
             ),
             conditions=CONDITIONS,
             equal=EQUAL,
             tuning=TUNING,
-            power=POWER,
-            margin=10.0,
-            margin_reason=(
-                "a quarter of the 41 points that the paper's CLIP is above a ResNet-101 of equal "
-                "ImageNet accuracy, on average over the five shifts of Figure 13; if words bring "
-                "less, most of the gain has another cause"
+            power=(
+                "1,000 test scenes in five styles and 5 seeds, each with training scenes of its "
+                "own: with the seeds of version 1 the interval reaches 5 % to either side, so that "
+                "a measured effect of 19 % is supported, and one of 8 % or less is told from the "
+                "margin"
             ),
-            paper_effect=41.2,
+            margin=13.5,
+            margin_reason=robustness_photos.MARGIN_REASON
+            + "; if words bring less, most of it has another cause",
+            paper_effect=54.0,
             gates=GATES,
-            opposite="labels of the same scenes stand further above the line than words",
+            opposite="labels of the same scenes keep more than words",
+            version=2,
+            changed=(
+                "Version 1 compared how far words and labels stand above a line, and found the "
+                "opposite of the claim. A review showed that it could hardly find anything else: "
+                "words named 51 % of the painted things and labels 64 %, so even words that lose "
+                "nothing in other styles would have stood lower. Version 2 asks what "
+                "`robustness_flickr8k` asks: which share of its accuracy above chance does each "
+                "keep? With the five seeds of version 1 words keep 2.6 % more (−2.5 to 7.8), so "
+                "that was known. Version 2 therefore takes other seeds, 5 to 9. The distance from "
+                "the line is still reported."
+            ),
         ),
     ),
     Experiment(
