@@ -128,9 +128,10 @@ def explain_asking(effects: dict[str, dict]) -> str:
         for condition in ("singular", "both", "folded", "moved")
     }
     return (
-        f"Asking in both numbers adds {gain['mean']:.1f} points to the singular. Asked in the "
-        f"singular, {balls['singular']:.0f} % of the dogs are called balls, in both numbers "
-        f"{balls['both']:.0f} %; {balls['folded']:.0f} % if the captions had no plural, and "
+        f"In colours that training shows, asking in both numbers adds {gain['mean']:.1f} points to "
+        f"the singular. Asked in the singular, {balls['singular']:.0f} % of the dogs are called "
+        f"balls, in both numbers {balls['both']:.0f} %; {balls['folded']:.0f} % if the captions "
+        "had no plural, and "
         f"{balls['moved']:.0f} % if balls were at home elsewhere."
     )
 

@@ -68,9 +68,9 @@ def explain_zero_shot(effects: dict[str, dict]) -> str:
     seen, unseen = effects["kinds, seen pairs"], effects["kinds, unseen pairs"]
     singular = effects["what the singular alone costs"]
     return (
-        f"Words alone name {seen['mean']:.0f} % of the kinds, and {unseen['mean']:.0f} % in "
-        f"colours never met in training (chance 8 %); asked in the singular alone they lose "
-        f"{singular['mean']:.1f} points."
+        f"Words alone name {seen['mean']:.0f} % of the kinds in colours that training shows, and "
+        f"{unseen['mean']:.0f} % in colours that it does not (chance 8 %). In the first ones, "
+        f"asking in the singular alone costs {singular['mean']:.1f} points."
     )
 
 
