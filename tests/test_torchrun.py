@@ -286,6 +286,35 @@ def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_pa
     assert find_folder(tmp_path) is None, "before anything is written"
 
 
+ON_A_DEVICE = """
+import torch
+from clipnb import distributed
+from clipnb.cli import main
+
+distributed.get_device = lambda: torch.device("DEVICE")
+torch.cuda.device_count = lambda: 1
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "device, line",
+    [
+        ("mps", "several processes cannot share mps; set CLIPNB_DEVICE=cpu."),
+        ("cuda", "each process needs a card of its own; set --nproc-per-node 1 or less."),
+    ],
+)
+def test_a_device_that_the_processes_cannot_share_is_refused_once(
+    small_folder, tmp_path, device, line
+):
+    """No device is needed. Before, every process said it."""
+    program = tmp_path / "on_a_device.py"
+    program.write_text(ON_A_DEVICE.replace("DEVICE", device))
+    launcher = start_torchrun(tmp_path / "cache", program=[str(program)])
+    check_refused(launcher, f"clipnb: {line}")
+    assert find_folder(tmp_path / "cache") is None, "before anything is written"
+
+
 OTHER_OPTIONS = """
 import os
 import sys
