@@ -105,6 +105,7 @@ def test_odd_texts_and_an_odd_folder_come_back(run, tmp_path):
         images=dataset.images[:n],
         image_ids=[f"{i}{text}" for i, text in enumerate(ODD_TEXTS)],
         captions=[[text] for text in ODD_TEXTS],
+        labels=None,
     )
     index = ImageIndex.build(run.model, run.tokenizer, odd)
     folder = lance.export_lancedb(index, tmp_path / "l'été, 漢字 #1 100%25 ?x=y")
