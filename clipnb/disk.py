@@ -33,6 +33,8 @@ REFUSALS = {
     errno.EROFS: ("the disk is read-only", "make it writable"),
     errno.EACCES: NO_PERMISSION,
     errno.EPERM: NO_PERMISSION,
+    # What is replaced is moved, and the place at which a disk is connected cannot be.
+    errno.EBUSY: ("a disk is connected at this very place", "name a new folder in it"),
     errno.EIO: ("the disk reports an error", "check the disk"),
     errno.ESTALE: ("the network drive has lost it", "connect the drive again"),
     errno.ENODEV: ("the disk is gone", "connect the disk again"),

@@ -62,32 +62,17 @@ def join_processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
-    device, place = get_device(), int(os.environ["LOCAL_RANK"])
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"several processes cannot share {device.type}; set CLIPNB_DEVICE=cpu.")
-    if device.type == "cuda":
-        n_cards = torch.cuda.device_count()
-        if place >= n_cards:
-            raise ValueError(
-                f"each process needs a card of its own; set --nproc-per-node {n_cards} or less."
-            )
-        torch.cuda.set_device(place)
-    store, own_rank, size = next(dist.rendezvous("env://"))
-    # torchrun may keep its store for a restart, with the addresses of the processes that failed.
-    store = dist.PrefixStore(agree_on_start(store, own_rank, size), store)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    is_zero = int(os.environ["RANK"]) == 0  # `is_first` does not know it before they have joined
     try:
-        dist.init_process_group(
-            backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
-        )
-        with contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(None):
+        join_as_told(get_device())
+        with contextlib.nullcontext() if is_zero else contextlib.redirect_stdout(None):
             yield
     except KeyboardInterrupt:
-        if is_first():
+        if is_zero:
             raise
         sys.exit(STOPPED)  # Ctrl-C reaches all of them
     except (Exception, SystemExit) as error:
-        if not is_first():
+        if not is_zero:
             time.sleep(SLOWER)
         if is_of_messages(error):
             raise RuntimeError(
@@ -97,6 +82,26 @@ def join_processes() -> Iterator[None]:
             ) from error
         raise
     dist.destroy_process_group()
+
+
+def join_as_told(device: torch.device) -> None:
+    """Join the processes that torchrun's variables name. See `join_processes`."""
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"several processes cannot share {device.type}; set CLIPNB_DEVICE=cpu.")
+    if device.type == "cuda":
+        n_cards = torch.cuda.device_count()
+        if int(os.environ["LOCAL_WORLD_SIZE"]) > n_cards:
+            raise ValueError(
+                f"each process needs a card of its own; set --nproc-per-node {n_cards} or less."
+            )
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    store, own_rank, size = next(dist.rendezvous("env://"))
+    # torchrun may keep its store for a restart, with the addresses of the processes that failed.
+    store = dist.PrefixStore(agree_on_start(store, own_rank, size), store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend, store=store, rank=own_rank, world_size=size, timeout=LONGEST_WAIT
+    )
 
 
 def agree_on_start(store: dist.Store, own_rank: int, size: int) -> str:

@@ -90,12 +90,16 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs: FLOPs of a forward pass for a pair, parameters, width of a feature."""
+    """What a model costs: FLOPs of a forward pass for a pair, parameters, width of a feature.
+
+    captions: of an image in a step. Each has a feature, which all ranks have to see.
+    """
 
     name: str
     flops: float
     parameters: float
     embed_dim: int
+    captions: int = 1
 
 
 def count_cost(recipe: Recipe, n_tokens: int | None = None) -> Cost:
@@ -118,7 +122,8 @@ def count_cost(recipe: Recipe, n_tokens: int | None = None) -> Cost:
         model.encode_image(images)
         model.encode_text(tokens)
     parameters = sum(p.numel() for p in model.parameters())
-    return Cost(recipe.name, counter.get_total_flops(), parameters, recipe.embed_dim)
+    flops, captions = counter.get_total_flops(), recipe.captions_per_image
+    return Cost(recipe.name, flops, parameters, recipe.embed_dim, captions)
 
 
 def find_paper_share(forward_flops: float, model: str) -> float:
@@ -134,12 +139,12 @@ def find_paper_share(forward_flops: float, model: str) -> float:
 # ---- a step ----------------------------------------------------------------------------------
 
 
-def count_gather_bytes(batch_size: int, ranks: int, embed_dim: int) -> float:
+def count_gather_bytes(batch_size: int, ranks: int, embed_dim: int, captions: int = 1) -> float:
     """Count the bytes that each rank sends in a step so that all see all features.
 
-    Features of images and texts go round a ring in bf16, and their gradients come back.
+    Features of images and of their captions go round a ring in bf16, and their gradients come back.
     """
-    own = batch_size / ranks * 2 * embed_dim * 2
+    own = batch_size / ranks * (1 + captions) * embed_dim * 2
     return 2 * (ranks - 1) * own
 
 
@@ -171,7 +176,8 @@ def time_step(
     if pairs_per_second is not None:
         compute = np.full_like(compute, own / pairs_per_second)
     hops = 2 * (ranks - 1) * drawn["latency"]
-    gather = count_gather_bytes(batch_size, ranks, cost.embed_dim) / drawn["link_rate"] + hops
+    n_bytes = count_gather_bytes(batch_size, ranks, cost.embed_dim, cost.captions)
+    gather = n_bytes / drawn["link_rate"] + hops
     way = count_gradient_bytes(cost.parameters, ranks) / drawn["link_rate"] + hops
     backward = compute * drawn["backward"] / (1 + drawn["backward"])
     gradients = np.maximum(0, way - drawn["overlap"] * backward)

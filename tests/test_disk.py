@@ -88,6 +88,7 @@ def test_space_is_checked_before_a_large_file(tmp_path, monkeypatch):
         (errno.EDQUOT, "quota"),
         (errno.EROFS, "read-only"),
         (errno.EACCES, "no permission"),
+        (errno.EBUSY, "a disk is connected at this very place"),
         (errno.EFBIG, "so large"),
         (errno.EIO, "reports an error"),
         (errno.ESTALE, "network drive"),

@@ -1,5 +1,6 @@
 """The export to LanceDB: its own engine finds in the table what our index finds."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,66 @@ def test_only_an_earlier_export_is_replaced(run, clipnb, tmp_path):
     assert status == 2
     assert err.endswith("holds other files than such an export; name a new folder.\n")
     assert (tmp_path / "vectors" / "notes.txt").read_text() == "mine"
+
+
+def test_a_table_of_somebody_else_is_not_taken_for_an_export(run, clipnb, tmp_path):
+    """Its names alone do not tell: anybody may have a table of images and a README.txt."""
+    folder = tmp_path / "vectors"
+    lancedb.connect(str(folder)).create_table("images", [{"mine": 1}])
+    (folder / "README.txt").write_text("my own table")
+    status, _, err = clipnb(f"export --run {run.folder} --lancedb vectors --split dev")
+    assert status == 2
+    assert err.endswith("holds other files than such an export; name a new folder.\n")
+    assert lancedb.connect(str(folder)).open_table("images").to_arrow().to_pylist() == [{"mine": 1}]
+    assert (folder / "README.txt").read_text() == "my own table"
+
+
+def test_an_address_is_refused_before_anything_is_indexed(run, clipnb, tmp_path):
+    status, _, err = clipnb(f"export --run {run.folder} --lancedb s3://bucket/vectors")
+    assert status == 2
+    assert err == (
+        "clipnb: s3://bucket/vectors is the address of a server; name a folder, and copy it there "
+        "afterwards.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+ODD_TEXTS = [
+    'he said "no"\nand left',
+    "it's; DROP TABLE images; --",
+    "",
+    "\0",
+    "é 漢字 😀",
+    "\udcff",
+]
+
+
+def test_odd_texts_and_an_odd_folder_come_back(run, tmp_path):
+    dataset = load_dataset("small", "dev", 32)
+    n = len(ODD_TEXTS)
+    odd = dataclasses.replace(
+        dataset,
+        images=dataset.images[:n],
+        image_ids=[f"{i}{text}" for i, text in enumerate(ODD_TEXTS)],
+        captions=[[text] for text in ODD_TEXTS],
+        labels=None,
+    )
+    index = ImageIndex.build(run.model, run.tokenizer, odd)
+    folder = lance.export_lancedb(index, tmp_path / "l'été, 漢字 #1 100%25 ?x=y")
+    rows = lancedb.connect(str(folder)).open_table("images").to_arrow().to_pylist()
+    readable = [*ODD_TEXTS[:-1], r"\udcff"]  # half of a character becomes an escape
+    assert [row["captions"] for row in rows] == [[text] for text in readable]
+    assert [row["image_id"] for row in rows] == [f"{i}{text}" for i, text in enumerate(readable)]
+
+
+def test_one_image_and_none_make_a_table(run, tmp_path):
+    dataset = load_dataset("small", "dev", 32)
+    index = ImageIndex.build(run.model, run.tokenizer, dataset)
+    for n in (1, 0):
+        index.image_features = index.image_features[:n]
+        folder = lance.export_lancedb(index, tmp_path / "vectors")
+        rows = search_table(folder, torch.ones(512), 5)
+        assert [row["image_id"] for row in rows] == dataset.image_ids[:n]
 
 
 def test_an_interrupted_export_leaves_nothing(run, tmp_path, monkeypatch):

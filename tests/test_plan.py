@@ -68,6 +68,7 @@ def test_flops_of_a_model_are_those_of_its_modules(monkeypatch):
     conv = 2 * (3 * 3 * 3) * (2 * 8 * 8)
     linear = 2 * 10 * 4 * (2 * 6)
     assert cost.flops == conv + linear
+    assert cost.captions == 2
     assert cost.parameters == 3 * 2 * 9 + 10 * 4 + 7 * 10
     assert count_cost(recipe, n_tokens=3).flops == conv + linear / 2
 
@@ -90,6 +91,7 @@ def test_the_paper_reached_a_fifth_of_its_cards():
 def test_traffic_of_two_ranks_by_hand():
     # 10 pairs on each: 10 images and 10 texts of 500 numbers of 2 bytes, there and back
     assert count_gather_bytes(20, 2, 500) == 2 * 10 * 2 * 500 * 2
+    assert count_gather_bytes(20, 2, 500, captions=5) == 2 * 10 * 6 * 500 * 2
     # each sends half of the gradients to be added, and half of the sums back, 4 bytes each
     assert count_gradient_bytes(1000, 2) == 2 * 500 * 4
 
@@ -125,6 +127,12 @@ def test_a_step_without_waiting_is_compute_and_traffic():
     exposed = 0.72e-3 + 18e-5 - 0.1 * 0.004
     assert times["gradients"] == pytest.approx(exposed)
     assert times["step"] == pytest.approx(0.006 + 18e-5 + 0.36e-3 + exposed)
+
+
+def test_every_caption_of_an_image_has_a_feature_that_is_sent():
+    one, five = (dataclasses.replace(MODEL, captions=n) for n in (1, 5))
+    times = [time_surely(10, model)["gather"] - 18e-5 for model in (one, five)]
+    assert times[1] == pytest.approx(3 * times[0])
 
 
 def test_a_measured_rate_takes_the_place_of_flops():

@@ -180,6 +180,13 @@ def test_workers_share_the_part_of_their_process(shards):
     assert list_epoch(shards, first_step=3, **places[1]) == parts[1][3:]
 
 
+@pytest.mark.parametrize("place", [{"rank": 1}, {"world_size": 2}, {"rank": 2, "world_size": 2}])
+def test_a_place_that_is_none_is_refused(shards, place):
+    """Before, one of the two alone was passed over, and every process read all shards."""
+    with pytest.raises(ValueError, match="there is no process .* give rank and world_size"):
+        ShardFolder(shards, **place)
+
+
 def test_a_split_that_cannot_be_is_refused_in_one_line(shards):
     with pytest.raises(ValueError, match=r"6 shards cannot be split among 8 .*--pairs 9`\.$"):
         ShardFolder(shards, rank=0, world_size=8)

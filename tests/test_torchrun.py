@@ -286,6 +286,57 @@ def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_pa
     assert find_folder(tmp_path) is None, "before anything is written"
 
 
+ON_A_DEVICE = """
+import torch
+from clipnb import distributed
+from clipnb.cli import main
+
+distributed.get_device = lambda: torch.device("DEVICE")
+torch.cuda.device_count = lambda: 1
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "device, line",
+    [
+        ("mps", "several processes cannot share mps; set CLIPNB_DEVICE=cpu."),
+        ("cuda", "each process needs a card of its own; set --nproc-per-node 1 or less."),
+    ],
+)
+def test_a_device_that_the_processes_cannot_share_is_refused_once(
+    small_folder, tmp_path, device, line
+):
+    """No device is needed. Before, every process said it."""
+    program = tmp_path / "on_a_device.py"
+    program.write_text(ON_A_DEVICE.replace("DEVICE", device))
+    launcher = start_torchrun(tmp_path / "cache", program=[str(program)])
+    check_refused(launcher, f"clipnb: {line}")
+    assert find_folder(tmp_path / "cache") is None, "before anything is written"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
+def test_a_second_launch_into_the_same_folder_is_refused_and_the_first_goes_on(
+    small_folder, run_of_two, tmp_path
+):
+    first = start_torchrun(tmp_path)
+    while not read_history(tmp_path) and first.poll() is None:
+        time.sleep(0.005)
+    (lock,) = tmp_path.glob("runs/.*.lock")
+    owner = lock.read_text()
+    os.kill(int(owner.split()[1]), signal.SIGSTOP)  # it waits, while the second one starts
+    try:
+        second = start_torchrun(tmp_path)
+        folder = find_folder(tmp_path)
+        line = f"{owner} is training the run in {folder}. Wait until it has finished, or end it"
+        check_refused(second, f"clipnb: {line} first.")
+    finally:
+        os.kill(int(owner.split()[1]), signal.SIGCONT)
+    _, said = first.communicate(timeout=300)
+    assert first.returncode == 0, said
+    assert read_history(tmp_path) == read_history(run_of_two[0])
+
+
 OTHER_OPTIONS = """
 import os
 import sys
@@ -308,6 +359,101 @@ def test_processes_with_other_options_are_refused(small_folder, tmp_path):
         "give every machine the same command.",
     )
     assert find_folder(tmp_path / "cache") is None, "before anything is written"
+
+
+ALONE_WRITES = """
+import os
+import signal
+import clipnb.disk
+import clipnb.loop
+from clipnb.cli import main
+from clipnb.distributed import rank
+
+train_step, steps = clipnb.loop.train_step, []
+make_folder = clipnb.disk.tempfile.mkdtemp
+
+
+def take_step(*arguments):
+    steps.append(1)
+    if rank() == 1 and len(steps) == NUMBER:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_step(*arguments)
+
+
+def refuse(*arguments, **options):
+    assert rank() == 0, "another process than the first writes a file"
+    return make_folder(*arguments, **options)
+
+
+clipnb.loop.train_step = take_step
+clipnb.disk.tempfile.mkdtemp = refuse
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_muon_an_average_and_dropout_survive_a_kill_and_the_first_process_alone_writes(
+    small_folder, tmp_path
+):
+    """The second process is killed in the last of three epochs. Not a bit differs."""
+    changes = {"optimizer": "muon", "ema": 0.9, "token_dropout": 0.3, "dropout": 0.1, "epochs": 3}
+    histories, weights = [], []
+    for number in (0, 2 * 48 // SETTINGS["batch_size"] + 2):
+        program = tmp_path / f"killed_at_{number}.py"
+        program.write_text(ALONE_WRITES.replace("NUMBER", str(number)))
+        cache = tmp_path / f"cache_{number}"
+        launcher = start_torchrun(cache, "--max-restarts=1", program=[str(program)], **changes)
+        _, said = launcher.communicate(timeout=300)
+        assert launcher.returncode == 0, said
+        assert ("exitcode: -9" in said) == bool(number), said
+        histories.append(read_history(cache))
+        weights.append((find_folder(cache) / "model.safetensors").read_bytes())
+    assert len(histories[0]) == 3
+    assert histories[0] == histories[1]
+    assert weights[0] == weights[1]
+
+
+FULL_DISK = """
+import errno
+import os
+import clipnb.runs
+import clipnb.streaming
+from clipnb.cli import main
+
+save, saved = clipnb.runs.torch.save, []
+
+
+def save_until_full(*arguments):
+    saved.append(1)
+    if len(saved) == 4:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return save(*arguments)
+
+
+clipnb.streaming.SAVE_EVERY = 2
+clipnb.runs.torch.save = save_until_full
+main()
+"""
+
+
+def test_a_disk_that_is_full_in_an_epoch_of_shards_is_told_once_and_training_goes_on_later(
+    sharded, tmp_path
+):
+    """The fourth state is the first one of the second epoch. Both processes end."""
+    program = tmp_path / "full.py"
+    program.write_text(FULL_DISK)
+    cache = tmp_path / "cache"
+    launcher = start_torchrun(cache, dataset=sharded, program=[str(program)], **DRAWING)
+    _, said = launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    (line,) = (each for each in said.splitlines() if each.startswith("clipnb:"))
+    assert "state.pt cannot be written: the disk is full. Free some space" in line
+    assert len(read_history(cache)) == 1, "the whole epoch is kept"
+    for folder, then in ((cache, ["--resume"]), (tmp_path / "whole", [])):
+        launcher = start_torchrun(folder, dataset=sharded, then=then, **DRAWING)
+        _, said = launcher.communicate(timeout=300)
+        assert launcher.returncode == 0, said
+    assert read_history(cache) == read_history(tmp_path / "whole")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")

@@ -118,7 +118,7 @@ def export_vectors(run: "Run", arguments: Namespace) -> Path:
     """Write the vectors of the images that the options name as a table of LanceDB."""
     from clipnb.search.lance import check_folder, export_lancedb
 
-    check_folder(Path(arguments.lancedb))  # before anything is indexed
+    check_folder(arguments.lancedb)  # before anything is indexed
     place = None
     if arguments.of:
         place, rest = split_place([arguments.of])

@@ -313,8 +313,16 @@ def read_stamp(path: Path) -> tuple[int, int]:
 
 
 def find_place(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return which process this is, and of how many; what is None, torch.distributed says."""
-    if rank is not None and world_size is not None:
+    """Return which process this is, and of how many; if both are None, torch.distributed says it.
+
+    Raises ValueError if one alone is given, or if there is no such process.
+    """
+    if rank is not None or world_size is not None:
+        if rank is None or world_size is None or not 0 <= rank < world_size:
+            raise ValueError(
+                f"there is no process {rank} of {world_size}; give rank and world_size, the rank "
+                "from 0 on, or neither."
+            )
         return rank, world_size
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
