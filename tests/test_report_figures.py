@@ -276,6 +276,19 @@ def test_the_same_seeds_are_found_on_several_machines():
     assert [ax.get_title() for ax in axes] == list(numbers.RECALLS)
 
 
+def test_experiments_that_were_run_again_with_the_same_seeds_are_shown_beside_the_first_run():
+    repeated = numbers.load_repeated(numbers.list_records(load_claims()))
+    assert "zero_shot" in repeated
+    assert "robustness" not in repeated  # its second version has another effect and other seeds
+    for first, again in repeated.values():
+        assert first["protocol"] != again["protocol"]
+        assert first["seeds"] == again["seeds"]
+    ax = method_figures.plot_repeated(repeated)
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(repeated)
+    heights = [line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 1]
+    assert heights[0] > heights[1] > heights[2]  # the first run above, and the rows go down
+
+
 def test_tuning_is_loaded_by_rate():
     scores = numbers.load_tuning("rivals")
     assert all(len(own) == 5 for own in scores.values())

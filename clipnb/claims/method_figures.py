@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipnb.claims.forest import GREY
+from clipnb.claims.pooling import scale_effect
 from clipnb.claims.report_numbers import Cost, SameSeeds
 from clipnb.claims.verdict_figures import make_axes
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
@@ -83,6 +85,28 @@ def plot_same_seeds(found: Sequence[SameSeeds]) -> "list[Axes]":
     axes[0].set_ylabel("percent")
     fig.legend(loc="outside lower center", ncols=1, frameon=False)
     return list(axes)
+
+
+def plot_repeated(repeated: dict[str, tuple[dict, dict]], ax: "Axes | None" = None) -> "Axes":
+    """Plot the effects of experiments that were run twice with the same seeds, a row for each.
+
+    repeated: as `report_numbers.load_repeated` returns it. Both effects are in margins, with their
+    95 % intervals. Returns the axes.
+    """
+    ax = ax or make_axes(9, 0.4 * len(repeated) + 1)
+    for row, records in enumerate(repeated.values()):
+        for record, colour, label, shift in zip(
+            records, (ORANGE, BLUE), ("first run", "again"), (0.14, -0.14), strict=True
+        ):
+            mean, low, high = scale_effect(record)
+            height = len(repeated) - 1 - row + shift
+            ax.plot([low, high], [height, height], color=colour, linewidth=2)
+            ax.plot(mean, height, "o", color=colour, label=None if row else label)
+    ax.axvspan(-1, 1, color=GREY, alpha=0.16, linewidth=0)
+    ax.set_yticks(range(len(repeated) - 1, -1, -1), list(repeated))
+    ax.set_xlabel("effect in margins: 0 is none, 1 the smallest that counts")
+    ax.legend(loc="best", fontsize=9)
+    return ax
 
 
 def plot_tuning(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipnb.claims.effects import NO_EFFECT, from_scale, none_to_infinite, summarize, to_scale
-from clipnb.claims.experiment import Effect, Gate
+from clipnb.claims.experiment import RECORDS, Effect, Gate
 from clipnb.claims.first_sitting import judge_first_sitting
 from clipnb.claims.pooling import PooledClaim, pool_claims
 from clipnb.claims.protocols import digest_protocol, protocol_path
@@ -254,6 +254,21 @@ def list_same_seeds(groups: Groups, first: dict[str, dict]) -> list[SameSeeds]:
         recalls = {name: record[where][name]["values"][:3] for name in RECALLS}
         found.append(SameSeeds(source, describe_hardware(record["machine"]), recalls))
     return found
+
+
+def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
+    """Load the records of first versions that were run again with the same seeds and effect.
+
+    Returns {experiment: (record of its first version, record of today)}.
+    """
+    repeated = {}
+    for record in records:
+        path = results_dir() / RECORDS / "earlier" / f"{record['experiment']}-1.json"
+        if path.exists():
+            first = read_json(path)
+            if all(first[field] == record[field] for field in ("seeds", "effect")):
+                repeated[record["experiment"]] = (first, record)
+    return repeated
 
 
 def describe_place(machine: dict) -> str:
