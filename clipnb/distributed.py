@@ -140,6 +140,14 @@ def was_restarted() -> bool:
     return any(gather_objects(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0))
 
 
+def find_launch() -> str | None:
+    """Return torchrun's name of this launch, which a restart keeps; None without torchrun.
+
+    On one machine torchrun draws it. For several it is what all of them were given as --rdzv-id.
+    """
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
 def on_first(action: Callable[[], Any]) -> Any:
     """Call a function in the first process, and return in all of them what it returned.
 
