@@ -111,7 +111,7 @@ def check_same_options(recipe: Recipe, seed: int, resume: bool, init: str | Path
 def check_recipe(recipe: Recipe, seed: int, init: str | Path | None) -> None:
     """Raise ValueError for what can be told to be wrong before anything is read."""
     run_folders.check_name(recipe.name, seed)
-    distributed.check_batch_size(recipe)
+    distributed.share_batch_size(recipe.batch_size, distributed.world_size())
     check_encoders(recipe)
     starts.check_init(recipe, init)
 
