@@ -23,7 +23,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipnb.recipes import Recipe
 from clipnb.runtime import get_device
 
 FAILED, STOPPED = 2, 130  # the exit status after an error, and after Ctrl-C
@@ -140,6 +139,14 @@ def was_restarted() -> bool:
     return any(gather_objects(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0))
 
 
+def find_launch() -> str | None:
+    """Return torchrun's name of this launch, which a restart keeps; None without torchrun.
+
+    On one machine torchrun draws it. For several it is what all of them were given as --rdzv-id.
+    """
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
 def on_first(action: Callable[[], Any]) -> Any:
     """Call a function in the first process, and return in all of them what it returned.
 
@@ -162,16 +169,18 @@ def on_first(action: Callable[[], Any]) -> Any:
     return message[0]
 
 
-def check_batch_size(recipe: Recipe) -> None:
-    """Raise ValueError if the processes cannot share a batch evenly."""
-    n = world_size()
-    if recipe.batch_size % n == 0:
-        return
-    even = max(n, recipe.batch_size // n * n)
-    raise ValueError(
-        f"batch_size {recipe.batch_size} cannot be shared evenly by {n} processes; choose another "
-        f"--nproc-per-node, or --set batch_size={even}."
-    )
+def share_batch_size(batch_size: int, n: int) -> int:
+    """Return how many rows of a batch each of n processes takes.
+
+    Raises ValueError if they cannot share it evenly.
+    """
+    if batch_size % n:
+        even = max(n, batch_size // n * n)
+        raise ValueError(
+            f"batch_size {batch_size} cannot be shared evenly by {n} processes; choose another "
+            f"--nproc-per-node, or --set batch_size={even}."
+        )
+    return batch_size // n
 
 
 def check_same_data(tokens: Tensor) -> None:

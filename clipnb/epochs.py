@@ -29,11 +29,12 @@ def train_epochs(
     dev_set: CaptionDataset,
     tokens: Tensor | None,
     epoch_losses: Sequence[Tensor] = (),
+    seconds: float = 0.0,
 ) -> None:
     """Train the epochs that `run` still lacks. After each one, evaluate and save everything.
 
     model: takes the steps; `run.model` is the same model, or its running average with `ema`.
-    epoch_losses: of the steps that were taken of an interrupted epoch.
+    epoch_losses, seconds: of the steps that were taken of an interrupted epoch.
     """
     recipe = run.recipe
     if recipe.freeze != "none":  # what does not change is computed once
@@ -57,7 +58,7 @@ def train_epochs(
     n_captions = 1 if tokens is None else tokens.shape[1]
     quiet = {} if distributed.is_first() else {"disable": True}
     with progress(total=recipe.epochs * steps, initial=done, unit="step", **quiet) as bar:
-        start = time.perf_counter()
+        start = time.perf_counter() - seconds
         for step, loss in enumerate(losses, start=done):
             epoch_losses.append(loss)
             if len(epoch_losses) % check_every == 0 or len(epoch_losses) == steps:
@@ -67,7 +68,8 @@ def train_epochs(
             bar.update()
             if len(epoch_losses) < steps:
                 if isinstance(train_set, ShardBatches):
-                    train_set.save_now_and_then(run, model, optimizer, epoch_losses)
+                    seconds = time.perf_counter() - start
+                    train_set.save_now_and_then(run, model, optimizer, epoch_losses, seconds)
                 continue
             mean, seconds = torch.stack(epoch_losses).mean().item(), time.perf_counter() - start
             distributed.on_first(functools.partial(keep_epoch, mean, seconds))

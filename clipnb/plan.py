@@ -130,8 +130,12 @@ def find_paper_share(forward_flops: float, model: str) -> float:
     """Return the share of its cards' peak that a run of the paper reached.
 
     forward_flops: of a pair. The backward pass counts twice that, and what gradient checkpointing
-    computes again counts nothing.
+    computes again counts nothing. Raises ValueError for a model that is not in `PAPER`.
     """
+    if model not in PAPER:
+        raise ValueError(
+            f"the paper tells no cards and days of {model!r}; choose one of {', '.join(PAPER)}."
+        )
     cards, days = PAPER[model]
     return 3 * forward_flops * PAPER_PAIRS / (cards * days * DAY * V100_PEAK)
 

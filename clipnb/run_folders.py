@@ -20,6 +20,7 @@ from clipnb.disk import (
     parse_json,
     read_json,
 )
+from clipnb.distributed import find_launch
 from clipnb.places import display_value, is_device
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
@@ -144,6 +145,12 @@ def has_no_successor(folder: Path) -> bool:
     return is_finished(folder) and not (folder / NEXT).exists()
 
 
+def is_of_this_launch(folder: Path) -> bool:
+    """Tell whether this launch of torchrun has begun the run in a folder, or its successor."""
+    work = folder / NEXT if holds_run(folder / NEXT) else folder
+    return holds_run(work) and read_start(work).get("launch") == find_launch()
+
+
 def clear_work_folder(work: Path) -> None:
     """Remove what an earlier training left in `find_work_folder`, because a new one begins."""
     if work.name == NEXT and work.exists():
@@ -261,7 +268,7 @@ def read_recipe(folder: str | Path) -> tuple[Recipe, int]:
 def read_start(folder: str | Path) -> dict:
     """Read `recipe.json` as it stands: the seed, the fields of the recipe, perhaps `init`.
 
-    Raises ValueError if it is damaged.
+    A run that was begun under torchrun also has `launch`. Raises ValueError if it is damaged.
     """
     path = Path(folder) / "recipe.json"
     with name_damage(path, DELETE_ADVICE):

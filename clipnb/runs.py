@@ -28,6 +28,7 @@ from clipnb.disk import (
     replace_when_done,
     write_file,
 )
+from clipnb.distributed import find_launch
 from clipnb.features import encode_dataset
 from clipnb.metrics import bootstrap_intervals, chance, retrieval_ranks
 from clipnb.model import CLIP, create_model
@@ -172,10 +173,15 @@ def _compare_data(
 
 
 def save_start(run: Run) -> None:
-    """Write what is known before the first step: the recipe, and the run's own tokenizer."""
+    """Write what is known before the first step: the recipe, and the run's own tokenizer.
+
+    Under torchrun also its launch, so that a restart knows what it has begun itself.
+    """
     start = {"seed": run.seed, "recipe": dataclasses.asdict(run.recipe)}
     if run.init:
         start["init"] = run.init
+    if launch := find_launch():
+        start["launch"] = launch
     write_file(run.folder / "recipe.json", json.dumps(start, indent=1))
     if run.recipe.tokenizer != "clip":
         write_file(run.folder / "tokenizer.json", run.tokenizer.bpe.to_str())

@@ -41,23 +41,23 @@ class ShardBatches:
         """Count the batches of an epoch (see `ShardFolder.count_steps`)."""
         return self.shards.count_steps(batch_size)
 
-    def resume(self, epoch: int, partial: dict | None) -> list[Tensor]:
+    def resume(self, epoch: int, partial: dict | None) -> tuple[list[Tensor], float]:
         """Go on in an epoch, in the middle of it if `partial` says so (see `save_now_and_then`).
 
-        Returns the losses of the steps that were taken of it. If other shards, or other numbers of
-        processes and workers, would give other batches than it began with, it begins anew, and a
-        warning of the first process says so.
+        Returns the losses of the steps that were taken of it, and their seconds. If other shards,
+        or other numbers of processes and workers, would give other batches than it began with, it
+        begins anew, and a warning of the first process says so.
         """
         self.epoch = epoch
         if partial is None:
-            return []
+            return [], 0.0
         change = self.find_change(partial)
         if change is None:
             self.first_step = len(partial["losses"])
-            return list(partial["losses"])
+            return list(partial["losses"]), partial.get("seconds", 0.0)
         if self.shards.rank == 0:
             warnings.warn(f"{change}: epoch {epoch + 1} begins anew.", stacklevel=2)
-        return []
+        return [], 0.0
 
     def find_change(self, partial: dict) -> str | None:
         """Say what now gives other batches than when `partial` was saved; None if nothing does."""
@@ -75,15 +75,21 @@ class ShardBatches:
         return None
 
     def save_now_and_then(
-        self, run: Run, model: CLIP, optimizer: torch.optim.Optimizer, losses: Sequence[Tensor]
+        self,
+        run: Run,
+        model: CLIP,
+        optimizer: torch.optim.Optimizer,
+        losses: Sequence[Tensor],
+        seconds: float,
     ) -> None:
         """Save the state in the middle of an epoch, every `SAVE_EVERY` steps, in the first process.
 
-        losses: of the steps that were taken of this epoch.
+        losses, seconds: of the steps that were taken of this epoch.
         """
         if self.shards.rank == 0 and len(losses) % SAVE_EVERY == 0:
             partial = {
                 "losses": torch.stack(list(losses)),
+                "seconds": seconds,
                 "shards": self.shards.digest,
                 "world_size": self.shards.world_size,
                 "workers": self.shards.workers,

@@ -111,7 +111,7 @@ def check_same_options(recipe: Recipe, seed: int, resume: bool, init: str | Path
 def check_recipe(recipe: Recipe, seed: int, init: str | Path | None) -> None:
     """Raise ValueError for what can be told to be wrong before anything is read."""
     run_folders.check_name(recipe.name, seed)
-    distributed.check_batch_size(recipe)
+    distributed.share_batch_size(recipe.batch_size, distributed.world_size())
     check_encoders(recipe)
     starts.check_init(recipe, init)
 
@@ -203,14 +203,14 @@ def train_in_folder(
             warnings.warn(run.metrics["warning"], stacklevel=5)
 
     distributed.on_first(begin)
-    losses = []  # of the epoch that was interrupted, if it was
+    losses, seconds = [], 0.0  # of the epoch that was interrupted, if it was
     if resumed:
         partial = runs.load_state(run, model, optimizer)
         if isinstance(source, ShardBatches):
-            losses = source.resume(len(run.history), partial)
+            losses, seconds = source.resume(len(run.history), partial)
     distributed.copy_weights(model)
     try:
-        train_epochs(run, model, optimizer, source, dev_set, tokens, losses)
+        train_epochs(run, model, optimizer, source, dev_set, tokens, losses, seconds)
     except KeyboardInterrupt:
         if distributed.is_first():
             print(

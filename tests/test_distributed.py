@@ -18,7 +18,7 @@ from distributed_parts import (
     take_three_steps,
 )
 
-from clipnb.distributed import agree_on_start, check_batch_size, on_first, take_share, world_size
+from clipnb.distributed import agree_on_start, on_first, share_batch_size, take_share, world_size
 from clipnb.divergence import find_image_ids
 from clipnb.shared_norm import share_batch_norms
 
@@ -97,7 +97,14 @@ def test_one_process_has_it_all():
     norm = torch.nn.BatchNorm2d(2)
     share_batch_norms(norm)
     assert type(norm) is torch.nn.BatchNorm2d
-    check_batch_size(TINY)
+    assert share_batch_size(15, 1) == 15
+
+
+def test_a_batch_is_shared_evenly_or_refused():
+    assert share_batch_size(15, 3) == 5
+    for size, n, even in ((15, 2, 14), (1, 2, 2)):
+        with pytest.raises(ValueError, match=rf"by {n} processes; .*batch_size={even}\.$"):
+            share_batch_size(size, n)
 
 
 def test_a_batch_norm_of_another_library_is_refused(monkeypatch):

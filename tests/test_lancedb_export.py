@@ -125,6 +125,19 @@ def test_one_image_and_none_make_a_table(run, tmp_path):
         assert [row["image_id"] for row in rows] == dataset.image_ids[:n]
 
 
+def test_a_table_that_is_replaced_has_to_be_opened_again(run, tmp_path):
+    index = ImageIndex.build(run.model, run.tokenizer, load_dataset("small", "dev", 32))
+    folder = lance.export_lancedb(index, tmp_path / "vectors")
+    table = lancedb.connect(str(folder)).open_table("images")
+    query = index.image_features[3]
+    found = table.search(query.numpy()).limit(1).to_list()
+    lance.export_lancedb(index, folder)
+    with pytest.raises(RuntimeError):  # if LanceDB mends this, README.txt need not tell it
+        table.search(query.numpy()).limit(1).to_list()
+    assert [row["image_id"] for row in search_table(folder, query, 1)] == [found[0]["image_id"]]
+    assert "open the table again" in (folder / "README.txt").read_text()
+
+
 def test_an_interrupted_export_leaves_nothing(run, tmp_path, monkeypatch):
     def stop(index, schema):
         raise KeyboardInterrupt

@@ -85,6 +85,12 @@ def test_the_paper_reached_a_fifth_of_its_cards():
     assert find_paper_share(2 * 175.3e9, "ViT-L/14") == pytest.approx(0.4058, abs=1e-4)
 
 
+def test_a_model_of_which_the_paper_gives_no_days_is_refused_in_a_line():
+    """Before, a bare KeyError said its name alone."""
+    with pytest.raises(ValueError, match=r"'ViT-B/32'; choose one of ViT-L/14, RN50x64\.$"):
+        find_paper_share(14.8e9, "ViT-B/32")
+
+
 # ---- traffic ---------------------------------------------------------------------------------
 
 

@@ -190,7 +190,7 @@ def test_a_place_that_is_none_is_refused(shards, place):
 def test_a_split_that_cannot_be_is_refused_in_one_line(shards):
     with pytest.raises(ValueError, match=r"6 shards cannot be split among 8 .*--pairs 9`\.$"):
         ShardFolder(shards, rank=0, world_size=8)
-    with pytest.raises(ValueError, match="4 processes cannot share a batch of 30 pairs evenly"):
+    with pytest.raises(ValueError, match="batch_size 30 cannot be shared evenly by 4 processes"):
         ShardFolder(shards, rank=0, world_size=4).count_steps(30)
     with pytest.raises(ValueError, match="a batch of 400 pairs is larger than"):
         ShardFolder(shards).count_steps(400)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -109,6 +110,32 @@ def test_a_run_that_stops_in_an_epoch_goes_on_bit_for_bit(whole, tmp_path, monke
     assert list_losses(whole) == list_losses(resumed)
 
 
+def test_an_epoch_counts_the_seconds_before_and_after_it_was_interrupted(
+    sharded, recipe, tmp_path, monkeypatch
+):
+    """By a clock that ticks at each step. Before, such an epoch lost the seconds until its stop."""
+    recipe = dataclasses.replace(recipe, dataset=str(sharded), batch_size=8, epochs=2)
+    clock = SimpleNamespace(now=0.0)
+
+    def tick(*arguments):
+        clock.now += 1
+        if clock.now in (110, 1002):  # in the fourth and the fifth step of the second epoch
+            raise KeyboardInterrupt
+        return train_step(*arguments)
+
+    monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 1)
+    monkeypatch.setattr("clipnb.epochs.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(clipnb.loop, "train_step", tick)
+    for start in (100.0, 1000.0):
+        clock.now = start
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, 0, tmp_path / "run", resume=start > 100)
+    clock.now = 5000.0
+    run = train(recipe, 0, tmp_path / "run", resume=True)
+    assert [row["seconds"] for row in run.history] == [6, 6]
+    assert run.metrics["train_seconds"] == 12
+
+
 def test_only_the_first_process_saves(shards, monkeypatch):
     saved = []
     monkeypatch.setattr("clipnb.streaming.save_state", lambda *arguments: saved.append(arguments))
@@ -116,7 +143,7 @@ def test_only_the_first_process_saves(shards, monkeypatch):
     for rank in (1, 0):
         batches = ShardBatches(ShardFolder(shards, rank, 2), None, seed=0)
         for n in range(1, 6):
-            batches.save_now_and_then(None, None, None, [torch.tensor(1.0)] * n)
+            batches.save_now_and_then(None, None, None, [torch.tensor(1.0)] * n, 7.0)
         assert len(saved) == (0 if rank else 2)
     assert [len(partial["losses"]) for *_, partial in saved] == [2, 4]
 
@@ -126,7 +153,7 @@ def save_partial(batches, monkeypatch):
     saved = []
     monkeypatch.setattr("clipnb.streaming.save_state", lambda *arguments: saved.append(arguments))
     monkeypatch.setattr("clipnb.streaming.SAVE_EVERY", 2)
-    batches.save_now_and_then(None, None, None, [torch.tensor(1.0)] * 2)
+    batches.save_now_and_then(None, None, None, [torch.tensor(1.0)] * 2, 7.0)
     return saved[0][-1]
 
 
@@ -136,12 +163,12 @@ def test_an_epoch_of_other_processes_or_workers_begins_anew(shards, monkeypatch,
     before, after = (ShardBatches(ShardFolder(shards, 0, *n), None, seed=0) for n in (then, now))
     partial = save_partial(before, monkeypatch)
     if then == now:
-        assert after.resume(4, partial) == [1.0, 1.0]
+        assert after.resume(4, partial) == ([1.0, 1.0], 7.0)
         assert (after.epoch, after.first_step) == (4, 2)
         return
     numbers = rf"processes: {then[0]}, now {now[0]}; workers of each: {then[1]}, now {now[1]}"
     with pytest.warns(UserWarning, match=rf"\({numbers}\): epoch 5 begins anew\.$"):
-        assert after.resume(4, partial) == []
+        assert after.resume(4, partial) == ([], 0)
     assert (after.epoch, after.first_step) == (4, 0)
 
 
@@ -149,7 +176,7 @@ def test_other_processes_than_the_first_begin_anew_without_a_word(shards, monkey
     partial = save_partial(ShardBatches(ShardFolder(shards), None, seed=0), monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert ShardBatches(ShardFolder(shards, 1, 2), None, seed=0).resume(4, partial) == []
+        assert ShardBatches(ShardFolder(shards, 1, 2), None, seed=0).resume(4, partial) == ([], 0)
 
 
 def test_a_state_of_before_goes_on(shards):
@@ -157,7 +184,7 @@ def test_a_state_of_before_goes_on(shards):
     losses = torch.ones(3)
     random_state = {"cpu": torch.get_rng_state()}
     partial = {"losses": losses, "shards": batches.shards.digest, "random_state": random_state}
-    assert batches.resume(1, partial) == [1.0] * 3
+    assert batches.resume(1, partial) == ([1.0] * 3, 0)
     assert batches.first_step == 3
 
 

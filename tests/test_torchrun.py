@@ -131,6 +131,65 @@ def test_a_killed_process_starts_again_from_the_last_epoch(run_of_two, tmp_path)
     assert metrics[0]["dev"] == metrics[1]["dev"]
 
 
+LOST_ONCE = """
+import os
+import signal
+import clipnb.loop
+import clipnb.runs
+import clipnb.training
+from clipnb.cli import main
+
+train_step, steps = clipnb.loop.train_step, []
+module, name = PLACE
+action = getattr(module, name)
+
+
+def take_step(*arguments):
+    steps.append(1)
+    return train_step(*arguments)
+
+
+def act_or_die(*arguments):
+    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return action(*arguments)
+
+
+clipnb.loop.train_step = take_step
+setattr(module, name, act_or_die)
+try:
+    main()
+except SystemExit as end:
+    if not end.code:
+        print("steps:", len(steps))
+    raise
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.parametrize(
+    "place, steps",
+    [("clipnb.training, 'load_split'", 14 * 3), ("clipnb.runs, 'load_run'", 0)],
+    ids=["before it begins", "when it is finished"],
+)
+def test_a_finished_run_that_is_trained_anew_is_trained_once_whenever_a_process_is_killed(
+    run_of_two, tmp_path, place, steps
+):
+    """A restart goes on with what its own launch has begun. Before, it took the old run for it."""
+    cache = tmp_path / "cache"
+    shutil.copytree(run_of_two[0], cache)
+    before = (find_folder(cache) / "history.csv").read_bytes()
+    program = tmp_path / "lost_once.py"
+    program.write_text(LOST_ONCE.replace("PLACE", place))
+    launcher = start_torchrun(cache, "--max-restarts=1", program=[str(program)])
+    printed, said = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, said
+    assert "exitcode: -9" in said, said
+    assert printed.count(f"steps: {steps}\n") == 2, "of the processes after the restart"
+    assert (find_folder(cache) / "history.csv").read_bytes() != before, "its seconds are others"
+    assert read_history(cache) == read_history(run_of_two[0])
+
+
 DIVERGING = """
 import clipnb.steps
 from clipnb.cli import main

@@ -35,9 +35,10 @@ several processes, each with a share of every batch, on the cores or the cards o
 Their number has to divide the batch size. After a failure --max-restarts goes on from the last
 whole epoch; with shards it goes on in the middle of an epoch. On CPUs set
 OMP_NUM_THREADS to the number of cores of each process. With --nnodes several machines take part, if
-all see the same cache folder (CLIPNB_CACHE). Dropout draws other numbers than in one process; all
-else is the same but for rounding. With shards each process reads shards of its own, so the batches
-and what augmentation draws differ, too."""
+all see the same cache folder (CLIPNB_CACHE) and are given the same new --rdzv-id, by which a
+restart knows what it has begun itself. Dropout draws other numbers than in one process; all else is
+the same but for rounding. With shards each process reads shards of its own, so the batches and what
+augmentation draws differ, too."""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,15 +89,17 @@ def add_commands(add_command: AddCommand) -> None:
 def handle_train(arguments: Namespace) -> None:
     """Train a recipe and print how well it retrieves on dev."""
     from clipnb import chance, train
-    from clipnb.distributed import is_first, join_processes, was_restarted
+    from clipnb.distributed import is_first, join_processes, on_first, was_restarted
     from clipnb.records import record_trial
-    from clipnb.run_folders import has_no_successor, run_folder
+    from clipnb.run_folders import has_no_successor, is_of_this_launch, run_folder
     from clipnb.runs import load_run_dataset
 
     with join_processes():
         recipe = read_recipe_options(arguments, quiet=not is_first())
-        resume = was_restarted() or arguments.resume  # asked first: all processes take part
         folder = run_folder(recipe, arguments.seed or 0, arguments.init)
+        # An earlier launch may have left a run here, which this one has to train anew.
+        goes_on = was_restarted() and on_first(lambda: is_of_this_launch(folder))
+        resume = goes_on or arguments.resume
         if arguments.resume and is_first() and has_no_successor(folder):
             print("This run is finished: leave --resume out to train it again.", file=sys.stderr)
         run = train(recipe, arguments.seed or 0, resume=resume, init=arguments.init)

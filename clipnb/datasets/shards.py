@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from clipnb import distributed
 from clipnb.datasets.shard_files import (
     INSTALL,
     advise_to_write,
@@ -163,7 +164,7 @@ class ShardFolder:
         pairs, whichever shards chance gives it. Raises ValueError if the processes do not divide
         the batch, or if there is not one batch.
         """
-        size = self._own_batch_size(batch_size)
+        size = distributed.share_batch_size(batch_size, self.world_size)
         workers = max(1, self.workers)
         n_shards = len(self.counts) // (self.world_size * workers)  # of a part, at least
         steps = workers * (sum(sorted(self.counts.values())[:n_shards]) // size)
@@ -187,7 +188,7 @@ class ShardFolder:
         captions. Raises ValueError if a shard has changed since the folder was opened.
         """
         steps = self.count_steps(batch_size)
-        size = self._own_batch_size(batch_size)
+        size = distributed.share_batch_size(batch_size, self.world_size)
         part = EpochPart(self, size, n_captions, (seed, epoch), steps, first_step)
         batches = iter(part)
         if self.workers:
@@ -207,7 +208,7 @@ class ShardFolder:
 
         batch_size, seed, epoch: as in `iterate_epoch`. step: the number of the batch, from 0 on.
         """
-        size = self._own_batch_size(batch_size)
+        size = distributed.share_batch_size(batch_size, self.world_size)
         workers = max(1, self.workers)
         first = step // workers * size  # each worker gives every `workers`-th batch
         found = []
@@ -216,15 +217,6 @@ class ShardFolder:
             pairs = iterate_pairs(self, (seed, epoch), part, self.world_size * workers)
             found += [image_id for _, _, image_id in islice(pairs, first, first + size)]
         return found
-
-    def _own_batch_size(self, batch_size: int) -> int:
-        """Return how many pairs of a batch belong to each process."""
-        if batch_size % self.world_size:
-            raise ValueError(
-                f"{self.world_size} processes cannot share a batch of {batch_size} pairs evenly; "
-                f"choose a batch_size that {self.world_size} divides."
-            )
-        return batch_size // self.world_size
 
 
 class EpochPart(IterableDataset):
@@ -324,9 +316,7 @@ def find_place(rank: int | None, world_size: int | None) -> tuple[int, int]:
                 "from 0 on, or neither."
             )
         return rank, world_size
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+    return distributed.rank(), distributed.world_size()
 
 
 def check_shard(folder: Path, index: dict, entry: dict, first_block: int) -> int:

@@ -39,6 +39,7 @@ vector is the feature of a text or an image, {D} numbers, as the same model make
 is `index.encode("a dog in the snow").numpy()`. The digest of the weights that made this table is
 {weights}. Features have length 1, so 1 - _distance is the cosine. The search is exact. With
 hundreds of thousands of rows, table.create_index(metric="cosine") makes it faster and approximate.
+If the images are exported again, open the table again: the files of the old one are gone.
 """
 FIRST_WORDS = README.partition("{")[0]  # by which an earlier export is known
 
@@ -49,9 +50,9 @@ def export_lancedb(index: "ImageIndex", folder: str | Path) -> Path:
     A row has `image_id`, `captions` (a list, empty without any), `path` (of the file, or null) and
     `vector`, float32 (D,) of unit length. A letter that is no Unicode becomes an escape, such as
     `\\udcff`. README.txt shows how to search it. The folder is written whole or not at all, and an
-    earlier export is replaced. Returns the folder. Raises FileExistsError for a folder that holds
-    anything else, ValueError for an address such as `s3://...`, and ModuleNotFoundError without the
-    extra `lancedb`.
+    earlier export is replaced: a program that has its table open has to open it again. Returns the
+    folder. Raises FileExistsError for a folder that holds anything else, ValueError for an address
+    such as `s3://...`, and ModuleNotFoundError without the extra `lancedb`.
     """
     try:
         import lancedb
