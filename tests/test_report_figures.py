@@ -282,7 +282,7 @@ def test_experiments_that_were_run_again_with_the_same_seeds_are_shown_beside_th
     assert "robustness" not in repeated  # its second version has another effect and other seeds
     for first, again in repeated.values():
         assert first["protocol"] != again["protocol"]
-        assert first["seeds"] == again["seeds"]
+        assert sorted(first["seeds"]) == sorted(again["seeds"])
     ax = method_figures.plot_repeated(repeated)
     assert [label.get_text() for label in ax.get_yticklabels()] == list(repeated)
     heights = [line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 1]

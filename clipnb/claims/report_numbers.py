@@ -266,7 +266,8 @@ def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
         path = results_dir() / RECORDS / "earlier" / f"{record['experiment']}-1.json"
         if path.exists():
             first = read_json(path)
-            if all(first[field] == record[field] for field in ("seeds", "effect")):
+            same_seeds = set(first["seeds"]) == set(record["seeds"])
+            if same_seeds and first["effect"] == record["effect"]:
                 repeated[record["experiment"]] = (first, record)
     return repeated
 
