@@ -30,6 +30,7 @@ from run_parts import (  # noqa: F401
     tuned,
 )
 from shard_parts import numbered, shards  # noqa: F401
+from torchrun_parts import sharded, small_folder  # noqa: F401
 from widget_parts import build_index
 
 from clipnb import (

@@ -1,11 +1,9 @@
 """`clipnb train` under torchrun: one run of two processes, which survives a kill and a NaN."""
 
-import csv
 import dataclasses
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,79 +11,24 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torchrun_parts import (
+    DRAWING,
+    SETTINGS,
+    check_refused,
+    find_folder,
+    read_columns,
+    read_history,
+    start_torchrun,
+)
 
 from clipnb import RECIPES, load_run, train
 from clipnb.datasets import load_dataset
-from clipnb.datasets.shard_files import write_shards
 from clipnb.divergence import find_image_ids
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* has only 20 dev images"),
     pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed"),
 ]
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-SETTINGS = {
-    "image_encoder": "residual_cnn",
-    "image_width": 16,
-    "image_size": 32,
-    "stored_size": 32,
-    "embed_dim": 16,
-    "vocab_size": 300,
-    "batch_size": 16,
-    "epochs": 14,
-    "dropout": 0.0,
-}
-
-
-def start_torchrun(
-    cache, *options, processes=2, program=("-m", "clipnb"), then=(), dataset="small", **changes
-):
-    """Start `clipnb train` in several processes, and return the launcher."""
-    settings = [f"--set={name}={value}" for name, value in (SETTINGS | changes).items()]
-    command = [*TORCHRUN, f"--nproc-per-node={processes}", *options, *program, "train", *then]
-    environment = {
-        **os.environ,
-        "CLIPNB_CACHE": str(cache),
-        "CLIPNB_DEVICE": "cpu",
-        "CLIPNB_PRECISION": "float32",
-        "OMP_NUM_THREADS": "1",
-        "TQDM_DISABLE": "1",
-    }
-    return subprocess.Popen(
-        [*command, f"--dataset={dataset}", *settings],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def find_folder(cache):
-    """The folder of the one run in a cache, or None as long as there is none."""
-    return next((path.parent for path in Path(cache).glob("runs/*/recipe.json")), None)
-
-
-def read_history(cache):
-    """The columns of the history of the one run in a cache that say what was learned."""
-    folder = find_folder(cache)
-    if folder is None or not (folder / "history.csv").exists():
-        return []
-    return read_columns(folder / "history.csv")
-
-
-def read_columns(path):
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = ("epoch", "loss", "logit_scale", "dev_mean_recall")
-    return [[float(row[name]) for name in names] for row in rows]
-
-
-@pytest.fixture(scope="module")
-def small_folder(small_root):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPNB_DATA", str(small_root))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -269,16 +212,6 @@ except SystemExit as end:
         print("steps:", len(steps))
     raise
 """
-DRAWING = {"batch_size": 8, "epochs": 2, "dropout": 0.2, "token_dropout": 0.2}
-
-
-@pytest.fixture
-def sharded(small_folder, tmp_path):
-    """The 48 pairs of `small` as six shards: with two processes an epoch has six steps."""
-    pytest.importorskip("webdataset")
-    folder = tmp_path / "shards"
-    write_shards(load_dataset("small", "train", 32), folder, pairs_per_shard=8)
-    return folder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
@@ -298,126 +231,6 @@ def test_a_process_that_is_killed_in_an_epoch_of_shards_goes_on_in_it(sharded, t
     assert steps == [["steps: 12"] * 2, ["steps: 4"] * 2], "those that were saved are not repeated"
     assert len(histories[0]) == DRAWING["epochs"]
     assert histories[0] == histories[1]
-
-
-OTHER_SHARDS = """
-import os
-import sys
-from clipnb.cli import main
-
-if os.environ["RANK"] == "1":
-    sys.argv = [option.replace("shards", "others") for option in sys.argv]
-main()
-"""
-
-
-def check_refused(launcher, line):
-    """Check that all processes end, and that one of them says why in one line."""
-    printed, said = launcher.communicate(timeout=300)
-    assert launcher.returncode != 0
-    assert not printed
-    assert [each for each in said.splitlines() if each.startswith("clipnb:")] == [line]
-
-
-def test_processes_that_see_different_shards_are_refused(sharded, tmp_path):
-    others = tmp_path / "others"
-    write_shards(load_dataset("small", "train", 32), others, pairs_per_shard=10)
-    program = tmp_path / "two_folders.py"
-    program.write_text(OTHER_SHARDS)
-    launcher = start_torchrun(
-        tmp_path / "cache", dataset=sharded, program=[str(program)], **DRAWING
-    )
-    check_refused(
-        launcher,
-        "clipnb: process 1 has read other shards than process 0; give every machine the same "
-        "dataset.",
-    )
-    assert find_folder(tmp_path / "cache") is None, "before anything is written"
-
-
-def test_processes_that_do_not_divide_the_batch_are_refused(small_folder, tmp_path):
-    launcher = start_torchrun(tmp_path, processes=2, batch_size=15)
-    check_refused(
-        launcher,
-        "clipnb: batch_size 15 cannot be shared evenly by 2 processes; choose another "
-        "--nproc-per-node, or --set batch_size=14.",
-    )
-    assert find_folder(tmp_path) is None, "before anything is written"
-
-
-ON_A_DEVICE = """
-import torch
-from clipnb import distributed
-from clipnb.cli import main
-
-distributed.get_device = lambda: torch.device("DEVICE")
-torch.cuda.device_count = lambda: 1
-main()
-"""
-
-
-@pytest.mark.parametrize(
-    "device, line",
-    [
-        ("mps", "several processes cannot share mps; set CLIPNB_DEVICE=cpu."),
-        ("cuda", "each process needs a card of its own; set --nproc-per-node 1 or less."),
-    ],
-)
-def test_a_device_that_the_processes_cannot_share_is_refused_once(
-    small_folder, tmp_path, device, line
-):
-    """No device is needed. Before, every process said it."""
-    program = tmp_path / "on_a_device.py"
-    program.write_text(ON_A_DEVICE.replace("DEVICE", device))
-    launcher = start_torchrun(tmp_path / "cache", program=[str(program)])
-    check_refused(launcher, f"clipnb: {line}")
-    assert find_folder(tmp_path / "cache") is None, "before anything is written"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
-def test_a_second_launch_into_the_same_folder_is_refused_and_the_first_goes_on(
-    small_folder, run_of_two, tmp_path
-):
-    first = start_torchrun(tmp_path)
-    while not read_history(tmp_path) and first.poll() is None:
-        time.sleep(0.005)
-    (lock,) = tmp_path.glob("runs/.*.lock")
-    owner = lock.read_text()
-    os.kill(int(owner.split()[1]), signal.SIGSTOP)  # it waits, while the second one starts
-    try:
-        second = start_torchrun(tmp_path)
-        folder = find_folder(tmp_path)
-        line = f"{owner} is training the run in {folder}. Wait until it has finished, or end it"
-        check_refused(second, f"clipnb: {line} first.")
-    finally:
-        os.kill(int(owner.split()[1]), signal.SIGCONT)
-    _, said = first.communicate(timeout=300)
-    assert first.returncode == 0, said
-    assert read_history(tmp_path) == read_history(run_of_two[0])
-
-
-OTHER_OPTIONS = """
-import os
-import sys
-from clipnb.cli import main
-
-if os.environ["RANK"] == "1":
-    sys.argv += ["--set=epochs=1", "--seed=7", "--resume"]
-main()
-"""
-
-
-def test_processes_with_other_options_are_refused(small_folder, tmp_path):
-    """Each machine has a command of its own. Before, they trained different models together."""
-    program = tmp_path / "two_commands.py"
-    program.write_text(OTHER_OPTIONS)
-    launcher = start_torchrun(tmp_path / "cache", program=[str(program)])
-    check_refused(
-        launcher,
-        "clipnb: process 1 was started with other options than process 0 (epochs, seed, resume); "
-        "give every machine the same command.",
-    )
-    assert find_folder(tmp_path / "cache") is None, "before anything is written"
 
 
 ALONE_WRITES = """
@@ -527,3 +340,25 @@ def test_a_killed_process_ends_the_others_with_a_line_that_says_how_to_go_on(sha
     (line,) = (each for each in said.splitlines() if each.startswith("clipnb: another"))
     assert "add --resume to the same command" in line
     assert len(read_history(tmp_path / "cache")) == 1, "the whole epoch is kept"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
+def test_a_second_launch_into_the_same_folder_is_refused_and_the_first_goes_on(
+    small_folder, run_of_two, tmp_path
+):
+    first = start_torchrun(tmp_path)
+    while not read_history(tmp_path) and first.poll() is None:
+        time.sleep(0.005)
+    (lock,) = tmp_path.glob("runs/.*.lock")
+    owner = lock.read_text()
+    os.kill(int(owner.split()[1]), signal.SIGSTOP)  # it waits, while the second one starts
+    try:
+        second = start_torchrun(tmp_path)
+        folder = find_folder(tmp_path)
+        line = f"{owner} is training the run in {folder}. Wait until it has finished, or end it"
+        check_refused(second, f"clipnb: {line} first.")
+    finally:
+        os.kill(int(owner.split()[1]), signal.SIGCONT)
+    _, said = first.communicate(timeout=300)
+    assert first.returncode == 0, said
+    assert read_history(tmp_path) == read_history(run_of_two[0])
