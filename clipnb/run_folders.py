@@ -20,7 +20,6 @@ from clipnb.disk import (
     parse_json,
     read_json,
 )
-from clipnb.distributed import find_launch
 from clipnb.places import display_value, is_device
 from clipnb.recipes import RECIPES, Recipe
 from clipnb.runtime import cache_dir, display_path
@@ -143,12 +142,6 @@ def _has_key(path: Path, key: str) -> bool:
 def has_no_successor(folder: Path) -> bool:
     """Tell whether a folder holds a finished run, and none that is to take its place."""
     return is_finished(folder) and not (folder / NEXT).exists()
-
-
-def is_of_this_launch(folder: Path) -> bool:
-    """Tell whether this launch of torchrun has begun the run in a folder, or its successor."""
-    work = folder / NEXT if holds_run(folder / NEXT) else folder
-    return holds_run(work) and read_start(work).get("launch") == find_launch()
 
 
 def clear_work_folder(work: Path) -> None:

@@ -53,6 +53,7 @@ from clipnb.run_folders import (
     read_start,
 )
 from clipnb.runtime import display_path, get_device
+from clipnb.selection import holds_run
 from clipnb.tokenizer import Tokenizer, clip_tokenizer, load_tokenizer
 from clipnb.tuning import merge_lora
 
@@ -185,6 +186,12 @@ def save_start(run: Run) -> None:
     write_file(run.folder / "recipe.json", json.dumps(start, indent=1))
     if run.recipe.tokenizer != "clip":
         write_file(run.folder / "tokenizer.json", run.tokenizer.bpe.to_str())
+
+
+def is_of_this_launch(folder: Path) -> bool:
+    """Tell whether this launch of torchrun has begun the run in a folder, or its successor."""
+    work = folder / NEXT if holds_run(folder / NEXT) else folder
+    return holds_run(work) and read_start(work).get("launch") == find_launch()
 
 
 def pack_weights(model: nn.Module) -> bytes:

@@ -91,8 +91,8 @@ def handle_train(arguments: Namespace) -> None:
     from clipnb import chance, train
     from clipnb.distributed import is_first, join_processes, on_first, was_restarted
     from clipnb.records import record_trial
-    from clipnb.run_folders import has_no_successor, is_of_this_launch, run_folder
-    from clipnb.runs import load_run_dataset
+    from clipnb.run_folders import has_no_successor, run_folder
+    from clipnb.runs import is_of_this_launch, load_run_dataset
 
     with join_processes():
         recipe = read_recipe_options(arguments, quiet=not is_first())
