@@ -279,6 +279,38 @@ class _Gather(torch.autograd.Function):
         return gradient[rank()]
 
 
+class _PassOn(torch.autograd.Function):
+    """The tensor of the process before this one in a ring. Its gradient goes back there."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        """Return what the process before has sent."""
+        return send_round(own, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient of what this process has sent to the next one."""
+        return send_round(gradient, -1)
+
+
+def send_round(own: Tensor, step: int) -> Tensor:
+    """Send a tensor `step` processes on in a ring of all, and return the one that arrives."""
+    own, arriving = own.contiguous(), torch.empty_like(own, memory_format=torch.contiguous_format)
+    receiver, sender = (rank() + step) % world_size(), (rank() - step) % world_size()
+    messages = [dist.P2POp(dist.isend, own, receiver), dist.P2POp(dist.irecv, arriving, sender)]
+    for message in dist.batch_isend_irecv(messages):
+        message.wait()
+    return arriving
+
+
+def pass_on(own: Tensor) -> Tensor:
+    """Give a tensor to the next process in a ring, and return that of the one before.
+
+    It keeps its gradient. All processes give tensors of the same shape.
+    """
+    return _PassOn.apply(own)
+
+
 def gather_objects(own: Any) -> list:
     """Return what each of the R processes has, R objects of Python."""
     objects = [own] * world_size()

@@ -33,18 +33,20 @@ def local_clip_loss(
 
 def local_siglip_loss(
     image_features: Tensor,
-    all_text_features: Tensor,
-    start: int,
+    text_features: Tensor,
+    start: int | None,
     logit_scale: Tensor | float,
     logit_bias: Tensor | float,
 ) -> Tensor:
-    """Compute the `siglip_loss` of b images of a batch with all its texts, in nats per pair.
+    """Compute the part of the `siglip_loss` of b images that M texts bring, in nats per pair.
 
-    image_features: (b, D), which belong to the rows from `start` on of all_text_features (B, D).
-    Returns a scalar.
+    image_features: (b, D), which belong to the rows from `start` on of text_features (M, D). With
+    None their own texts are elsewhere, and all of these are wrong. Returns a scalar. The parts of
+    all texts of a batch add up to the loss of these images.
     """
-    logits = logit_scale * image_features @ all_text_features.T + logit_bias  # (b, B)
-    own = torch.arange(len(logits), device=logits.device)
+    logits = logit_scale * image_features @ text_features.T + logit_bias  # (b, M)
     signs = torch.full_like(logits, -1)
-    signs[own, start + own] = 1
+    if start is not None:
+        own = torch.arange(len(logits), device=logits.device)
+        signs[own, start + own] = 1
     return -F.logsigmoid(signs * logits).sum() / len(logits)

@@ -8,7 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from clipnb.distributed import gather_features, gather_tokens, rank, take_share, world_size
+from clipnb.distributed import (
+    gather_features,
+    gather_tokens,
+    pass_on,
+    rank,
+    take_share,
+    world_size,
+)
 from clipnb.local_losses import local_clip_loss, local_siglip_loss
 from clipnb.losses import clip_loss, shared_text_loss, siglip_loss
 from clipnb.model import CLIP
@@ -35,15 +42,19 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
     with autocast(images.device):
         own = [encode_in_chunks(encode_images, images, *chunks)]  # (B, D)
         own += [encode_in_chunks(encode_texts, texts, *chunks) for texts in tokens]
-    whole = gather_features(own)  # 1 + C times (B, D): images, then the sets of captions
+    # SigLIP's loss alone needs no gather.
+    needs_whole = recipe.loss == "clip" or recipe.text_loss or recipe.word_loss
+    whole = gather_features(own) if needs_whole else own  # 1 + C times (B, D), as `own`
     scale = model.logit_scale.exp()
-    bias = model.logit_bias if recipe.loss == "siglip" else None
 
-    def compare(i: int, j: int, bias: Tensor | None = None) -> Tensor:
-        return compare_features((own[i], own[j]), (whole[i], whole[j]), recipe, scale, bias)
+    def compare(i: int, j: int) -> Tensor:
+        return compare_features((own[i], own[j]), (whole[i], whole[j]), recipe, scale)
 
     sets = range(1, len(own))
-    loss = torch.stack([compare(0, i, bias) for i in sets]).mean()
+    if recipe.loss == "siglip":
+        loss = compare_in_ring(own[0], own[1:], recipe, scale, model.logit_bias)
+    else:
+        loss = torch.stack([compare(0, i) for i in sets]).mean()
     # Each caption of an image finds the next one, the last the first. One alone finds nothing.
     if recipe.text_loss and len(sets) > 1:
         text_losses = [compare(i, i % len(sets) + 1) for i in sets]
@@ -55,29 +66,18 @@ def compute_loss(model: CLIP, images: Tensor, tokens: Tensor, recipe: Recipe) ->
 
 
 def compare_features(
-    own: tuple[Tensor, Tensor],
-    whole: tuple[Tensor, Tensor],
-    recipe: Recipe,
-    scale: Tensor,
-    bias: Tensor | None = None,
+    own: tuple[Tensor, Tensor], whole: tuple[Tensor, Tensor], recipe: Recipe, scale: Tensor
 ) -> Tensor:
-    """Compute the loss between two sets of features: the softmax of CLIP, or SigLIP with a bias.
+    """Compute CLIP's loss, the softmax, between two sets of features.
 
     own: this process's rows (b, D) of both sets. whole: all rows (B, D). With `cache_gradients`
     not even the similarities of all rows are in memory at once. Returns a scalar.
-
-    SigLIP's paper sends the texts of other processes round a ring; gathering them gives the same
-    loss. A ring would save memory only where the features of all processes do not fit.
     """
     first, second = own
     if len(first) == len(whole[0]) and not recipe.cache_gradients:
-        if bias is not None:
-            return siglip_loss(first, second, scale, bias)
         return clip_loss(first, second, scale, recipe.label_smoothing)
 
     def compare_rows(first: Tensor, second: Tensor, start: int) -> Tensor:
-        if bias is not None:
-            return local_siglip_loss(first, whole[1], start, scale, bias)
         return local_clip_loss(first, second, *whole, start, scale, recipe.label_smoothing)
 
     start = rank() * len(first)
@@ -89,6 +89,36 @@ def compare_features(
         losses.append(loss * len(rows[0]) / len(first))
         start += len(rows[0])
     return torch.stack(losses).sum()
+
+
+def compare_in_ring(
+    images: Tensor, texts: list[Tensor], recipe: Recipe, scale: Tensor, bias: Tensor
+) -> Tensor:
+    """Compute SigLIP's loss of this process's images (b, D) with the texts of all processes.
+
+    texts: C sets of captions (b, D), this process's own. Each cell of the matrix is a question of
+    its own, so nothing has to be summed over a row first. The texts go round a ring, and in each
+    turn every process compares its images with those that have arrived (Zhai et al. 2023, §3.3).
+    The similarities of one turn, b x b, are in memory at once, and with `cache_gradients` only
+    those of a chunk. The texts of all turns are kept for the way back, so a ring saves the memory
+    of similarities, and hardly that of features. Returns the mean over the C sets, a scalar.
+    """
+    if world_size() == 1 and not recipe.cache_gradients:
+        return torch.stack([siglip_loss(images, own, scale, bias) for own in texts]).mean()
+    n_rows = recipe.chunk_size if recipe.cache_gradients else len(images)
+    sets = torch.stack(texts)  # (C, b, D)
+    losses = []
+    for turn in range(world_size()):
+        if turn > 0:
+            sets = pass_on(sets)
+        for start in range(0, len(images), n_rows):
+            rows = images[start : start + n_rows]
+            place = start if turn == 0 else None  # of the rows' own texts among those that are here
+            for arrived in sets:
+                arguments = (local_siglip_loss, rows, arrived, place, scale, bias)
+                loss = checkpoint(*arguments, use_reentrant=False, preserve_rng_state=False)
+                losses.append(loss * len(rows))
+    return torch.stack(losses).sum() / (len(images) * len(texts))
 
 
 def check_chunks(model: CLIP, recipe: Recipe) -> None:

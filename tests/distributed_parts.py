@@ -55,7 +55,9 @@ CASES = {
     "transformer": {"text_encoder": "transformer", "dropout": 0.0},
     "text loss and smoothing": {"text_loss": 0.5, "label_smoothing": 0.1},
     "word loss": {"word_loss": 1.0},
-    "siglip": {"loss": "siglip", "text_loss": 0.5},
+    "siglip": {"loss": "siglip"},
+    "siglip in cached chunks": {"loss": "siglip", "chunk_size": 3, "cache_gradients": True},
+    "siglip and the other losses": {"loss": "siglip", "text_loss": 0.5, "word_loss": 1.0},
     "chunks": {"chunk_size": 3},
     "cached chunks": {"chunk_size": 3, "cache_gradients": True, "text_loss": 0.5},
     "rows": {"sampling": "rows", "captions_per_image": 1},
@@ -66,6 +68,11 @@ CASES = {
     "low rank": {"lora_rank": 2, "image_encoder": "residual_cnn"},
     "low rank in cached chunks": {"lora_rank": 2, "chunk_size": 3, "cache_gradients": True},
     "muon and an average": {"optimizer": "muon", "ema": 0.9, "image_encoder": "residual_cnn"},
+}
+
+# With two processes the next one in a ring is also the one before, so the ring needs three.
+IN_RING = {
+    name: CASES[name] | {"batch_size": 12} for name in CASES if CASES[name].get("loss") == "siglip"
 }
 
 
@@ -84,14 +91,14 @@ def make_dataset(size):
     return CaptionDataset("noise", "train", images, captions, ids), tokens
 
 
-def take_three_steps(changes, device="cpu"):
+def take_steps(changes):
     """Take the steps of one epoch. Returns the first loss and gradients, and what came of it."""
     recipe = dataclasses.replace(TINY, **changes)
     dataset, tokens = make_dataset(recipe.stored_size)
     seed_everything(0)
     model = create_model(recipe)
     freeze_towers(model, recipe, set(model.state_dict()))
-    model = model.double().to(device)
+    model = model.double()
     if recipe.lora_rank:
         add_lora(model, recipe.lora_rank, recipe.lora_towers)
     share_batch_norms(model)
@@ -105,7 +112,7 @@ def take_three_steps(changes, device="cpu"):
         group["lr"] *= group.get("lr_scale", 1)
     seed_everything(0, 0)
     results = {"losses": []}
-    batches = iterate_batches(dataset, tokens, recipe, torch.device(device))
+    batches = iterate_batches(dataset, tokens, recipe, torch.device("cpu"))
     for step, (images, texts) in enumerate(keep_draws_alike(batches)):
         images, texts = (x.double() if x.is_floating_point() else x for x in (images, texts))
         hold_still(model, recipe)
@@ -119,11 +126,12 @@ def take_three_steps(changes, device="cpu"):
             results["statistics"] = flatten(first.buffers())
         results["losses"].append(train_step(model, optimizer, images, texts, recipe))
         update_average(average, model, 0.9, step)
-    assert len(results["losses"]) == N * (K if recipe.sampling == "rows" else 1) // 8
+    n_rows = N * K if recipe.sampling == "rows" else N
+    assert len(results["losses"]) == n_rows // recipe.batch_size
     results["losses"] = torch.stack(results["losses"])
     results["weights"] = flatten(model.state_dict().values())
     results["average"] = flatten(average.state_dict().values())
-    return {name: tensor.cpu() for name, tensor in results.items()}
+    return results
 
 
 def compute_word_losses():
@@ -154,29 +162,31 @@ def flatten(tensors):
     )
 
 
-def draw_dropout(device="cpu"):
+def draw_dropout():
     """The rows of each batch of an epoch, and what the steps draw between them."""
     recipe = dataclasses.replace(TINY, sampling="rows", captions_per_image=1)
     dataset, tokens = make_dataset(32)
     seed_everything(1, 0)
     seen, drawn = [], []
     for images, _ in keep_draws_alike(
-        iterate_batches(dataset, tokens, recipe, torch.device(device))
+        iterate_batches(dataset, tokens, recipe, torch.device("cpu"))
     ):
         seen.append(images.sum(dim=(1, 2, 3)))
         drawn.append(torch.rand(len(seen)))  # as many numbers as no other step draws
     return {"seen": torch.stack(seen), "drawn": torch.cat(drawn)}
 
 
-def run_cases(rank, size, folder, device="cpu"):
+def run_cases(rank, size, folder):
     """Join the other processes, run every case, and write what came of them."""
     os.environ["CLIPNB_PRECISION"] = "float32"
-    os.environ["CLIPNB_DEVICE"] = device
+    os.environ["CLIPNB_DEVICE"] = "cpu"
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=size)
     assert world_size() == size
-    results = {name: take_three_steps(changes, device) for name, changes in CASES.items()}
-    results["dropout"] = draw_dropout(device)
-    results["lengths"] = compute_word_losses()
+    cases = CASES if size == 2 else IN_RING
+    results = {name: take_steps(changes) for name, changes in cases.items()}
+    if size == 2:
+        results["dropout"] = draw_dropout()
+        results["lengths"] = compute_word_losses()
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()

@@ -9,13 +9,14 @@ import pytest
 import torch
 from distributed_parts import (
     CASES,
+    IN_RING,
     TINY,
     K,
     compute_word_losses,
     draw_dropout,
     make_dataset,
     run_cases,
-    take_three_steps,
+    take_steps,
 )
 
 from clipnb.distributed import agree_on_start, on_first, share_batch_size, take_share, world_size
@@ -30,23 +31,44 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What each of two processes has made of all cases."""
-    folder = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(run_cases, (2, str(folder)), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return run_processes(2, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """What each of three processes has made of the cases that send texts round a ring."""
+    return run_processes(3, tmp_path_factory.mktemp("three"))
+
+
+def run_processes(n, folder):
+    """What each of n processes has made of its cases."""
+    torch.multiprocessing.spawn(run_cases, (n, str(folder)), nprocs=n)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(n)]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_take_the_steps_of_one(two, case, monkeypatch):
     monkeypatch.setenv("CLIPNB_PRECISION", "float32")
-    one = take_three_steps(CASES[case])
-    assert one["gradients"].abs().max() > 1e-3, "gradients of zero would agree as well"
-    for name, expected in one.items():
-        for results in two:
-            assert expected.dtype == torch.float64
-            torch.testing.assert_close(results[case][name], expected, rtol=0, atol=1e-6)
-        assert torch.equal(two[0][case][name], two[1][case][name]), "no process drifts away"
+    one = take_steps(CASES[case])
+    check_same([results[case] for results in two], one)
     if CASES[case].get("image_encoder") == "residual_cnn":
         assert len(one["statistics"]) > 100, "those of batch norm are compared too"
+
+
+@pytest.mark.parametrize("case", IN_RING)
+def test_three_processes_in_a_ring_take_the_steps_of_one(three, case, monkeypatch):
+    monkeypatch.setenv("CLIPNB_PRECISION", "float32")
+    check_same([results[case] for results in three], take_steps(IN_RING[case]))
+
+
+def check_same(processes, one):
+    """Check that all processes have the numbers of one process with the whole batch."""
+    assert one["gradients"].abs().max() > 1e-3, "gradients of zero would agree as well"
+    for name, expected in one.items():
+        assert expected.dtype == torch.float64
+        for results in processes:
+            torch.testing.assert_close(results[name], expected, rtol=0, atol=1e-6)
+            assert torch.equal(results[name], processes[0][name]), "no process drifts away"
 
 
 def test_captions_of_other_lengths_in_another_process_are_no_matter(two, monkeypatch):
