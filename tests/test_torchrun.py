@@ -191,8 +191,10 @@ import signal
 import clipnb.loop
 import clipnb.streaming
 from clipnb.cli import main
+from clipnb.datasets.shards import ShardFolder
 from clipnb.distributed import rank
 
+ShardFolder.__init__.__defaults__ = (None, None, WORKERS)
 clipnb.streaming.SAVE_EVERY = 2
 train_step, steps = clipnb.loop.train_step, []
 
@@ -205,22 +207,32 @@ def take_step(*arguments):
 
 
 clipnb.loop.train_step = take_step
-try:
-    main()
-except SystemExit as end:
-    if not end.code:
-        print("steps:", len(steps))
-    raise
+if __name__ == "__main__":  # a worker may import this
+    try:
+        main()
+    except SystemExit as end:
+        if not end.code:
+            print("steps:", len(steps))
+        raise
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_process_that_is_killed_in_an_epoch_of_shards_goes_on_in_it(sharded, tmp_path):
-    """The first process is killed at step 9 of 12, which is the third of its epoch."""
+@pytest.mark.parametrize("workers, n_steps", [(0, 12), (2, 8)])
+def test_a_process_that_is_killed_in_an_epoch_of_shards_goes_on_in_it(
+    sharded, tmp_path, workers, n_steps
+):
+    """The first process is killed in the third step of the second of two epochs.
+
+    With workers each process starts two of its own, which read ahead. Then four parts of the six
+    shards are read, and less fits into an epoch.
+    """
     histories, steps = [], []
-    for number in (0, 9):
+    killed_at = n_steps // 2 + 3
+    for number in (0, killed_at):
         program = tmp_path / f"killed_at_{number}.py"
-        program.write_text(FROM_SHARDS.replace("NUMBER", str(number)))
+        settled = FROM_SHARDS.replace("NUMBER", str(number)).replace("WORKERS", str(workers))
+        program.write_text(settled)
         options = {"dataset": sharded, "program": [str(program)], **DRAWING}
         cache = tmp_path / f"cache_{number}"
         launcher = start_torchrun(cache, "--max-restarts=1", **options)
@@ -228,7 +240,8 @@ def test_a_process_that_is_killed_in_an_epoch_of_shards_goes_on_in_it(sharded, t
         assert launcher.returncode == 0, said
         histories.append(read_history(cache))
         steps.append([line for line in printed.splitlines() if line.startswith("steps:")])
-    assert steps == [["steps: 12"] * 2, ["steps: 4"] * 2], "those that were saved are not repeated"
+    left = n_steps - (n_steps // 2 + 2)  # those that were saved are not repeated
+    assert steps == [[f"steps: {n_steps}"] * 2, [f"steps: {left}"] * 2]
     assert len(histories[0]) == DRAWING["epochs"]
     assert histories[0] == histories[1]
 
