@@ -7,7 +7,10 @@ from clipnb.markdown import markdown_table
 from clipnb.records import read_json
 from clipnb.runtime import results_dir
 
-OTHERS = ("search-", "pretrained-", "scale-")  # records that have tables of their own, or none
+# Records that have tables of their own, or none.
+OTHERS = ("search-", "pretrained-", "scale-", "experiments-")
+
+N_SEEDS = 5  # that every record has at least
 
 # ---- training --------------------------------------------------------------------------------
 
@@ -54,6 +57,28 @@ def iterate_findings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[s
             yield from iterate_findings(inner, (*path, str(key)))
     else:
         yield ": ".join(path), value
+
+
+# ---- experiments -----------------------------------------------------------------------------
+
+
+def times_table() -> str:
+    """Return a Markdown table of the experiments' time, a row for each machine with a record.
+
+    A record whose full settings have not been timed to the end has none.
+    """
+    header = ["machine", "the slowest small setting", "one seed of all", "all five seeds of all"]
+    rows = []
+    for path in sorted((results_dir() / "bench").glob("experiments-*.json")):
+        record = read_json(path)
+        if "full" not in record:
+            continue
+        small, seconds = record["small"], sum(record["full"].values())
+        slowest = max(small, key=small.__getitem__)
+        shown = f"{slowest}, {small[slowest]:.0f} s"
+        hours = f"{N_SEEDS * seconds / 3600:.1f} hours"
+        rows.append([name_machine(record), shown, f"{seconds / 60:.0f} minutes", hours])
+    return markdown_table(header, rows)
 
 
 # ---- search ----------------------------------------------------------------------------------

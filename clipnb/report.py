@@ -3,7 +3,7 @@
 import re
 import statistics
 
-from clipnb.bench_report import bench_table, pretrained_bench_table, search_bench_table
+from clipnb.bench_report import bench_table, pretrained_bench_table, search_bench_table, times_table
 from clipnb.markdown import markdown_table
 from clipnb.metrics import RECALL_AT, chance
 from clipnb.records import load_records, read_json
@@ -132,7 +132,7 @@ def summarize_verdicts() -> str:
 
     verdicts = group_by_verdict(judge_so_far(load_claims()))
     told = [f"{format_verdict(each)}: {', '.join(own)}" for each, own in verdicts.items() if own]
-    return "; ".join(told) + ". (\\*: its experiments have different verdicts.)"
+    return f"{'; '.join(told)}. (In brackets: only there. \\*: its experiments differ.)"
 
 
 def summarize_seeds() -> str:
@@ -180,8 +180,8 @@ def render_experiments() -> str:
 # A table's place: `<!-- results: DATASET -->` or one of the other names, then the table, then
 # `<!-- end -->`.
 TABLE = re.compile(
-    r"<!-- (results: (\w+)|full budget|verdicts|seeds|claims|experiments|bench|pretrained|search"
-    r"|matches|words) -->\n.*?<!-- end -->",
+    r"<!-- (results: (\w+)|full budget|verdicts|seeds|claims|experiments|times|bench|pretrained"
+    r"|search|matches|words) -->\n.*?<!-- end -->",
     re.DOTALL,
 )
 READMES = (ROOT / "README.md", ROOT / "results" / "README.md")
@@ -200,6 +200,7 @@ def _render_table(match: re.Match) -> str:
         "seeds": summarize_seeds,
         "claims": render_claims,
         "experiments": render_experiments,
+        "times": times_table,
         "bench": bench_table,
         "pretrained": pretrained_bench_table,
         "search": search_bench_table,

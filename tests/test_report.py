@@ -80,7 +80,7 @@ def test_sentences_about_the_claims_tell_verdicts_and_seeds(monkeypatch):
     monkeypatch.setattr(claims, "load_claims", lambda: groups)
     assert report.summarize_verdicts() == (
         "✔ supported: C2; ✘ opposite found here: C8. "
-        "(\\*: its experiments have different verdicts.)"
+        "(In brackets: only there. \\*: its experiments differ.)"
     )
     assert report.summarize_seeds().startswith("All 2 experiments have the seeds")
     groups["C15"] = [make_record("c", "C15", verdict="not finished", effects={})]
@@ -115,6 +115,19 @@ def test_without_records_the_claims_are_not_finished_and_a_table_of_runs_is_refu
     assert "not finished: C1a, C1b, C2" in report.render_tables("<!-- verdicts -->\n<!-- end -->")
     with pytest.raises(ValueError, match="no run of scenes is on record in .*; `clipnb evaluate"):
         report.render_tables("<!-- results: scenes -->\n<!-- end -->")
+
+
+def test_the_times_of_the_experiments_are_summed_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
+    (tmp_path / "bench").mkdir()
+    machine = {"cpu": "Toy", "gpu": None, "cores": 2, "bf16": False}
+    small = {"machine": machine, "small": {"a": 20.0, "b": 30.0}}
+    full = small | {"full": {"a": 600.0, "b": 1200.0}}
+    for name, record in {"begun": small, "toy": full}.items():
+        (tmp_path / "bench" / f"experiments-{name}.json").write_text(json.dumps(record))
+    rows = bench_report.times_table().splitlines()[2:]
+    assert rows == ["| Toy, 2 cores, without bf16 | b, 30 s | 30 minutes | 2.5 hours |"]
+    assert "Toy" not in bench_report.bench_table()
 
 
 def test_a_single_seed_has_a_bootstrap_interval():

@@ -1,5 +1,7 @@
 """The figures of the replication report, and what it computes from records."""
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -97,11 +99,10 @@ def test_the_best_rate_of_each_condition_has_a_ring():
     assert (ring.get_xdata(), ring.get_ydata()) == ([0.01], [5.0])
 
 
-def test_the_costs_of_the_cheapest_are_put_together():
-    costs = {"a": numbers.Cost(5, 1), "b": numbers.Cost(1, 1), "c": numbers.Cost(0, 1)}
-    ax = method_figures.plot_costs(costs, n=1)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "the other 2 together"]
-    assert [bar.get_width() for bar in ax.patches] == [5, 1, 1, 2]
+def test_the_fastest_experiments_are_put_together():
+    ax = method_figures.plot_times({"a": 60.0, "b": 300.0, "c": 60.0}, n=1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "the other 2 together"]
+    assert [bar.get_width() for bar in ax.patches] == [5, 2]
 
 
 def test_the_noise_is_sorted_by_its_share_of_seeds():
@@ -177,11 +178,16 @@ def test_the_variance_is_split_between_images_and_seeds():
     assert numbers.split_variance(effect | {"over": "median"}) is None
 
 
-def test_a_run_that_two_experiments_share_is_paid_once():
-    first = make_record("a", seconds=360.0, trained={"run": 300.0})
-    second = make_record("b", seconds=60.0, trained={"run": 300.0})
-    costs = numbers.sum_costs([first, second])
-    assert costs == {"a": numbers.Cost(5, 1), "b": numbers.Cost(0, 1)}
+def test_the_newest_times_are_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPNB_RESULTS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="clipnb bench experiments"):
+        numbers.load_times()
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "experiments-begun.json").write_text('{"small": {}}')
+    for place, date in enumerate(("2026-01-02", "2026-01-03", "2026-01-01")):
+        path = tmp_path / "bench" / f"experiments-{place}.json"
+        path.write_text(json.dumps({"full": {"toy": place}, "date": date}))
+    assert numbers.load_times()["full"] == {"toy": 1}
 
 
 def test_every_record_names_its_protocol():
@@ -248,7 +254,7 @@ def test_seeds_are_counted_where_they_were_made():
     counted = numbers.count_places([old | fields, new | fields])
     assert counted == {
         "a GPU and 16 CPU cores": 2,
-        "told by git's history alone": 2,
+        "a machine that no record names": 2,
         "2 CPU cores": 1,
     }
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from clipnb.claims.forest import GREY
 from clipnb.claims.pooling import scale_effect
-from clipnb.claims.report_numbers import Cost, SameSeeds
+from clipnb.claims.report_numbers import SameSeeds
 from clipnb.claims.verdict_figures import make_axes
 from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 
@@ -135,22 +135,18 @@ def plot_tuning(
     return list(axes.flat)
 
 
-def plot_costs(costs: dict[str, Cost], n: int = 20, ax: "Axes | None" = None) -> "Axes":
-    """Plot the minutes of the n dearest experiments, and of all others together.
+def plot_times(seconds: dict[str, float], n: int = 20, ax: "Axes | None" = None) -> "Axes":
+    """Plot the minutes of the n slowest experiments, and of all others together.
 
-    Returns the axes.
+    seconds: by experiment. Returns the axes.
     """
-    names = sorted(costs, key=lambda name: -sum(costs[name]))
-    bars = [costs[name] for name in names[:n]]
-    if len(names) > n:
-        others = np.array([costs[name] for name in names[n:]]).sum(axis=0)
-        bars, names = [*bars, others], [*names[:n], f"the other {len(names) - n} together"]
-    training, rest = np.array(bars).T
-    ax = ax or make_axes(9, 1.2 + 0.24 * len(names))
-    ax.barh(names, training, color=BLUE, label="training, where a run is used first")
-    ax.barh(names, rest, left=training, color=ORANGE, label="the rest: unkept training, exams")
-    ax.set_ylim(len(names) - 0.4, -0.6)
+    names = sorted(seconds, key=lambda name: -seconds[name])
+    bars = {name: seconds[name] for name in names[:n]}
+    if others := [seconds[name] for name in names[n:]]:
+        bars[f"the other {len(others)} together"] = sum(others)
+    ax = ax or make_axes(9, 1.2 + 0.24 * len(bars))
+    ax.barh(list(bars), np.array(list(bars.values())) / 60, color=BLUE)
+    ax.set_ylim(len(bars) - 0.4, -0.6)
     ax.tick_params(axis="y", labelsize=10)
-    ax.set(title="What the experiments have cost", xlabel="minutes")
-    ax.figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    ax.set(title="How long a seed of each experiment takes", xlabel="minutes")
     return ax

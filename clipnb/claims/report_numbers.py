@@ -216,7 +216,7 @@ def list_fallen(pairs: dict[str, tuple[str, str]]) -> list[str]:
 
 # ---- machines, costs -------------------------------------------------------------------------
 
-UNTOLD = "told by git's history alone"  # where a seed was made
+UNTOLD = "a machine that no record names"  # where a seed was made
 
 
 class SameSeeds(NamedTuple):
@@ -295,24 +295,17 @@ def count_places(records: Sequence[dict]) -> dict[str, int]:
     return {place: n for place, n in sorted(counts.items(), key=lambda each: -each[1]) if n}
 
 
-class Cost(NamedTuple):
-    """Minutes that an experiment has cost: training of runs that it used first, and the rest."""
+def load_times() -> dict:
+    """Load the newest record of `clipnb bench experiments`.
 
-    training: float
-    rest: float
-
-
-def sum_costs(records: Sequence[dict]) -> dict[str, Cost]:
-    """Return the minutes by experiment. A run that several of them share is counted once."""
-    known, costs = set(), {}
-    for record in records:
-        new = {run: seconds for run, seconds in record["trained"].items() if run not in known}
-        known |= set(new)
-        # An experiment that found its runs trained has spent its own seconds on the rest alone.
-        trained, total = sum(record["trained"].values()), record["seconds"]
-        rest = total - trained if total > trained else total
-        costs[record["experiment"]] = Cost(sum(new.values()) / 60, rest / 60)
-    return costs
+    It holds seconds by experiment, "small" and "full", and the machine. Raises FileNotFoundError if
+    there is none.
+    """
+    paths = (results_dir() / "bench").glob("experiments-*.json")
+    records = [record for record in map(read_json, paths) if "full" in record]
+    if not records:
+        raise FileNotFoundError("`clipnb bench experiments` has not been run to its end.")
+    return max(records, key=lambda record: record["date"])
 
 
 # ---- tuning, coverage, the baseline at its original's budget ---------------------------------

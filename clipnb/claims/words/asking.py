@@ -229,7 +229,7 @@ EXPERIMENTS = [
         effects=ASKING_EFFECTS,
         explain=explain_asking,
         notebook="06_zero_shot_and_prompts",
-        small={"n_images": 400, "n_training": 1500},
+        small={"n_images": 400, "n_training": 1000},
         full={"n_images": 2000, "n_training": N_TRAINING},
     ),
 ]

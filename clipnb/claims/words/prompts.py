@@ -215,7 +215,7 @@ EXPERIMENTS = [
         effects=SCENE_EFFECTS,
         explain=explain_prompts,
         notebook="06_zero_shot_and_prompts",
-        small={"n_images": 400, "n_training": 1000},
+        small={"n_images": 200, "n_training": 600},
         full={"n_images": 2000, "n_training": N_TRAINING},
     ),
     *mined_prompts.EXPERIMENTS,
