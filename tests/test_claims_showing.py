@@ -9,7 +9,7 @@ import pytest
 from claim_parts import make_record, make_toy
 
 from clipnb import claims
-from clipnb.claims import CLAIMS, forest, load_experiments, protocols, running, showing
+from clipnb.claims import CLAIMS, forest, load_experiments, pooling, protocols, running, showing
 from clipnb.claims.experiment import Gate
 from clipnb.claims.verdicts import MARKS, VERDICTS
 
@@ -172,6 +172,17 @@ def test_claims_are_grouped_by_verdict(groups):
     assert "C2" in claims["supported"]
     groups["C2"] = [make_record("one", "C2"), make_record("other", "C2", 0.1, (-0.2, 0.4))]
     assert "C2*" in sum(showing.group_by_verdict(groups).values(), [])
+
+
+def test_a_claim_that_is_supported_in_one_world_names_it():
+    drawn = make_record("drawn", "C2", 8.0, (7.0, 9.0), dataset="scenes")
+    photos = make_record("photos", "C2", 0.5, (0.2, 0.8), dataset="flickr8k")
+    pooled = pooling.pool_claim("C2", [drawn, photos])
+    assert pooled.verdict == "supported"
+    assert showing.name_claim(pooled, [drawn, photos]) == "C2 (scenes)"
+    assert showing.name_claim(pooled, [drawn, drawn]) == "C2"
+    other = make_record("other", "C2", 0.5, (0.2, 0.8), dataset="scenes")
+    assert showing.name_claim(pooled, [drawn, other]) == "C2*"
 
 
 # ---- figures ---------------------------------------------------------------------------------

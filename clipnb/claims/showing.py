@@ -7,10 +7,17 @@ import numpy as np
 
 from clipnb.claims import CLAIMS, find_experiment, load_claim, load_claims
 from clipnb.claims.first_sitting import judge_first_sitting, load_first_sitting
-from clipnb.claims.pooling import PooledClaim, describe_verdicts, pool_claims
+from clipnb.claims.pooling import PooledClaim, describe_verdicts, judge_alone, pool_claims
 from clipnb.claims.protocols import protocol_path
 from clipnb.claims.so_far import apply_rule
-from clipnb.claims.verdicts import MARKS, NOT_REACHED, UNFINISHED, VERDICTS, explain_verdict
+from clipnb.claims.verdicts import (
+    MARKS,
+    NOT_REACHED,
+    SUPPORTED,
+    UNFINISHED,
+    VERDICTS,
+    explain_verdict,
+)
 from clipnb.markdown import format_link, format_number, markdown_table
 from clipnb.records import read_json
 
@@ -300,7 +307,7 @@ def compare_sittings(groups: Groups | None = None) -> str:
 
 
 def group_by_verdict(groups: Groups | None = None) -> dict[str, list[str]]:
-    """Return {verdict: its claims} of the tested claims, with a star if the experiments disagree.
+    """Return {verdict: its claims} of the tested claims, named as `name_claim` does.
 
     groups: by default all records.
     """
@@ -308,6 +315,23 @@ def group_by_verdict(groups: Groups | None = None) -> dict[str, list[str]]:
     claims: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for claim, pooled in pool_claims(groups).items():
         if groups[claim]:
-            star = "*" if describe_verdicts(groups[claim]) else ""
-            claims[pooled.verdict].append(claim + star)
+            claims[pooled.verdict].append(name_claim(pooled, groups[claim]))
     return claims
+
+
+def name_claim(pooled: PooledClaim, records: list[dict]) -> str:
+    """Name a claim, and tell whether its experiments have different verdicts.
+
+    "C3a (scenes)": it is supported there, and elsewhere it is not. "C13*": they differ otherwise.
+    """
+    if not describe_verdicts(records):
+        return pooled.claim
+    datasets = dict.fromkeys(record["dataset"] for record in records)
+    verdicts = {
+        name: {judge_alone(each) for each in records if each["dataset"] == name}
+        for name in datasets
+    }
+    where = [name for name in datasets if verdicts[name] == {SUPPORTED}]
+    if pooled.verdict == SUPPORTED and where:
+        return f"{pooled.claim} ({', '.join(where)})"
+    return f"{pooled.claim}*"

@@ -277,7 +277,7 @@ EXPERIMENTS = [
         effects=LOCKED_EFFECTS,
         explain=explain_locked,
         tune=tune_locked,
-        notebook="12_real_clip",
+        notebook="10_scaling",
         small={"sizes": SIZES, "n_labelled": 1000, "n_images": 100, "epochs": 3},
         full=FULL,
     ),
