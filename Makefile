@@ -31,7 +31,7 @@ test-fast: $(READY)  ## run the tests without notebooks and browser (10 minutes)
 		--ignore-glob='tests/test_*browser*.py' --ignore-glob='tests/test_own_data*.py' \
 		--ignore=tests/test_exercises.py --ignore=tests/test_parity.py
 
-test-hard: $(READY)  ## run the tests that try to break it; write tests/README.md (under 30 minutes)
+test-hard: $(READY)  ## run the tests that try to break it; write tests/README.md (an hour)
 	$(BIN)/python -m pytest --record tests/hard $(HARD)
 
 lint: $(LINTERS)  ## check layout and style of package, tests and notebooks
