@@ -6,6 +6,7 @@ Its folders are in places.py and the writing of files in disk.py; both can be im
 import contextlib
 import ctypes
 import multiprocessing
+import multiprocessing.util
 import operator
 import os
 import platform
@@ -133,6 +134,11 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+# All forked workers end so: those of a DataLoader, which would keep the lock of a run that they
+# have inherited, and those of the experiments, whose code protocols hold fixed.
+multiprocessing.util.register_after_fork(end_with_parent, lambda end: end())
 
 
 def progress(iterable: Iterable | None = None, **options: Any) -> Any:

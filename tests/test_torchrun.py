@@ -74,6 +74,16 @@ def test_a_killed_process_starts_again_from_the_last_epoch(run_of_two, tmp_path)
     assert metrics[0]["dev"] == metrics[1]["dev"]
 
 
+# The end of a program: it trains, and tells how many steps this process has taken.
+COUNTING = """
+if __name__ == "__main__":  # a worker may import this
+    try:
+        main()
+    except SystemExit as end:
+        if not end.code:
+            print(f"steps: {len(steps)}\\n", end="")  # in one piece
+        raise
+"""
 LOST_ONCE = """
 import os
 import signal
@@ -100,12 +110,6 @@ def act_or_die(*arguments):
 
 clipnb.loop.train_step = take_step
 setattr(module, name, act_or_die)
-try:
-    main()
-except SystemExit as end:
-    if not end.code:
-        print(f"steps: {len(steps)}\\n", end="")  # in one piece
-    raise
 """
 
 
@@ -123,7 +127,7 @@ def test_a_finished_run_that_is_trained_anew_is_trained_once_whenever_a_process_
     shutil.copytree(run_of_two[0], cache)
     before = (find_folder(cache) / "history.csv").read_bytes()
     program = tmp_path / "lost_once.py"
-    program.write_text(LOST_ONCE.replace("PLACE", place))
+    program.write_text(LOST_ONCE.replace("PLACE", place) + COUNTING)
     launcher = start_torchrun(cache, "--max-restarts=1", program=[str(program)])
     printed, said = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, said
@@ -207,13 +211,6 @@ def take_step(*arguments):
 
 
 clipnb.loop.train_step = take_step
-if __name__ == "__main__":  # a worker may import this
-    try:
-        main()
-    except SystemExit as end:
-        if not end.code:
-            print(f"steps: {len(steps)}\\n", end="")  # in one piece
-        raise
 """
 
 
@@ -232,7 +229,7 @@ def test_a_process_that_is_killed_in_an_epoch_of_shards_goes_on_in_it(
     for number in (0, killed_at):
         program = tmp_path / f"killed_at_{number}.py"
         settled = FROM_SHARDS.replace("NUMBER", str(number)).replace("WORKERS", str(workers))
-        program.write_text(settled)
+        program.write_text(settled + COUNTING)
         options = {"dataset": sharded, "program": [str(program)], **DRAWING}
         cache = tmp_path / f"cache_{number}"
         launcher = start_torchrun(cache, "--max-restarts=1", **options)
@@ -345,7 +342,7 @@ def test_a_disk_that_is_full_in_an_epoch_of_shards_is_told_once_and_training_goe
 def test_a_killed_process_ends_the_others_with_a_line_that_says_how_to_go_on(sharded, tmp_path):
     program = tmp_path / "killed.py"
     killed = FROM_SHARDS.replace("rank() == 0", "rank() == 1").replace("NUMBER", "9")
-    program.write_text(killed.replace("WORKERS", "0"))
+    program.write_text(killed.replace("WORKERS", "0") + COUNTING)
     launcher = start_torchrun(
         tmp_path / "cache", dataset=sharded, program=[str(program)], **DRAWING
     )

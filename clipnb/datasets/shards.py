@@ -25,7 +25,6 @@ from clipnb.datasets.shard_files import (
     read_index,
 )
 from clipnb.places import check_path
-from clipnb.runtime import end_with_parent
 
 BUFFER = 2048  # pairs that are mixed at a time
 # Images whose captions a tokenizer is learned from, and whose ids a run notes. More of them no
@@ -33,15 +32,6 @@ BUFFER = 2048  # pairs that are mixed at a time
 MOST_CAPTIONED = 200_000
 
 Batch = tuple[Tensor, list[list[str]]]
-
-
-def end_worker_with_parent(number: int) -> None:
-    """End a worker of a DataLoader as soon as its parent is killed.
-
-    A worker that lives on for some seconds would keep the lock of the run, which it has inherited,
-    and a restart would be refused. number: which worker this is.
-    """
-    end_with_parent()
 
 
 class ShardFolder:
@@ -202,13 +192,7 @@ class ShardFolder:
         part = EpochPart(self, size, n_captions, (seed, epoch), steps, first_step)
         batches = iter(part)
         if self.workers:
-            loader = DataLoader(
-                part,
-                batch_size=None,
-                num_workers=self.workers,
-                worker_init_fn=end_worker_with_parent,
-            )
-            batches = iter(loader)
+            batches = iter(DataLoader(part, batch_size=None, num_workers=self.workers))
         n_found = 0
         for batch in batches:
             n_found += 1

@@ -6,7 +6,6 @@ pixels with the same version of Pillow.
 """
 
 import json
-import multiprocessing.util
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -138,10 +137,6 @@ def _open_pool(workers: int) -> ProcessPoolExecutor | None:
         return ProcessPoolExecutor(workers, initializer=end_with_parent)
     except (ImportError, NotImplementedError, OSError):
         return None
-
-
-# All forked workers end so, also those of the experiments, whose code protocols hold fixed.
-multiprocessing.util.register_after_fork(end_with_parent, lambda end: end())
 
 
 def _draw_scenes(job: Job) -> list[SavedScene]:
