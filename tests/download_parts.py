@@ -58,6 +58,7 @@ class Server(ThreadingHTTPServer):
     wrong_range: answer the first request for a range with another one.
     busy: how many requests to turn away with 503.
     requests: (path, range) of each request so far.
+    bytes_sent: the bytes of the bodies so far.
     """
 
     daemon_threads = True
@@ -111,8 +112,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         is_cut = bool(server.cut_after)
         sent = body[: server.cut_after.pop(0)] if is_cut else body
+        server.bytes_sent += len(sent)  # before the client can see the end and read the count
         self.wfile.write(sent)
-        server.bytes_sent += len(sent)
         if is_cut and server.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             socket.close(self.connection.detach())
