@@ -1,4 +1,4 @@
-"""Simulated outcomes of the experiment on adaptation: without skill, and with a planted cost."""
+"""Simulated outcomes of the experiments on adapting: without skill, and with a planted cost."""
 
 import numpy as np
 import planted_robustness
@@ -27,7 +27,7 @@ def simulate_adaptation(kind, seed):
 def simulate_paired(seed):
     """Simulate a model before and after adapting: most images keep their answer."""
     rng = np.random.default_rng(seed + 1000)
-    levels = {"fine-tuned": 0.5, "many styles": 0.5}
+    levels = {"fine-tuned": 0.5, "many styles": 0.0}
     levels |= {f"{k} shots": share for k, share in zip(SHOTS, (-0.5, 0, 0.5, 1), strict=True)}
     skill = 0.03 * rng.normal()
     outcomes = {}

@@ -39,6 +39,7 @@ def test_the_cost_is_what_is_gained_at_home_and_not_elsewhere():
     assert values["gained on painted"] == pytest.approx(10)
     assert values["gained on other styles"] == pytest.approx(-1)
     assert values["gained on painted beyond other styles"] == pytest.approx(11)
+    assert values["one style minus many styles, painted beyond other styles"] == pytest.approx(10)
     assert values["fine-tuned, painted beyond other styles"] == pytest.approx(8 - 4)
     assert values["fine-tuned, gained on other styles"] == pytest.approx(4)
     assert values["probe of many styles, painted beyond other styles"] == pytest.approx(7 - 6)
