@@ -3,7 +3,7 @@
 import numpy as np
 import planted_robustness
 
-from clipnb.claims.shift import styled
+from clipnb.claims.shift import adaptation_photos, styled
 
 SHOTS = [1, 4, 16, 64]
 ZERO_SHOT = (0.50, 0.45)  # on painted, on other styles
@@ -43,4 +43,22 @@ def simulate_paired(seed):
     return outcomes
 
 
-SIMULATIONS = {"adaptation": simulate_adaptation}
+# Signals on plain photos and on other styles. The probe of one style is the better one at home by
+# about what the paper's model gains, and the control is as much better everywhere.
+PHOTO_SIGNALS = {"zero-shot": (1.0, 0.95), "one": (1.10, 0.94), "many": (1.04, 0.99)}
+
+
+def simulate_adaptation_photos(kind, seed):
+    """Simulate scores of a model and two probes with the paper's gain, or without skill."""
+    a = adaptation_photos
+    models = {a.ZERO_SHOT: "zero-shot", a.ONE: "one", a.MANY: "many"}
+    if kind == "blank":
+        return planted_robustness.simulate_photos(dict.fromkeys(models, (0.0, 0.0)), seed)
+    signals = {model: PHOTO_SIGNALS[key] for model, key in models.items()}
+    return planted_robustness.simulate_photos(signals, seed)
+
+
+SIMULATIONS = {
+    "adaptation": simulate_adaptation,
+    "adaptation_flickr8k": simulate_adaptation_photos,
+}

@@ -212,7 +212,12 @@ ADAPTATION_FLICKR8K = Experiment(
             "the C of each probe is the best of four on the plain dev photos; the model's learning "
             "rate is that of `robustness_flickr8k`, the best of five on dev"
         ),
-        power="",
+        power=(
+            "25 nouns on 1,000 test photos and 5 seeds: in a pilot with seed 200 the standard "
+            "deviation between the nouns was 75 %, so the interval reaches 31 % to either side and "
+            "a measured effect of 35 % is supported; an effect of the paper's size is not told "
+            "from none; the pilot's effect was 41 %, and that was known"
+        ),
         margin=3.3,
         margin_reason=(
             "a quarter of 13.4 %, the 10.2 points of Figure 14 (9.2 gained on ImageNet, and 1.0 "
