@@ -267,6 +267,7 @@ FOREST_ROWS = {  # {experiment: label}
     "diversity": "L6 · styles over words, scenes",
     "diversity_flickr8k": "L6 · styles over words, photos",
     "adaptation": "C10b · adapting to one style, scenes",
+    "adaptation_flickr8k": "C10b · adapting to one style, photos",
     "overlap": "C14 · planted leaks, photos",
     "sources": "C13 · nature or town, scenes",
     "sources_flickr8k": "C13 · people or dogs, photos",
