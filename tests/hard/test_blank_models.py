@@ -1,12 +1,13 @@
-"""Experiments on networks that never learn: they support no claim.
+"""Experiments on networks that have nothing to show: they support no claim.
 
 `tests/test_judges.py` gives the judges simulated outcomes. Here every experiment runs as a whole,
-in its settings for notebooks, and no step of a training changes a weight.
+in its settings for notebooks, on two sorts of blank models.
 """
 
 import pytest
+import torch
 
-from clipnb import steps
+from clipnb import batches, steps
 from clipnb.claims import load_experiments
 from clipnb.claims.running import run_experiment
 from clipnb.claims.verdicts import DIRECTION, NO_EFFECT_FOUND, SUPPORTED, reach_verdict
@@ -15,11 +16,29 @@ from clipnb.experiments import fitting
 EXPERIMENTS = load_experiments()
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_untrained_networks_support_no_claim(name, monkeypatch, tmp_path):
-    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+def keep_weights(monkeypatch):
+    """Let no step of a training change a weight."""
     for module in (steps, fitting):
         monkeypatch.setattr(module, "update_weights", lambda *_: None)
+
+
+def shuffle_images(monkeypatch):
+    """Give the captions and labels of each batch to other images of it, anew in each step."""
+
+    take, augment = batches.take_images, fitting.augment
+
+    def shuffle(images):
+        return images[torch.randperm(len(images))]
+
+    monkeypatch.setattr(batches, "take_images", lambda *batch: shuffle(take(*batch)))
+    monkeypatch.setattr(fitting, "augment", lambda images, recipe: augment(shuffle(images), recipe))
+
+
+@pytest.mark.parametrize("make_blank", [keep_weights, shuffle_images])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_blank_networks_support_no_claim(name, make_blank, monkeypatch, tmp_path):
+    monkeypatch.setenv("CLIPNB_CACHE", str(tmp_path / "cache"))
+    make_blank(monkeypatch)
     try:
         record = run_experiment(EXPERIMENTS[name], small=True)
     except FileNotFoundError as error:
