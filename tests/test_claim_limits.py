@@ -313,7 +313,11 @@ def test_both_families_share_their_models():
 @pytest.mark.parametrize(
     "name, rates",
     [
-        ("limits", hard_negatives.DRAWN_RATES | {limits.LABELLED: limits.LABEL_RATE}),
+        (
+            "limits",
+            hard_negatives.DRAWN_RATES
+            | {limits.LABELLED: limits.LABEL_RATE, limits.TOLD: limits.TOLD_RATE},
+        ),
         ("limits_flickr8k", word_swaps.PHOTO_RATES),
     ],
 )
