@@ -20,7 +20,7 @@ import numpy as np
 
 from clipnb.claims.drawn import N_TRAINING, TRIED_RATES, TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Gate, Outcomes, Protocol
-from clipnb.claims.words import word_order, word_swaps
+from clipnb.claims.words import photo_swaps, word_order
 from clipnb.claims.words.hard_negatives import (
     DRAWN_EPOCHS,
     DRAWN_RATES,
@@ -370,6 +370,6 @@ EXPERIMENTS = [
         tune=tune_limits,
         **COMMON,
     ),
-    *word_swaps.EXPERIMENTS,
+    *photo_swaps.EXPERIMENTS,
     *word_order.EXPERIMENTS,
 ]
