@@ -3,7 +3,7 @@
 import numpy as np
 
 from clipnb.claims.words.hard_negatives import PLAIN, TAUGHT
-from clipnb.claims.words.limits import LABELLED
+from clipnb.claims.words.limits import LABELLED, TOLD
 from clipnb.claims.words.sentence_exams import CHANGES, NAMING
 from clipnb.claims.words.word_swaps import TASKS
 
@@ -20,7 +20,7 @@ def simulate_limits(kind, seed):
     """Simulate skills near chance that labels teach by the paper's 18 points."""
     rng, is_blank = np.random.default_rng(seed), kind == "blank"
     outcomes = {}
-    for arm, gained in ((PLAIN, 0.0), (TAUGHT, 0.0), (LABELLED, 0.182)):
+    for arm, gained in ((PLAIN, 0.0), (TAUGHT, 0.0), (LABELLED, 0.182), (TOLD, 0.182)):
         for skill in CHANGES:
             share = 0.9 if skill in NAMING else 0.54 + gained
             both = [draw_choices(rng, 1000, share, is_blank) for _ in range(2)]

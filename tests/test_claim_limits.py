@@ -11,6 +11,7 @@ from clipnb.claims.words import (
     hard_negatives,
     labelled_facts,
     limits,
+    photo_swaps,
     sentence_exams,
     word_order,
     word_swaps,
@@ -313,8 +314,13 @@ def test_both_families_share_their_models():
 @pytest.mark.parametrize(
     "name, rates",
     [
-        ("limits", hard_negatives.DRAWN_RATES | {limits.LABELLED: limits.LABEL_RATE}),
-        ("limits_flickr8k", word_swaps.PHOTO_RATES),
+        (
+            "limits",
+            hard_negatives.DRAWN_RATES
+            | {limits.LABELLED: limits.LABEL_RATE, limits.TOLD: limits.TOLD_RATE},
+        ),
+        ("limits_flickr8k", photo_swaps.SWAP_RATES),
+        ("earlier/limits_flickr8k-1", word_swaps.PHOTO_RATES),
     ],
 )
 def test_rates_are_the_best_of_the_tuning(name, rates):

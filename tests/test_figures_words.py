@@ -110,7 +110,7 @@ def test_scores_stand_beside_their_chance(ax):
     record = load_claim("limits")
     figures.plot_scores(record, "binding", ax)
     assert len(ax.patches) == len(figures.ARMS) * len(figures.SCORES)
-    group = record["conditions"]["labels, binding: group"]["mean"]
+    group = record["conditions"]["labels as told, binding: group"]["mean"]
     assert ax.patches[-1].get_height() == pytest.approx(group)
     with pytest.raises(ValueError, match="no exam"):
         figures.plot_scores(record, "spelling", ax)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipnb.claims.forest import GREY
-from clipnb.claims.words.limits import LABELLED, PLAIN, TAUGHT
+from clipnb.claims.words.limits import PLAIN, TAUGHT, TOLD
 from clipnb.claims.words.point_names import label_points
 from clipnb.claims.words.reading import CHANCE, DOSES, SUPERVISED
 from clipnb.claims.words.retrieval import DIRECTIONS
@@ -31,7 +31,7 @@ SKILLS = {
     "binding": "whose colour",
     "relations": "left or right,\nabove or below",
 }
-ARMS = {PLAIN: "plain", TAUGHT: "with hard negatives", LABELLED: "taught by labels"}
+ARMS = {PLAIN: "plain", TAUGHT: "with hard negatives", TOLD: "taught by labels"}
 SCORES = {"choice": 50, "text": 25, "image": 25, "group": 100 / 6}  # {score: chance in percent}
 ASKED = {  # {condition of the experiment `asking_in_number`: how a row of a figure tells it}
     "singular": "“a dog”",

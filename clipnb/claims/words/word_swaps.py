@@ -4,6 +4,9 @@ In the first sitting the claim was on drawn scenes alone. Here a caption of a ph
 one made from it by exchanging two nouns or two colours. Such a caption often sounds wrong, and a
 model that has learned what sounds wrong needs no photo. So each choice is put a second time beside
 another photo, and only what the right photo adds counts.
+
+This is version 1. Version 2 has other learning rates (`photo_swaps`). This code stays as it is,
+because the records of `word_order` and `word_order_flickr8k` name it.
 """
 
 import re
@@ -30,7 +33,7 @@ from clipnb.tokenizer import Tokenizer
 
 TUNING_PHOTOS = 2000
 PHOTO_SIZE = 64
-# The best on dev, with seed 100: results/tuning/limits_flickr8k.json.
+# The best on dev, with seed 100: results/tuning/earlier/limits_flickr8k-1.json.
 PHOTO_RATES = {PLAIN: 3e-3, TAUGHT: 3e-4}
 FULL = {"n_photos": None, "epochs": PHOTO_EPOCHS}
 TASKS = ("swap", "noun")
