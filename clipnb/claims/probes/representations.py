@@ -37,7 +37,7 @@ from clipnb.scenes import HOMES, RELATIONS, Scene, layout
 from clipnb.scenes.drawing import find_light
 
 # The best on dev, with seed 100: results/tuning/representations.json.
-BEST_RATES = {"CLIP": 3e-3, "told everything": 3e-3, "three heads": 1e-2}
+BEST_RATES = {"CLIP": 3e-3, "told everything": 1e-2, "three heads": 3e-3}
 
 # ---- tasks on scenes -------------------------------------------------------------------------
 
@@ -275,7 +275,8 @@ REPRESENTATIONS = Experiment(
             "size and optimizer. The probes see the same 2,000 labelled images with one kind of "
             "thing, and 1,000 more to choose C. Captions are a bag of words for CLIP, which tells "
             "not whose a colour or a number is; the heads do not tell it either. "
-            "CLIP keeps its best epoch on dev, a twin its last one."
+            "All keep their best epoch on the 1,000 dev scenes, which no probe sees: CLIP by mean "
+            "recall, a twin by the mean average precision of the labels that it is taught."
         ),
         tuning=(
             "Five learning rates for each tower that is trained, each on 3,000 images for four "
@@ -295,6 +296,18 @@ REPRESENTATIONS = Experiment(
             Gate(effect="the twin minus an untrained tower", above=2.5, why=WHY_TWIN),
         ),
         opposite="The twin told everything leads, by the whole interval over the tasks.",
+        version=2,
+        changed=(
+            "In version 1 CLIP kept its best epoch on dev, and a twin its last one. Now the twins "
+            "keep their best epoch too. They are trained anew; CLIP's recipe and rate are the same, "
+            "and so are the seeds, the margin and the rule. The result of version 1 was known: CLIP led "
+            "the twin told everything by 0.6 points (−1.1 to 2.4). What was known as well: the "
+            "best epoch of CLIP was its last one with all five seeds, and so it was for every twin "
+            "in the tuning. So little can change by this. The learning rates were tuned anew, on "
+            "another kind of CPU. The best rate of the twin told everything is 0.01 instead of "
+            "0.003, two rates that had tied before, and that of three heads is 0.003 instead of "
+            "0.01. Either differs from the other by less than a point on dev."
+        ),
     ),
 )
 EXPERIMENTS = [REPRESENTATIONS, REPRESENTATIONS_FLICKR8K]
