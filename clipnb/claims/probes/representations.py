@@ -299,14 +299,14 @@ REPRESENTATIONS = Experiment(
         version=2,
         changed=(
             "In version 1 CLIP kept its best epoch on dev, and a twin its last one. Now the twins "
-            "keep their best epoch too. They are trained anew; CLIP's recipe and rate are the same, "
-            "and so are the seeds, the margin and the rule. The result of version 1 was known: CLIP led "
-            "the twin told everything by 0.6 points (−1.1 to 2.4). What was known as well: the "
-            "best epoch of CLIP was its last one with all five seeds, and so it was for every twin "
-            "in the tuning. So little can change by this. The learning rates were tuned anew, on "
-            "another kind of CPU. The best rate of the twin told everything is 0.01 instead of "
-            "0.003, two rates that had tied before, and that of three heads is 0.003 instead of "
-            "0.01. Either differs from the other by less than a point on dev."
+            "keep their best epoch too. They are trained anew; CLIP's recipe and rate are the "
+            "same, and so are the seeds, the margin and the rule. The result of version 1 was "
+            "known: CLIP led the twin told everything by 0.6 points (−1.1 to 2.4). What was known "
+            "as well: the best epoch of CLIP was its last one with all five seeds, and so it was "
+            "for every twin in the tuning. So little can change by this. The learning rates were "
+            "tuned anew, on another kind of CPU. The best rate of the twin told everything is "
+            "0.01 instead of 0.003, two rates that had tied before, and that of three heads is "
+            "0.003 instead of 0.01. Either differs from the other by less than a point on dev."
         ),
     ),
 )
