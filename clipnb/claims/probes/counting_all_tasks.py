@@ -187,7 +187,10 @@ COUNTING_ALL_TASKS = Experiment(
             "The model, the features and the test images of words and probe. The probe alone sees "
             "2,000 labelled images, and 1,000 more to choose C, the same in all five tasks."
         ),
-        tuning=COUNTING.protocol.tuning,
+        tuning=(
+            "The rates of CLIP and of the twin are those of the first version of `rivals`, the "
+            "best of five each on dev. The probe's C is the best of six on images of validation."
+        ),
         power=(
             "With the spread of seeds 0 to 4, five seeds and 2,000 images give an interval of "
             "about 2.4 points either way. So a difference of 2.5 points is told from none, and one "
