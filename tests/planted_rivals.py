@@ -29,6 +29,8 @@ COUNTING = {
     "words, place": (93.7, 100 / 8),
     "probe, place": (95.0, 100 / 8),
 }
+# The same for sizes, in the experiment that sets counting beside all other tasks.
+SIZES = {"words, size": (88.7, 50.0), "probe, size": (90.0, 50.0)}
 
 
 def simulate_scores(kind, seed, conditions, tried):
@@ -66,18 +68,24 @@ def simulate_photos(kind, seed):
     return simulate_scores(kind, seed, ["probe"], tried), {"tasks": list(NOUN_CLASSES)}
 
 
-def simulate_counting(kind, seed):
+def simulate_counting(kind, seed, tasks=COUNTING):
     """Simulate counting and naming, with a seed's own luck."""
     rng = np.random.default_rng(seed)
     outcomes = {}
-    for name, (percent, chance) in COUNTING.items():
+    for name, (percent, chance) in tasks.items():
         own = chance if kind == "blank" else percent + rng.normal(0, 2)
         outcomes[name] = rng.random(N_IMAGES) < own / 100
     return outcomes, {}
+
+
+def simulate_all_tasks(kind, seed):
+    """Simulate counting and naming, sizes too."""
+    return simulate_counting(kind, seed, COUNTING | SIZES)
 
 
 SIMULATIONS = {
     "rivals": simulate_scenes,
     "rivals_flickr8k": simulate_photos,
     "counting": simulate_counting,
+    "counting_all_tasks": simulate_all_tasks,
 }

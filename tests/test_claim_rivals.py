@@ -9,7 +9,14 @@ import torch
 from PIL import Image
 
 from clipnb import scenes
-from clipnb.claims.probes import counting, rival_effects, rivals, rivals_photos, twins
+from clipnb.claims.probes import (
+    counting,
+    counting_all_tasks,
+    rival_effects,
+    rivals,
+    rivals_photos,
+    twins,
+)
 from clipnb.datasets import CaptionDataset
 from clipnb.experiments import exams, fitting, tagging, twin
 from clipnb.recipes import QUICK
@@ -142,6 +149,28 @@ def test_the_loss_in_counting_is_set_beside_that_in_kinds():
     assert counting.lose_more_than_in("kind")(outcomes) == pytest.approx(20)
     outcomes |= {"probe, place": outcomes["probe"], "words, place": outcomes["probe"]}
     assert counting.lose_more_than_in("kind", "place")(outcomes) == pytest.approx(25)
+
+
+def test_the_loss_in_counting_is_set_beside_that_in_all_other_tasks():
+    shares = {"probe": 0.9, "words": 0.6, "probe, kind": 0.8, "words, kind": 0.7}
+    shares |= {"probe, size": 0.95, "words, size": 0.65}
+    outcomes = {name: np.arange(1000) < 1000 * share for name, share in shares.items()}
+    for task in ("colour", "place"):
+        outcomes |= {f"{asked}, {task}": np.ones(1000, bool) for asked in ("probe", "words")}
+    effects = {
+        name: effect.compute(outcomes)
+        for name, effect in counting_all_tasks.COUNTING_ALL_TASKS_EFFECTS.items()
+        if name.startswith(("more", "larger", "kept"))
+    }
+    # 30 points are lost in counting, 10 in kinds, 30 in sizes, none in colours and places.
+    assert effects["more lost in counts than in all other tasks"] == pytest.approx(20)
+    assert effects["more lost in counts than in kinds and sizes"] == pytest.approx(10)
+    kept = {"count": 80 / 170, "kind": 740 / 860, "size": 15 / 45, "colour": 1, "place": 1}
+    for task, share in kept.items():
+        assert effects[f"kept in {task}s"] == pytest.approx(100 * share)
+    others = np.mean([share for task, share in kept.items() if task != "count"])
+    share = effects["larger share lost in counts than in all other tasks"]
+    assert share == pytest.approx(100 * (others - kept["count"]))
 
 
 # ---- tools that were added -------------------------------------------------------------------

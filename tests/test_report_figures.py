@@ -286,6 +286,7 @@ def test_experiments_that_were_run_again_with_the_same_seeds_are_shown_beside_th
     repeated = numbers.load_repeated(numbers.list_records(load_claims()))
     assert "zero_shot" in repeated
     assert "robustness" not in repeated  # its second version has another effect and other seeds
+    assert "rivals" not in repeated  # its second version keeps other weights of the twins
     for first, again in repeated.values():
         assert first["protocol"] != again["protocol"]
         assert sorted(first["seeds"]) == sorted(again["seeds"])

@@ -259,15 +259,20 @@ def list_same_seeds(groups: Groups, first: dict[str, dict]) -> list[SameSeeds]:
 def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
     """Load the records of first versions that were run again with the same seeds and effect.
 
-    Returns {experiment: (record of its first version, record of today)}.
+    If the two protocols differ in what is equal in all conditions, the second run is another
+    experiment, and is left out. Returns {experiment: (record of its first version, record of
+    today)}.
     """
     repeated = {}
     for record in records:
-        path = results_dir() / RECORDS / "earlier" / f"{record['experiment']}-1.json"
+        earlier = f"earlier/{record['experiment']}-1.json"
+        path = results_dir() / RECORDS / earlier
         if path.exists():
             first = read_json(path)
+            first_protocol = read_json(results_dir() / "protocols" / earlier)
             same_seeds = set(first["seeds"]) == set(record["seeds"])
-            if same_seeds and first["effect"] == record["effect"]:
+            same_conditions = first_protocol["equal"] == read_protocol(record)["equal"]
+            if same_seeds and same_conditions and first["effect"] == record["effect"]:
                 repeated[record["experiment"]] = (first, record)
     return repeated
 

@@ -7,10 +7,13 @@ claim ranges over.
 """
 
 import numpy as np
+from torch import nn
 
 from clipnb.claims.drawn import DRAWN, N_TRAINING, TRIED_RATES, TUNING_SEED
 from clipnb.claims.experiment import Effect, Experiment, Outcomes, Protocol
+from clipnb.claims.probes.best_epochs import load_best_labels
 from clipnb.claims.probes.counting import COUNTING
+from clipnb.claims.probes.counting_all_tasks import COUNTING_ALL_TASKS
 from clipnb.claims.probes.rival_effects import COMMON, explain_rivals, lead_over, make_effects
 from clipnb.claims.probes.rivals_photos import RIVALS_FLICKR8K
 from clipnb.claims.probes.twins import (
@@ -20,7 +23,6 @@ from clipnb.claims.probes.twins import (
     TWINS,
     is_taught,
     load_clip,
-    load_twin,
     load_untrained,
 )
 from clipnb.datasets import CaptionDataset
@@ -51,15 +53,29 @@ def measure_rivals(
     truths = [tag_truth(dataset) for dataset in sets]
     run = load_clip(seed, BEST_RATES["words"], epochs, n_training)
     outcomes = {"_truth": truths[-1], "_words": score_words(run, sets[-1])}
+    kept = [run.metrics["best_epoch"]]
     for sort, twins in TWINS.items():
         towers = []
         for twin in twins:
-            model = load_twin(twin, seed, BEST_RATES[sort], epochs, n_training)
+            model, epoch = load_best_twin(twin, seed, BEST_RATES[sort], epochs, n_training)
             towers.append((encode_for_probes(model, sets, projected=False), is_taught(twin)))
+            kept.append(epoch)
         outcomes[f"_{sort}"] = probe_untaught(towers, truths[:2])
     untrained = encode_for_probes(load_untrained(DRAWN, seed), sets, projected=False)
     outcomes["_untrained"], _ = probe_tags(untrained, truths[:2])
-    return outcomes, {"tasks": [f"{attribute} {value}" for attribute, value in SCENE_TAGS]}
+    tasks = [f"{attribute} {value}" for attribute, value in SCENE_TAGS]
+    return outcomes, {"tasks": tasks, "kept epochs": kept}
+
+
+def load_best_twin(
+    twin: str, seed: int, rate: float, epochs: int, n_training: int
+) -> tuple[nn.Module, int]:
+    """Train a twin on the tags that it is taught, or load it: its best epoch, and which one."""
+
+    def find_truth(dataset: CaptionDataset) -> np.ndarray:
+        return tag_truth(dataset)[:, is_taught(twin)]
+
+    return load_best_labels(twin, find_truth, seed, rate, epochs, n_training)
 
 
 def score_words(run: Run, dataset: CaptionDataset) -> np.ndarray:
@@ -78,7 +94,7 @@ def tune_rivals() -> dict[str, dict[str, float]]:
         precision = average_precisions(score_words(run, sets[1]), truths[1])
         scores["words"][f"{rate:g}"] = float(np.nanmean(precision))
         for sort, (twin, _) in TWINS.items():
-            model = load_twin(twin, TUNING_SEED, rate, **TUNING)
+            model, _ = load_best_twin(twin, TUNING_SEED, rate, **TUNING)
             features = encode_for_probes(model, sets, projected=False)
             columns = ~is_taught(twin)
             _, precision = probe_tags(features, [own[:, columns] for own in truths[:2]])
@@ -145,8 +161,10 @@ RIVALS = Experiment(
         equal=(
             "The 6,000 training scenes of a seed, the image encoder, the number of steps, batch "
             "size and optimizer. The probes alone see 2,000 labelled images, each with one kind of "
-            "thing, and 1,000 more to choose C. CLIP alone sees captions. CLIP keeps its best "
-            "epoch on dev, a twin its last one. The effect is the mean over near and far."
+            "thing, and 1,000 more to choose C. CLIP alone sees captions. All keep their "
+            "best epoch on the 1,000 dev scenes, which no probe sees: CLIP by mean recall, a twin "
+            "by the mean average precision of the labels that it is taught. The effect is the mean "
+            "over near and far."
         ),
         tuning=(
             "Five learning rates for CLIP, for one near and for one far twin, each on 3,000 "
@@ -159,6 +177,17 @@ RIVALS = Experiment(
             "win each task with the paper's chance, that happens in about seven of ten "
             "replications. Five seeds add little noise to that."
         ),
+        version=2,
+        changed=(
+            "In version 1 CLIP kept its best epoch on dev, and a twin its last one. Now the twins "
+            "keep their best epoch too. They are trained anew; CLIP's recipe and rate are the "
+            "same, and so are the seeds, the margin and the rule. The result of version 1 was "
+            "known: words won 18 to 20 of the 25 tasks with each seed, and the share beyond a "
+            "quarter was 0.50 (0.33 to 0.68). What was known as well: the best epoch of CLIP was "
+            "its last one with all five seeds, and so it was for every twin in the tuning. So "
+            "little can change by this. The learning rates were tuned anew, and the best ones are "
+            "the same."
+        ),
     ),
 )
-EXPERIMENTS = [RIVALS, RIVALS_FLICKR8K, COUNTING]
+EXPERIMENTS = [RIVALS, RIVALS_FLICKR8K, COUNTING, COUNTING_ALL_TASKS]

@@ -20,7 +20,8 @@ from clipnb.runs import Run
 from clipnb.runtime import get_device, seed_everything
 
 MUON_RATES = (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)  # what every arm on photos is tried with
-# The best on dev, with seed 100: results/tuning/rivals.json.
+# The best on dev, with seed 100: results/tuning/rivals.json. Twins that keep their last epoch
+# had the same best rates (earlier/rivals-1.json).
 BEST_RATES = {"words": 3e-3, "near": 3e-3, "far": 1e-3}
 # The same for photos: results/tuning/rivals_flickr8k.json.
 BEST_MUON_RATES = {"words": 3.2e-2, "probe": 3.2e-2}
