@@ -102,7 +102,7 @@ def test_every_skill_has_a_dot_for_each_model(ax):
     figures.plot_skills(record, ax)
     for row, skill in enumerate(figures.SKILLS):
         means = [record["conditions"][f"{arm}, {skill}: choice"]["mean"] for arm in figures.ARMS]
-        places = [read_dots(ax, row + offset) for offset in (-0.2, 0, 0.2)]
+        places = [read_dots(ax, row + offset) for offset in (-0.27, -0.09, 0.09, 0.27)]
         assert places == [[round(mean, 1)] for mean in means]
 
 
@@ -110,7 +110,7 @@ def test_scores_stand_beside_their_chance(ax):
     record = load_claim("limits")
     figures.plot_scores(record, "binding", ax)
     assert len(ax.patches) == len(figures.ARMS) * len(figures.SCORES)
-    group = record["conditions"]["labels as told, binding: group"]["mean"]
+    group = record["conditions"]["labels, binding: group"]["mean"]
     assert ax.patches[-1].get_height() == pytest.approx(group)
     with pytest.raises(ValueError, match="no exam"):
         figures.plot_scores(record, "spelling", ax)

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clipnb.claims.forest import GREY
-from clipnb.claims.words.limits import PLAIN, TAUGHT, TOLD
+from clipnb.claims.words.limits import LABELLED, PLAIN, TAUGHT, TOLD
 from clipnb.claims.words.point_names import label_points
 from clipnb.claims.words.reading import CHANCE, DOSES, SUPERVISED
 from clipnb.claims.words.retrieval import DIRECTIONS
 from clipnb.claims.words.sentence_exams import CHANGES
 from clipnb.claims.words.transfer import TASKS
 from clipnb.metrics import RECALL_AT
-from clipnb.plots import BLACK, BLUE, GREEN, ORANGE
+from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = (BLUE, ORANGE, GREEN)
-MARKERS = ("o", "s", "D")
+COLOURS = (BLUE, ORANGE, GREEN, RED)
+MARKERS = ("o", "s", "D", "^")
 PERCENT = (0, 100)
 SKILLS = {
     "kind": "which kind",
@@ -31,7 +31,12 @@ SKILLS = {
     "binding": "whose colour",
     "relations": "left or right,\nabove or below",
 }
-ARMS = {PLAIN: "plain", TAUGHT: "with hard negatives", TOLD: "taught by labels"}
+ARMS = {
+    PLAIN: "plain",
+    TAUGHT: "with hard negatives",
+    TOLD: "labels as told",
+    LABELLED: "labels: all",
+}
 SCORES = {"choice": 50, "text": 25, "image": 25, "group": 100 / 6}  # {score: chance in percent}
 ASKED = {  # {condition of the experiment `asking_in_number`: how a row of a figure tells it}
     "singular": "“a dog”",
@@ -225,7 +230,7 @@ def plot_skills(record: dict, ax: "Axes | None" = None) -> "Axes":
     """Plot how often three models choose the right one of two sentences, by what differs."""
     ax = make_axes(ax, len(SKILLS) + 1)
     ax.axvline(50, color=BLACK, linestyle="--", linewidth=1.5, label="chance")
-    styles = zip(ARMS.items(), COLOURS, MARKERS, (-0.2, 0, 0.2), strict=True)
+    styles = zip(ARMS.items(), COLOURS, MARKERS, (-0.27, -0.09, 0.09, 0.27), strict=True)
     for (arm, label), colour, marker, offset in styles:
         for row, skill in enumerate(SKILLS):
             condition = record["conditions"][f"{arm}, {skill}: choice"]
@@ -238,17 +243,17 @@ def plot_skills(record: dict, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_scores(record: dict, skill: str, ax: "Axes | None" = None) -> "Axes":
-    """Plot the scores of ARO ("choice") and of Winoground on one exam, for three models.
+    """Plot the scores of ARO ("choice") and of Winoground on one exam, for four models.
 
     Raises ValueError if there is no exam in that skill.
     """
     if skill not in CHANGES:
         raise ValueError(f"no exam in {skill!r}; there are {', '.join(CHANGES)}.")
     ax = make_axes(ax, 6)
-    width = 0.26
+    width = 0.2
     for i, (arm, label) in enumerate(ARMS.items()):
         means = [record["conditions"][f"{arm}, {skill}: {score}"]["mean"] for score in SCORES]
-        places = np.arange(len(SCORES)) + (i - 1) * width
+        places = np.arange(len(SCORES)) + (i - 1.5) * width
         ax.bar(places, means, width, color=COLOURS[i], label=label)
     for place, guess in enumerate(SCORES.values()):
         label = None if place else "chance"
@@ -326,7 +331,7 @@ def plot_exposure(record: dict, ax: "Axes | None" = None) -> "Axes":
     captions = np.array(record["numbers"]["captions"][0])  # the same for all seeds
     means = np.mean(record["effects"]["classes above chance"]["values"], axis=0)
     start = 0
-    for (task, names), colour, marker in zip(TASKS.items(), COLOURS, MARKERS, strict=True):
+    for (task, names), colour, marker in zip(TASKS.items(), COLOURS, MARKERS, strict=False):
         own = slice(start, start + len(names))
         ax.plot(captions[own], means[own], marker, color=colour, label=f"{task}s", markersize=8)
         start += len(names)
