@@ -265,16 +265,21 @@ def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
     """
     repeated = {}
     for record in records:
-        earlier = f"earlier/{record['experiment']}-1.json"
-        path = results_dir() / RECORDS / earlier
-        if path.exists():
-            first = read_json(path)
+        first = load_first_version(record["experiment"])
+        if first is not None:
+            earlier = f"earlier/{record['experiment']}-1.json"
             first_protocol = read_json(results_dir() / "protocols" / earlier)
             same_seeds = set(first["seeds"]) == set(record["seeds"])
             same_conditions = first_protocol["equal"] == read_protocol(record)["equal"]
             if same_seeds and same_conditions and first["effect"] == record["effect"]:
                 repeated[record["experiment"]] = (first, record)
     return repeated
+
+
+def load_first_version(name: str) -> dict | None:
+    """Load the record of the first version of an experiment, or None if there is one version."""
+    path = results_dir() / RECORDS / "earlier" / f"{name}-1.json"
+    return read_json(path) if path.exists() else None
 
 
 def describe_place(machine: dict) -> str:
