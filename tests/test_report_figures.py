@@ -287,6 +287,7 @@ def test_experiments_that_were_run_again_with_the_same_seeds_are_shown_beside_th
     assert "zero_shot" in repeated
     assert "robustness" not in repeated  # its second version has another effect and other seeds
     assert "rivals" not in repeated  # its second version keeps other weights of the twins
+    assert "limits_flickr8k" not in repeated  # other learning rates
     for first, again in repeated.values():
         assert first["protocol"] != again["protocol"]
         assert sorted(first["seeds"]) == sorted(again["seeds"])

@@ -259,8 +259,8 @@ def list_same_seeds(groups: Groups, first: dict[str, dict]) -> list[SameSeeds]:
 def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
     """Load the records of first versions that were run again with the same seeds and effect.
 
-    If the two protocols differ in what is equal in all conditions, the second run is another
-    experiment, and is left out. Returns {experiment: (record of its first version, record of
+    If the two protocols differ in what is equal in all conditions or in the tuning, the second run
+    is another experiment, and is left out. Returns {experiment: (record of its first version, record of
     today)}.
     """
     repeated = {}
@@ -270,7 +270,8 @@ def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
             earlier = f"earlier/{record['experiment']}-1.json"
             first_protocol = read_json(results_dir() / "protocols" / earlier)
             same_seeds = set(first["seeds"]) == set(record["seeds"])
-            same_conditions = first_protocol["equal"] == read_protocol(record)["equal"]
+            protocol = read_protocol(record)
+            same_conditions = all(first_protocol[it] == protocol[it] for it in ("equal", "tuning"))
             if same_seeds and same_conditions and first["effect"] == record["effect"]:
                 repeated[record["experiment"]] = (first, record)
     return repeated
