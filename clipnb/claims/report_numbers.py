@@ -260,8 +260,8 @@ def load_repeated(records: Sequence[dict]) -> dict[str, tuple[dict, dict]]:
     """Load the records of first versions that were run again with the same seeds and effect.
 
     If the two protocols differ in what is equal in all conditions or in the tuning, the second run
-    is another experiment, and is left out. Returns {experiment: (record of its first version, record of
-    today)}.
+    is another experiment, and is left out. Returns {experiment: (record of its first version,
+    record of today)}.
     """
     repeated = {}
     for record in records:
