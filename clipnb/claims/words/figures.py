@@ -21,8 +21,8 @@ from clipnb.plots import BLACK, BLUE, GREEN, ORANGE, RED
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = (BLUE, ORANGE, GREEN, RED)
-MARKERS = ("o", "s", "D", "^")
+COLOURS = (BLUE, ORANGE, GREEN)
+MARKERS = ("o", "s", "D")
 PERCENT = (0, 100)
 SKILLS = {
     "kind": "which kind",
@@ -31,11 +31,11 @@ SKILLS = {
     "binding": "whose colour",
     "relations": "left or right,\nabove or below",
 }
-ARMS = {
-    PLAIN: "plain",
-    TAUGHT: "with hard negatives",
-    TOLD: "labels as told",
-    LABELLED: "labels: all",
+ARMS = {  # {model: (label, colour, marker)}
+    PLAIN: ("plain", BLUE, "o"),
+    TAUGHT: ("with hard negatives", ORANGE, "s"),
+    TOLD: ("labels as told", GREEN, "D"),
+    LABELLED: ("labels: all", RED, "^"),
 }
 SCORES = {"choice": 50, "text": 25, "image": 25, "group": 100 / 6}  # {score: chance in percent}
 ASKED = {  # {condition of the experiment `asking_in_number`: how a row of a figure tells it}
@@ -227,11 +227,11 @@ def plot_recalls(records: Mapping[str, dict], ax: "Axes | None" = None) -> "Axes
 
 
 def plot_skills(record: dict, ax: "Axes | None" = None) -> "Axes":
-    """Plot how often three models choose the right one of two sentences, by what differs."""
+    """Plot how often four models choose the right one of two sentences, by what differs."""
     ax = make_axes(ax, len(SKILLS) + 1)
     ax.axvline(50, color=BLACK, linestyle="--", linewidth=1.5, label="chance")
-    styles = zip(ARMS.items(), COLOURS, MARKERS, (-0.27, -0.09, 0.09, 0.27), strict=True)
-    for (arm, label), colour, marker, offset in styles:
+    offsets = (-0.27, -0.09, 0.09, 0.27)
+    for (arm, (label, colour, marker)), offset in zip(ARMS.items(), offsets, strict=True):
         for row, skill in enumerate(SKILLS):
             condition = record["conditions"][f"{arm}, {skill}: choice"]
             style = {"color": colour, "marker": marker} | ({} if row else {"label": label})
@@ -251,10 +251,10 @@ def plot_scores(record: dict, skill: str, ax: "Axes | None" = None) -> "Axes":
         raise ValueError(f"no exam in {skill!r}; there are {', '.join(CHANGES)}.")
     ax = make_axes(ax, 6)
     width = 0.2
-    for i, (arm, label) in enumerate(ARMS.items()):
+    for i, (arm, (label, colour, _)) in enumerate(ARMS.items()):
         means = [record["conditions"][f"{arm}, {skill}: {score}"]["mean"] for score in SCORES]
         places = np.arange(len(SCORES)) + (i - 1.5) * width
-        ax.bar(places, means, width, color=COLOURS[i], label=label)
+        ax.bar(places, means, width, color=colour, label=label)
     for place, guess in enumerate(SCORES.values()):
         label = None if place else "chance"
         ax.hlines(guess, place - 0.42, place + 0.42, BLACK, "--", linewidth=2, label=label)
@@ -331,7 +331,7 @@ def plot_exposure(record: dict, ax: "Axes | None" = None) -> "Axes":
     captions = np.array(record["numbers"]["captions"][0])  # the same for all seeds
     means = np.mean(record["effects"]["classes above chance"]["values"], axis=0)
     start = 0
-    for (task, names), colour, marker in zip(TASKS.items(), COLOURS, MARKERS, strict=False):
+    for (task, names), colour, marker in zip(TASKS.items(), COLOURS, MARKERS, strict=True):
         own = slice(start, start + len(names))
         ax.plot(captions[own], means[own], marker, color=colour, label=f"{task}s", markersize=8)
         start += len(names)
