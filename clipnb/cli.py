@@ -40,7 +40,7 @@ def main() -> None:
             status = arguments.run_command(arguments)
             print(end="", flush=True)  # now, where it may fail; there may be no stdout at all
     except KeyboardInterrupt:
-        print("clipnb: stopped by Ctrl-C.", file=sys.stderr)
+        say("stopped by Ctrl-C.")
         sys.exit(STOPPED)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,8 +74,13 @@ def check_working_folder() -> None:
 def fail(message: str) -> None:
     """Print an error on stderr and exit. A name in it must not act on the terminal."""
     lines = [escape(line) for line in message.split("\n")]
-    print("clipnb:", "\n".join(lines), file=sys.stderr)
+    say("\n".join(lines))
     sys.exit(FAILED)
+
+
+def say(message: str) -> None:
+    """Print a message on stderr in one piece: under torchrun other processes write there, too."""
+    print(f"clipnb: {message}\n", end="", file=sys.stderr)
 
 
 def describe_error(error: Exception) -> str:
@@ -88,7 +93,7 @@ def describe_error(error: Exception) -> str:
 
 def print_warning(message: Warning | str, *details: object) -> None:
     """Print a warning in one line, without the place in the code that it comes from."""
-    print(f"clipnb: {escape(str(message))}", file=sys.stderr)
+    say(escape(str(message)))
 
 
 # ---- the parser ------------------------------------------------------------------------------
